@@ -1,0 +1,16 @@
+//! What Mulgil means, without any I/O: names, intervals, grids, the graph, and the one idea:
+//! `due = ((wanted − filled) ∪ stale) ∩ ready − in_flight`.
+
+pub mod codes;
+pub mod cron;
+pub mod diagnostic;
+pub mod grid;
+pub mod interval;
+pub mod mapping;
+pub mod name;
+pub mod port;
+pub mod project;
+pub mod run;
+pub mod schedule;
+pub mod state;
+pub mod task;

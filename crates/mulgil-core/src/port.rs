@@ -1,0 +1,245 @@
+//! What the light side asks of the heavy side. No Arrow type crosses here.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    diagnostic::Diagnostic,
+    grid::Zone,
+    interval::{Interval, RangeSet},
+    name::{Instance, Relation},
+    project::{CodeFp, Fingerprint, Source},
+    task::{Binding, Claim, Column, FileSeen, FillSpec, TestSpec},
+};
+
+/// A coded failure; boxed because it is rare and large.
+pub type Fault = Box<Diagnostic>;
+
+/// Where the bytes of a query's result go.
+#[async_trait]
+pub trait ByteSink: Send {
+    /// Takes the next bytes; slow readers hold the query back.
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+}
+
+/// The warehouse: runs SQL, keeps tables.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Makes the rows of a fill and commits them with the claim's sequence number as the app
+    /// transaction. Data is durable when it returns. Refuses when the table already records that
+    /// number or a higher one (fenced).
+    async fn fill(&self, spec: &FillSpec, claim: &Claim, progress: &dyn Progress) -> Result<FillOutcome, Fault>;
+
+    /// Runs data tests; a test that cannot be run is a fault, one that fails is an outcome.
+    async fn test(&self, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault>;
+
+    /// Streams a query's result.
+    async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault>;
+
+    /// Looks at a source's files. What is as in `known` is not read again.
+    async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault>;
+
+    /// The commits of a table after a version (all where absent), oldest first; nothing when there
+    /// is no table.
+    async fn commits_after(&self, relation: &Relation, version: Option<i64>) -> Result<Option<TableLog>, Fault>;
+}
+
+/// Told how far a fill is; called often, must return at once.
+pub trait Progress: Send + Sync {
+    /// Rows written so far in this fill.
+    fn rows(&self, rows: u64);
+}
+
+/// What a fill made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FillOutcome {
+    /// The table's version after the commit; none for a view.
+    pub version: Option<i64>,
+    /// Each interval of the range with its rows and content, in order; one entry without a grid.
+    pub intervals: Vec<Filled>,
+    /// The columns that readers see.
+    pub columns: Vec<Column>,
+}
+
+/// One filled interval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filled {
+    /// Which.
+    pub interval: Interval,
+    /// Its rows.
+    pub rows: u64,
+    /// The order-independent hash of its rows and their columns.
+    pub content: Fingerprint,
+}
+
+/// How a data test ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestOutcome {
+    /// The test's name.
+    pub name: String,
+    /// Rows that break it.
+    pub failures: u64,
+    /// A few of them, as JSON objects.
+    pub sample: Vec<serde_json::Value>,
+}
+
+/// A query of a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuerySpec {
+    /// The SQL as typed.
+    pub sql: String,
+    /// The names it may use: every relation of the catalog, by its node's name and by
+    /// `schema.name`.
+    pub bindings: Vec<Binding>,
+    /// The session's zone.
+    pub zone: Zone,
+    /// How the result is written.
+    pub format: Format,
+    /// Bounds.
+    pub limits: QueryLimits,
+}
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For eyes; columns as wide as their first rows ask.
+    Table,
+    /// RFC 4180 with a header line; NULL is the empty field.
+    Csv,
+    /// One array of objects.
+    Json,
+}
+
+/// Bounds of one query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryLimits {
+    /// Milliseconds after which it is ended.
+    pub timeout_ms: u64,
+    /// Rows after which the output ends; none for no bound.
+    pub max_rows: Option<u64>,
+}
+
+/// What a query gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueryOutcome {
+    /// Rows written.
+    pub rows: u64,
+    /// Whether `max_rows` cut it.
+    pub truncated: bool,
+}
+
+/// A source as it was seen: what the ledger keeps and hands back as `known`.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourceSeen {
+    /// Its files now, by interval and path.
+    pub files: Vec<FileSeen>,
+    /// Its columns: inferred at the first look that found a file, then fixed.
+    pub columns: Vec<Column>,
+    /// For a single file with an event time: its rows' content by UTC hour, in order, for hours
+    /// that have rows. Rows with a NULL event time are a fault.
+    pub hours: Vec<Filled>,
+}
+
+impl SourceSeen {
+    /// Where there are files: the union of the intervals in their names, or all of time for a
+    /// single file that is there.
+    pub fn available(&self) -> RangeSet {
+        self.files
+            .iter()
+            .map(|file| file.interval.unwrap_or(Interval::WHOLE))
+            .collect()
+    }
+}
+
+/// A table's history, as far as asked.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TableLog {
+    /// Its newest version.
+    pub version: i64,
+    /// The highest sequence number that any of the ledger's claims left in it.
+    pub highest_seq: i64,
+    /// The commits asked for, oldest first.
+    pub commits: Vec<Commit>,
+    /// Whether the log no longer reaches back to the version asked for; then what is missing
+    /// counts as a foreign commit over all of it.
+    pub gap: bool,
+    /// Bytes and files of the newest version.
+    pub bytes: u64,
+    /// Files of the newest version.
+    pub files: u64,
+}
+
+/// One commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Its version.
+    pub version: i64,
+    /// When, in microseconds since 1970.
+    pub committed_at_us: i64,
+    /// Who.
+    pub author: Author,
+    /// The partitions whose rows it may have changed, as ranges of time by the values of
+    /// `_interval`; [`Interval::WHOLE`] where it cannot tell. Empty for maintenance.
+    pub touched: Vec<Touched>,
+}
+
+/// A range that a commit touched, of one instance's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touched {
+    /// Whose.
+    pub instance_key: crate::name::Key,
+    /// The starts of the intervals; the ledger widens them to the grid's intervals. WHOLE: all.
+    pub at: Interval,
+}
+
+/// Who wrote a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Author {
+    /// A claim of this ledger, or of an earlier one of the same project and environment.
+    Ours(CommitTag),
+    /// Anybody else.
+    Foreign,
+}
+
+/// What our commits say of themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitTag {
+    /// Whose ledger: `<project>/<environment>`.
+    pub ledger: String,
+    /// The claim's sequence number.
+    pub seq: i64,
+    /// The attempt.
+    pub attempt: i64,
+    /// What was filled.
+    pub instance: Instance,
+    /// The range.
+    pub range: Interval,
+    /// With what.
+    pub fingerprint: CodeFp,
+    /// What was made.
+    pub intervals: Vec<Filled>,
+}
+
+/// The folder and limits that an embedded engine works with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// The project folder: relative paths of sources start here.
+    pub root: PathBuf,
+    /// The warehouse folder.
+    pub warehouse: PathBuf,
+    /// Bytes that queries together may hold before they spill.
+    pub memory_bytes: u64,
+    /// Where they spill.
+    pub spill_dir: PathBuf,
+    /// Bytes that may be spilled.
+    pub spill_bytes: u64,
+    /// Threads that one query may use.
+    pub partitions: usize,
+}
+
+/// An engine behind the port.
+pub type SharedEngine = Arc<dyn Engine>;

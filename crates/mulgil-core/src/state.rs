@@ -1,0 +1,108 @@
+//! What decisions read of the ledger: ranges only. Built by the store from facts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    diagnostic::{Code, Retry},
+    interval::{Instant, RangeMap, RangeSet},
+    name::{Instance, NodeName},
+    project::{CodeFp, Fingerprint},
+};
+
+/// Why filled intervals are no longer right, as the store found it when something changed. What
+/// the plan can see by itself (code, schema, lookback, settle, tick) is not here.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "of")]
+pub enum Cause {
+    /// An upstream's rows changed.
+    Upstream(NodeName),
+    /// A source's files changed.
+    Source(NodeName),
+    /// Somebody else wrote into the table.
+    Target,
+    /// A person asked for it.
+    Manual,
+}
+
+/// The failures of a range since it was last filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// How many in a row had the same code.
+    pub equal_count: u32,
+    /// The last one's code.
+    pub code: Code,
+    /// When the last one ended.
+    pub failed_at: Instant,
+    /// The earliest moment of the next try.
+    pub next_try_at: Instant,
+    /// Whether to try by itself.
+    pub retry: Retry,
+    /// The code that failed; another code is tried at once.
+    pub code_fp: CodeFp,
+}
+
+/// Equal failures in a row after which a range is held.
+pub const HELD_AFTER_FAILURES: u32 = 3;
+
+/// An attempt that holds a range now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Which.
+    pub attempt: i64,
+    /// Its fencing number.
+    pub epoch: i64,
+}
+
+/// The last result of a data test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestState {
+    /// What was asserted.
+    pub fingerprint: Fingerprint,
+    /// Whether it held.
+    pub passed: bool,
+    /// The sequence number of the newest fill that it saw.
+    pub fill_seq: i64,
+}
+
+/// One instance of a node, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeState {
+    /// What is filled, by what it was made with.
+    pub filled: RangeMap<CodeFp>,
+    /// What changed under it, by cause. Always inside `filled`, but for `Manual`.
+    pub dirty: BTreeMap<Cause, RangeSet>,
+    /// What was filled since its blocking data tests last passed; readers wait for it.
+    pub untested: RangeSet,
+    /// What is wanted by the grid but given up, with a name and a reason in the ledger.
+    pub waived: RangeSet,
+    /// What failed since it was last filled.
+    pub failing: RangeMap<Failing>,
+    /// What is being filled.
+    pub live: RangeMap<Live>,
+    /// When it was filled. Kept for the reach of lookback and settle at least.
+    pub filled_at: RangeMap<Instant>,
+    /// The sequence number of the newest fill; 0 for none.
+    pub fill_seq: i64,
+    /// Data tests by name.
+    pub tests: BTreeMap<String, TestState>,
+}
+
+/// A source, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SourceState {
+    /// Where there are files now.
+    pub available: RangeSet,
+    /// Where there were files once and are none now; a reader's rows stay.
+    pub gone: RangeSet,
+}
+
+/// The ledger, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// By instance; what has no facts yet may be absent.
+    pub nodes: BTreeMap<Instance, NodeState>,
+    /// By source.
+    pub sources: BTreeMap<NodeName, SourceState>,
+}
