@@ -2,6 +2,7 @@
 //! `due = ((wanted − filled) ∪ stale) ∩ ready − in_flight`.
 
 pub mod codes;
+pub mod crash;
 pub mod cron;
 pub mod diagnostic;
 pub mod grid;
