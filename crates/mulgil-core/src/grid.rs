@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::{HOUR, Span},
     cron::Cron,
     interval::{Instant, Interval},
 };
@@ -155,4 +156,240 @@ impl Grid {
             end: self.end.unwrap_or(Instant::MAX),
         }
     }
+}
+
+/// Where the cuts lie. [`Instant::MIN`] and [`Instant::MAX`] are cuts of every grid. `begin` and
+/// `end` play no part here: every grid cuts all of time.
+impl Grid {
+    /// The last cut at or before an instant.
+    pub fn floor(&self, at: Instant) -> Instant {
+        if at == Instant::MAX {
+            return at;
+        }
+        match self.cutter() {
+            Cutter::Whole => Instant::MIN,
+            Cutter::Hours => self.zone.stretch_at(at).hour_floor(at),
+            Cutter::Dates(span) => self.date_cut(span, span.index_of(self.zone.highest_wall(at))),
+            Cutter::Cron(cron) => cron.last_at_or_before(&self.zone, at).unwrap_or(Instant::MIN),
+        }
+    }
+
+    /// The first cut after an instant; [`Instant::MAX`] stays.
+    pub fn next_cut(&self, at: Instant) -> Instant {
+        match self.cutter() {
+            Cutter::Whole => Instant::MAX,
+            Cutter::Hours => self.zone.stretch_at(at).hour_after(at),
+            Cutter::Dates(span) => self.date_cut(span, span.index_of(self.zone.highest_wall(at)) + 1),
+            Cutter::Cron(cron) => cron.next_after(&self.zone, at).unwrap_or(Instant::MAX),
+        }
+    }
+
+    /// The last cut before an instant; [`Instant::MIN`] stays.
+    pub fn prev_cut(&self, at: Instant) -> Instant {
+        self.floor(Instant(at.0.saturating_sub(1)))
+    }
+
+    /// The first cut at or after an instant.
+    pub fn ceil(&self, at: Instant) -> Instant {
+        if self.is_cut_at(at) { at } else { self.next_cut(at) }
+    }
+
+    /// Whether a cut falls on an instant.
+    pub fn is_cut_at(&self, at: Instant) -> bool {
+        at == Instant::MIN || self.floor(at) == at
+    }
+
+    /// The one interval that holds an instant; the last one for [`Instant::MAX`].
+    pub fn interval_at(&self, at: Instant) -> Interval {
+        let at = at.min(Instant(i64::MAX - 1));
+        Interval {
+            start: self.floor(at),
+            end: self.next_cut(at),
+        }
+    }
+
+    /// The smallest range of whole intervals that holds a range.
+    #[must_use]
+    pub fn snap_out(&self, range: Interval) -> Interval {
+        Interval {
+            start: self.floor(range.start),
+            end: self.ceil(range.end),
+        }
+    }
+
+    /// The largest range of whole intervals inside a range; nothing when not one fits.
+    pub fn snap_in(&self, range: Interval) -> Option<Interval> {
+        Interval::new(self.ceil(range.start), self.floor(range.end))
+    }
+
+    /// The `n`-th cut before the last cut at or before an instant: it itself for 0.
+    pub fn back(&self, at: Instant, n: u32) -> Instant {
+        let (mut cut, mut left) = (self.floor(at), u64::from(n));
+        while left > 0 && cut > Instant::MIN {
+            let guess = self.guess_back(cut, left);
+            let Some(between) = Interval::new(guess, cut) else { break };
+            let mut passed = self.count(between);
+            cut = guess;
+            while passed > left {
+                cut = self.next_cut(cut);
+                passed -= 1;
+            }
+            left -= passed;
+        }
+        cut
+    }
+
+    /// The `n`-th cut after the first cut at or after an instant: it itself for 0.
+    pub fn ahead(&self, at: Instant, n: u32) -> Instant {
+        let cut = self.ceil(at);
+        if cut == Instant::MAX {
+            return cut;
+        }
+        self.cuts_from(cut).nth(n as usize).unwrap_or(Instant::MAX)
+    }
+
+    /// How many intervals a range touches: for a range that ends on cuts, how many it holds.
+    /// Units are counted by arithmetic between the zone's changes of offset, crons one by one.
+    pub fn count(&self, range: Interval) -> u64 {
+        let last = Instant(range.end.0 - 1);
+        match self.cutter() {
+            Cutter::Whole => 1,
+            Cutter::Hours => {
+                1 + self
+                    .zone
+                    .stretches_from(range.start)
+                    .take_while(|stretch| stretch.start < range.end)
+                    .map(|stretch| stretch.hours_within(range))
+                    .sum::<u64>()
+            }
+            Cutter::Dates(span) => {
+                let index_at = |at| span.index_of(self.zone.highest_wall(at));
+                let spans = 1 + index_at(last).abs_diff(index_at(range.start));
+                match span {
+                    Span::Day => spans - self.skipped_days(range),
+                    Span::Week | Span::Month | Span::Year => spans,
+                }
+            }
+            Cutter::Cron(_) => self.intervals(range).count() as u64,
+        }
+    }
+
+    /// The intervals that a range touches, in order: those it holds, where it ends on cuts.
+    pub fn intervals(&self, range: Interval) -> impl Iterator<Item = Interval> + '_ {
+        let mut cuts = self.cuts_from(self.floor(range.start)).peekable();
+        std::iter::from_fn(move || {
+            let start = cuts.next().filter(|start| *start < range.end)?;
+            Some(Interval {
+                start,
+                end: cuts.peek().copied().unwrap_or(Instant::MAX),
+            })
+        })
+    }
+
+    /// Every cut in `[start, end)` of a range, in order.
+    pub fn cuts(&self, range: Interval) -> Vec<Instant> {
+        self.cuts_from(self.ceil(range.start))
+            .take_while(|cut| *cut < range.end)
+            .collect()
+    }
+
+    /// The cuts from one of them on, [`Instant::MAX`] left out.
+    fn cuts_from(&self, cut: Instant) -> Box<dyn Iterator<Item = Instant> + '_> {
+        let cuts: Box<dyn Iterator<Item = Instant> + '_> = match self.cutter() {
+            Cutter::Whole => Box::new(std::iter::once(cut)),
+            Cutter::Hours => Box::new(self.hour_cuts_from(cut)),
+            Cutter::Dates(span) => Box::new(self.date_cuts_from(span, cut)),
+            Cutter::Cron(cron) => Box::new(std::iter::successors(Some(cut), |last| {
+                cron.next_after(&self.zone, *last)
+            })),
+        };
+        Box::new(cuts.take_while(|cut| *cut < Instant::MAX))
+    }
+
+    fn hour_cuts_from(&self, cut: Instant) -> impl Iterator<Item = Instant> + '_ {
+        let mut stretches = self.zone.stretches_from(cut);
+        let mut stretch = stretches.next();
+        let mut next = cut;
+        std::iter::from_fn(move || {
+            let current = stretch?;
+            let cut = next;
+            next = current.hour_after(cut);
+            if next == current.end {
+                stretch = stretches.next();
+            }
+            Some(cut)
+        })
+    }
+
+    fn date_cuts_from(&self, span: Span, cut: Instant) -> impl Iterator<Item = Instant> + '_ {
+        let mut index = span.index_of(self.zone.highest_wall(cut));
+        let mut walker = self.zone.walker(span.start_of(index));
+        std::iter::successors(Some(cut), move |last| {
+            // A date that the zone skipped would begin where the one after it begins.
+            loop {
+                index += 1;
+                let next = walker.first_reaching(span.start_of(index));
+                if next > *last {
+                    return Some(next);
+                }
+                if next == Instant::MAX {
+                    return None;
+                }
+            }
+        })
+    }
+
+    fn date_cut(&self, span: Span, index: i64) -> Instant {
+        self.zone.first_reaching(span.start_of(index))
+    }
+
+    /// A cut before `cut`, about `n` cuts before it: an hour's interval is never longer than an
+    /// hour, so it may be too far there; a date may have been skipped, so it may be too near.
+    fn guess_back(&self, cut: Instant, n: u64) -> Instant {
+        let n = i64::try_from(n).unwrap_or(i64::MAX);
+        match self.cutter() {
+            Cutter::Whole => Instant::MIN,
+            Cutter::Hours => self.floor(Instant(cut.0.saturating_sub(n.saturating_mul(HOUR)))),
+            Cutter::Dates(span) => {
+                let index = span.index_of(self.zone.highest_wall(cut));
+                self.date_cut(span, index.saturating_sub(n))
+            }
+            Cutter::Cron(_) => self.prev_cut(cut),
+        }
+    }
+
+    /// How many civil dates inside a range the zone skipped by changing its side of the date line.
+    fn skipped_days(&self, range: Interval) -> u64 {
+        self.zone
+            .stretches_from(range.start)
+            .skip(1)
+            .take_while(|stretch| stretch.start < range.end)
+            .map(|stretch| {
+                let before = Span::Day.index_of(self.zone.highest_wall(Instant(stretch.start.0 - 1)));
+                let after = Span::Day.index_of(self.zone.highest_wall(stretch.start));
+                // The next date is always a new one; what lies between begins and ends here.
+                after.abs_diff(before).saturating_sub(1)
+            })
+            .sum()
+    }
+
+    fn cutter(&self) -> Cutter<'_> {
+        match &self.cut {
+            Cut::Whole => Cutter::Whole,
+            Cut::Unit(Unit::Hour) => Cutter::Hours,
+            Cut::Unit(Unit::Day) => Cutter::Dates(Span::Day),
+            Cut::Unit(Unit::Week) => Cutter::Dates(Span::Week),
+            Cut::Unit(Unit::Month) => Cutter::Dates(Span::Month),
+            Cut::Unit(Unit::Year) => Cutter::Dates(Span::Year),
+            Cut::Cron(cron) => Cutter::Cron(cron),
+        }
+    }
+}
+
+/// The four ways of finding cuts.
+enum Cutter<'grid> {
+    Whole,
+    Hours,
+    Dates(Span),
+    Cron(&'grid Cron),
 }

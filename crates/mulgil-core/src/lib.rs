@@ -1,12 +1,14 @@
 //! What Mulgil means, without any I/O: names, intervals, grids, the graph, and the one idea:
 //! `due = ((wanted − filled) ∪ stale) ∩ ready − in_flight`.
 
+mod clock;
 pub mod codes;
 pub mod crash;
 pub mod cron;
 pub mod diagnostic;
 pub mod grid;
 pub mod interval;
+pub mod interval_text;
 pub mod mapping;
 pub mod name;
 pub mod port;

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{cron::Cron, grid::Zone};
+use crate::{
+    cron::Cron,
+    grid::{Cut, Grid, Zone},
+    interval::{Instant, Interval},
+};
 
 /// A schedule: at each firing T the intervals that end at or before T are wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,4 +15,50 @@ pub struct Schedule {
     pub cron: Cron,
     /// In which zone.
     pub zone: Zone,
+}
+
+/// The time over which [`Schedule::finer_than`] looks at ticks: the leap year 2024 in UTC, so that
+/// a 29 February and both changes of the clock are in it.
+const SAMPLED: Interval = Interval {
+    start: Instant(1_704_067_200_000_000),
+    end: Instant(1_735_689_600_000_000),
+};
+
+/// How many ticks [`Schedule::finer_than`] looks at.
+const MAX_SAMPLED_TICKS: usize = 20_000;
+
+impl Schedule {
+    /// The last tick at or before an instant.
+    pub fn last_tick(&self, at: Instant) -> Option<Instant> {
+        self.cron.last_at_or_before(&self.zone, at)
+    }
+
+    /// The first tick after an instant.
+    pub fn next_tick(&self, after: Instant) -> Option<Instant> {
+        self.cron.next_after(&self.zone, after)
+    }
+
+    /// The ticks inside a window, in order: those that somebody should have been there for.
+    pub fn ticks(&self, window: Interval) -> impl Iterator<Item = Instant> + '_ {
+        let before = Instant(window.start.0.saturating_sub(1));
+        std::iter::successors(self.next_tick(before), |last| self.next_tick(*last))
+            .take_while(move |tick| *tick < window.end)
+    }
+
+    /// Whether some interval of the grid holds two ticks. Decided by the ticks of one year.
+    /// A grid that is not cut has no intervals that a schedule could be finer than.
+    pub fn finer_than(&self, grid: &Grid) -> bool {
+        match &grid.cut {
+            Cut::Whole => false,
+            Cut::Cron(cron) if *cron == self.cron && grid.zone == self.zone => false,
+            Cut::Cron(_) | Cut::Unit(_) => {
+                let mut holds_one = Instant::MIN;
+                self.ticks(SAMPLED).take(MAX_SAMPLED_TICKS).any(|tick| {
+                    let second = tick < holds_one;
+                    holds_one = grid.next_cut(tick);
+                    second
+                })
+            }
+        }
+    }
 }

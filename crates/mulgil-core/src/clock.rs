@@ -1,0 +1,311 @@
+//! What a zone's clock shows: the stretches of time over which it keeps one offset, the first
+//! instant at which it shows a time of day, and the civil calendar as arithmetic on day numbers.
+//!
+//! Two kinds of number meet here. An [`Instant`] is a point of time; a *wall* is what the clock on
+//! the wall shows then, in microseconds since it showed 1970-01-01T00:00. A wall may be shown twice
+//! or never. Everything saturates at the ends of `i64` instead of failing; outside the years that
+//! the zone database knows, the offset of its nearest end holds.
+
+use jiff::tz::TimeZone;
+
+use crate::{
+    grid::Zone,
+    interval::{Instant, Interval},
+};
+
+/// One second in microseconds.
+pub(crate) const SECOND: i64 = 1_000_000;
+/// One minute in microseconds.
+pub(crate) const MINUTE: i64 = 60 * SECOND;
+/// One hour in microseconds.
+pub(crate) const HOUR: i64 = 60 * MINUTE;
+/// One civil day in microseconds.
+pub(crate) const DAY: i64 = 24 * HOUR;
+
+/// No offset from UTC is larger.
+const LARGEST_OFFSET: i64 = 26 * HOUR;
+
+/// A stretch of time over which a zone keeps one offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// The transition that begins it, or [`Instant::MIN`].
+    pub(crate) start: Instant,
+    /// The transition that ends it, or [`Instant::MAX`].
+    pub(crate) end: Instant,
+    /// What the clock shows more than UTC, in microseconds.
+    pub(crate) offset: i64,
+}
+
+impl Stretch {
+    /// The wall at an instant of the stretch.
+    pub(crate) fn wall(self, at: Instant) -> i64 {
+        at.0.saturating_add(self.offset)
+    }
+
+    /// The instant at which the clock would show the wall, if it kept this offset for ever.
+    pub(crate) fn instant(self, wall: i64) -> Instant {
+        Instant(wall.saturating_sub(self.offset))
+    }
+
+    /// The first wall that it does not reach.
+    pub(crate) fn wall_end(self) -> i64 {
+        self.wall(self.end)
+    }
+
+    /// The newest full hour of the clock at an instant of the stretch, or the stretch's own start.
+    pub(crate) fn hour_floor(self, at: Instant) -> Instant {
+        let wall = self.wall(at);
+        self.start.max(self.instant(wall.saturating_sub(wall.rem_euclid(HOUR))))
+    }
+
+    /// The first full hour of the clock after an instant of the stretch, or the stretch's end.
+    pub(crate) fn hour_after(self, at: Instant) -> Instant {
+        let wall = self.wall(at);
+        let next = wall.saturating_add(HOUR - wall.rem_euclid(HOUR));
+        self.end.min(self.instant(next))
+    }
+
+    /// How many instants strictly inside `range` are a full hour in this stretch, or its start.
+    pub(crate) fn hours_within(self, range: Interval) -> u64 {
+        let (low, high) = (range.start.max(self.start), range.end.min(self.end));
+        if low >= high {
+            return 0;
+        }
+        // Full hours from just after `low` to just before `high`.
+        let hours = self.wall(high).saturating_sub(1).div_euclid(HOUR) - self.wall(low).div_euclid(HOUR);
+        let own_start = self.start > range.start;
+        hours.unsigned_abs() + u64::from(own_start)
+    }
+}
+
+/// Reads the clock of a zone.
+impl Zone {
+    /// The stretch that holds the instant.
+    pub(crate) fn stretch_at(&self, at: Instant) -> Stretch {
+        if let Some(offset) = self.fixed_offset() {
+            return Stretch {
+                start: Instant::MIN,
+                end: Instant::MAX,
+                offset,
+            };
+        }
+        Stretch {
+            start: change_at_or_before(self.tz(), at).unwrap_or(Instant::MIN),
+            end: change_after(self.tz(), at).unwrap_or(Instant::MAX),
+            offset: offset_at(self.tz(), at),
+        }
+    }
+
+    /// The stretches in order, from the one that holds the instant.
+    pub(crate) fn stretches_from(&self, at: Instant) -> impl Iterator<Item = Stretch> + '_ {
+        std::iter::successors(Some(self.stretch_at(at)), |last| self.stretch_after(*last))
+    }
+
+    /// The stretches in reversed order, from the one that holds the instant.
+    pub(crate) fn stretches_back(&self, at: Instant) -> impl Iterator<Item = Stretch> + '_ {
+        std::iter::successors(Some(self.stretch_at(at)), |last| {
+            (last.start > Instant::MIN).then(|| {
+                let before = Instant(last.start.0 - 1);
+                Stretch {
+                    start: change_at_or_before(self.tz(), before).unwrap_or(Instant::MIN),
+                    end: last.start,
+                    offset: offset_at(self.tz(), before),
+                }
+            })
+        })
+    }
+
+    /// The highest wall that the clock has shown up to the instant: where it was set back, that is
+    /// what it showed before.
+    pub(crate) fn highest_wall(&self, at: Instant) -> i64 {
+        let mut highest = i64::MIN;
+        for stretch in self.stretches_back(at) {
+            highest = highest.max(if stretch.end > at {
+                stretch.wall(at)
+            } else {
+                stretch.wall_end().saturating_sub(1)
+            });
+            // What ended longer ago than any two offsets differ showed less than the clock does now.
+            if at.0.saturating_sub(stretch.start.0) > 2 * LARGEST_OFFSET {
+                break;
+            }
+        }
+        highest
+    }
+
+    /// The first instant at which the clock shows `wall` or more: the earlier of two, and the end
+    /// of the gap for what is never shown.
+    pub(crate) fn first_reaching(&self, wall: i64) -> Instant {
+        self.walker(wall).first_reaching(wall)
+    }
+
+    /// A [`Walker`] for walls from `wall` on.
+    pub(crate) fn walker(&self, wall: i64) -> Walker<'_> {
+        // Before this instant the clock showed less than `wall`, whatever its offset was; so it
+        // does not matter when the stretch around it began.
+        let at = Instant(wall.saturating_sub(LARGEST_OFFSET));
+        Walker {
+            zone: self,
+            current: match self.fixed_offset() {
+                Some(offset) => Stretch {
+                    start: Instant::MIN,
+                    end: Instant::MAX,
+                    offset,
+                },
+                None => self.stretch_beginning(at),
+            },
+        }
+    }
+
+    fn stretch_after(&self, last: Stretch) -> Option<Stretch> {
+        (last.end < Instant::MAX).then(|| self.stretch_beginning(last.end))
+    }
+
+    fn stretch_beginning(&self, start: Instant) -> Stretch {
+        Stretch {
+            start,
+            end: change_after(self.tz(), start).unwrap_or(Instant::MAX),
+            offset: offset_at(self.tz(), start),
+        }
+    }
+
+    /// The offset of a zone that never changes it, in microseconds.
+    fn fixed_offset(&self) -> Option<i64> {
+        let offset = self.tz().to_fixed_offset().ok()?;
+        Some(i64::from(offset.seconds()) * SECOND)
+    }
+}
+
+/// Finds first instants for walls that only grow, without looking at any stretch twice.
+#[derive(Clone, Debug)]
+pub(crate) struct Walker<'zone> {
+    zone: &'zone Zone,
+    current: Stretch,
+}
+
+impl Walker<'_> {
+    /// The first instant at which the clock shows `wall` or more.
+    pub(crate) fn first_reaching(&mut self, wall: i64) -> Instant {
+        match wall {
+            i64::MIN => return Instant::MIN,
+            i64::MAX => return Instant::MAX,
+            _ => {}
+        }
+        while self.current.wall_end() <= wall {
+            match self.zone.stretch_after(self.current) {
+                Some(next) => self.current = next,
+                None => return Instant::MAX,
+            }
+        }
+        self.current.start.max(self.current.instant(wall))
+    }
+}
+
+/// A span of the civil calendar that begins at midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// A date.
+    Day,
+    /// Monday to Sunday.
+    Week,
+    /// A calendar month.
+    Month,
+    /// A calendar year.
+    Year,
+}
+
+impl Span {
+    /// The number of the span in which a wall lies; the next span has the next number.
+    pub(crate) fn index_of(self, wall: i64) -> i64 {
+        let day = wall.div_euclid(DAY);
+        match self {
+            Self::Day => day,
+            // Day 0 was a Thursday.
+            Self::Week => (day + 3).div_euclid(7),
+            Self::Month => month_of(day),
+            Self::Year => month_of(day).div_euclid(12),
+        }
+    }
+
+    /// The wall at which the span of that number begins.
+    pub(crate) fn start_of(self, index: i64) -> i64 {
+        let day = match self {
+            Self::Day => index,
+            Self::Week => index.saturating_mul(7).saturating_sub(3),
+            Self::Month => first_day_of(index),
+            Self::Year => first_day_of(index.saturating_mul(12)),
+        };
+        day.saturating_mul(DAY)
+    }
+}
+
+/// The number of the month `month` (from 1) of a year, as [`Span::Month`] counts.
+pub(crate) fn month_index(year: i64, month: i64) -> i64 {
+    year * 12 + month - 1
+}
+
+/// The month in which a day (since 1970-01-01) lies, in months since January of the year 0.
+fn month_of(day: i64) -> i64 {
+    let day = day + DAYS_TO_1970;
+    // The estimate by the mean length of a year is off by one at most.
+    let mut year = (day * 400).div_euclid(146_097);
+    while days_before_year(year) > day {
+        year -= 1;
+    }
+    while days_before_year(year + 1) <= day {
+        year += 1;
+    }
+    let of_year = day - days_before_year(year);
+    let month = (1..12)
+        .take_while(|month| days_before_month(year, *month) <= of_year)
+        .count();
+    year * 12 + month as i64
+}
+
+/// The first day (since 1970-01-01) of a month (since January of the year 0).
+fn first_day_of(month: i64) -> i64 {
+    let (year, month) = (month.div_euclid(12), month.rem_euclid(12));
+    days_before_year(year) + days_before_month(year, month) - DAYS_TO_1970
+}
+
+const DAYS_TO_1970: i64 = 719_528;
+
+/// Days from the first of the year 0 to the first of a year.
+fn days_before_year(year: i64) -> i64 {
+    let leap_years = (year + 3).div_euclid(4) - (year + 99).div_euclid(100) + (year + 399).div_euclid(400);
+    year * 365 + leap_years
+}
+
+/// Days from the first of a year to the first of its month, which counts from 0.
+fn days_before_month(year: i64, month: i64) -> i64 {
+    const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    BEFORE[month.rem_euclid(12) as usize] + i64::from(leap && month > 1)
+}
+
+fn offset_at(tz: &TimeZone, at: Instant) -> i64 {
+    i64::from(tz.to_offset(at.to_timestamp()).seconds()) * SECOND
+}
+
+/// The first instant after `at` at which the offset becomes another.
+fn change_after(tz: &TimeZone, at: Instant) -> Option<Instant> {
+    let offset = tz.to_offset(at.to_timestamp());
+    tz.following(at.to_timestamp())
+        .find(|change| tz.to_offset(change.timestamp()) != offset)
+        .map(|change| Instant::from_timestamp(change.timestamp()))
+}
+
+/// The last instant at or before `at` at which the offset became another.
+fn change_at_or_before(tz: &TimeZone, at: Instant) -> Option<Instant> {
+    let just_after = Instant(at.0.saturating_add(1)).to_timestamp();
+    let mut change = tz
+        .preceding(just_after)
+        .map(|change| Instant::from_timestamp(change.timestamp()))
+        .find(|change| offset_at(tz, Instant(change.0 - 1)) != offset_at(tz, *change))?;
+    // Where the rules that hold for ever take over from the list of past changes, the search
+    // backwards may step over the last listed one.
+    while let Some(next) = change_after(tz, change).filter(|next| *next <= at) {
+        change = next;
+    }
+    Some(change)
+}

@@ -1,0 +1,1 @@
+//! Intervals as people write them.
