@@ -1,1 +1,70 @@
-fn main() {}
+//! The project's own chores: `cargo xtask test` and its parts. It starts cargo and reads files; it
+//! never holds logic of Mulgil itself, so that it compiles in seconds.
+
+mod generate;
+mod metadata;
+mod python;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <what>
+
+  test             every check and test that this machine can run
+  tidy             the rules that no compiler knows: crate edges, error pages, words
+  gen [--check]    writes what is generated, or says what is out of date
+  deny             licences, advisories and sources of dependencies (needs cargo-deny)
+  chaos NAME …     kills and restarts, by seed:  chaos spine --rounds 100 --seed 1
+  sim …            random projects and histories, by seed
+  bench NAME …     benchmarks beside their peers: bench spine
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => test::run(),
+        ["tidy"] => tidy::run(),
+        ["gen"] => generate::run(generate::Mode::Write),
+        ["gen", "--check"] => generate::run(generate::Mode::Check),
+        ["deny"] => deny(),
+        [verb @ ("chaos" | "sim" | "bench"), rest @ ..] => long_run(verb, rest),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        [] => bail!("say what to do\n\n{USAGE}"),
+        [unknown, ..] => bail!("`{}` is not known here\n\n{USAGE}", [*unknown].join(" ")),
+    }
+}
+
+/// Runs cargo-deny over `deny.toml`; where it is not installed it says so and how to get it.
+fn deny() -> Result<()> {
+    if !shell::cargo().args(["deny", "--version"]).succeeds() {
+        bail!("not run: cargo-deny is not installed\ndo: cargo install cargo-deny --locked");
+    }
+    shell::cargo().args(["deny", "--workspace", "check"]).run()
+}
+
+/// Long runs live in `mulgil-bench`, which may compile what xtask must not.
+fn long_run(verb: &str, rest: &[&str]) -> Result<()> {
+    shell::cargo()
+        .args(["run", "--release", "-p", "mulgil-bench", "--", verb])
+        .args(rest.iter().copied())
+        .run()
+}

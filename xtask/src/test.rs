@@ -1,0 +1,206 @@
+//! `cargo xtask test`: every check and test that this machine can run, each step with its time, and
+//! what was not run by name. A failing step does not keep the others from running.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    generate, python,
+    shell::{cargo, is_ci, target_dir},
+    tidy,
+};
+
+/// What the tests came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+struct Step {
+    name: &'static str,
+    took: Duration,
+    result: Result<()>,
+}
+
+/// Runs all steps. The last line printed has the form of cargo-nextest's summary, whichever runner
+/// was used.
+pub(crate) fn run() -> Result<()> {
+    let started = Instant::now();
+    let mut totals = Totals::default();
+    let mut not_run = Vec::new();
+    let steps = [
+        step("fmt", || cargo().args(["fmt", "--all", "--check"]).run()),
+        step("clippy", clippy),
+        step("tidy", tidy::run),
+        step("gen", || generate::run(generate::Mode::Check)),
+        step("tests", || tests(&mut totals, &mut not_run)),
+        step("doc tests", || {
+            count(cargo().args(["test", "--workspace", "--doc"]), &mut totals)
+        }),
+    ];
+    report(&steps, &not_run, totals, started.elapsed());
+    if steps.iter().any(|step| step.result.is_err()) {
+        bail!("not all steps passed");
+    }
+    if is_ci() && !not_run.is_empty() {
+        bail!("with CI=true nothing may be left out");
+    }
+    Ok(())
+}
+
+fn step(name: &'static str, work: impl FnOnce() -> Result<()>) -> Step {
+    eprintln!("== {name}");
+    let started = Instant::now();
+    let result = work();
+    Step {
+        name,
+        took: started.elapsed(),
+        result,
+    }
+}
+
+fn clippy() -> Result<()> {
+    cargo()
+        .args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .run()
+}
+
+/// All tests but the doc tests, by cargo-nextest where it is installed.
+fn tests(totals: &mut Totals, not_run: &mut Vec<String>) -> Result<()> {
+    let interpreter = match python::prepare(&target_dir()) {
+        Ok(interpreter) => Some(interpreter),
+        Err(error) => {
+            not_run.push(format!("tests named `{}`: {error:#}", python::TESTS));
+            None
+        }
+    };
+    let nextest = cargo().args(["nextest", "--version"]).succeeds();
+    let mut runner = if nextest {
+        cargo().args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"])
+    } else {
+        cargo().args(["test", "--workspace", "--all-targets", "--no-fail-fast"])
+    };
+    runner = match interpreter {
+        Some(interpreter) => runner.env(python::VARIABLE, interpreter),
+        None if nextest => runner.args(["-E", &format!("not test({})", python::TESTS)]),
+        None => runner.args(["--", "--skip", python::TESTS]),
+    };
+    count(runner, totals)
+}
+
+fn count(runner: crate::shell::Shell, totals: &mut Totals) -> Result<()> {
+    runner.watch(|line| {
+        if let Some(found) = summary(line) {
+            totals.passed += found.passed;
+            totals.failed += found.failed;
+            totals.skipped += found.skipped;
+        }
+    })
+}
+
+/// The figures of a summary line of cargo-nextest or of cargo test; nothing for any other line.
+fn summary(line: &str) -> Option<Totals> {
+    let line = line.trim_start();
+    let figures = if let Some(rest) = line.strip_prefix("Summary [") {
+        rest.split_once(" run: ")?.1
+    } else {
+        line.strip_prefix("test result: ")?.split_once(". ")?.1
+    };
+    let mut totals = Totals::default();
+    for figure in figures.split([',', ';']) {
+        let mut words = figure.split_whitespace();
+        let Some(number) = words.next().and_then(|word| word.parse::<u64>().ok()) else {
+            continue;
+        };
+        match words.next() {
+            Some("passed") => totals.passed += number,
+            Some("failed" | "timed" | "exec") => totals.failed += number,
+            Some("skipped" | "ignored") => totals.skipped += number,
+            _ => {}
+        }
+    }
+    Some(totals)
+}
+
+fn report(steps: &[Step], not_run: &[String], totals: Totals, took: Duration) {
+    eprintln!();
+    for step in steps {
+        let result = match &step.result {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("FAILED: {error:#}"),
+        };
+        eprintln!("{:<10} {:>8.1} s  {result}", step.name, step.took.as_secs_f64());
+    }
+    for part in not_run {
+        eprintln!("not run: {part}");
+    }
+    eprintln!("{}", last_line(totals, took));
+}
+
+fn last_line(totals: Totals, took: Duration) -> String {
+    let Totals {
+        passed,
+        failed,
+        skipped,
+    } = totals;
+    let failures = if failed == 0 {
+        String::new()
+    } else {
+        format!(" {failed} failed,")
+    };
+    format!(
+        "     Summary [{:>8.3}s] {} tests run: {passed} passed,{failures} {skipped} skipped",
+        took.as_secs_f64(),
+        passed + failed
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_summaries_of_both_runners() {
+        let of = |passed, failed, skipped| {
+            Some(Totals {
+                passed,
+                failed,
+                skipped,
+            })
+        };
+        assert_eq!(
+            summary("     Summary [   0.005s] 2 tests run: 2 passed, 0 skipped"),
+            of(2, 0, 0)
+        );
+        assert_eq!(
+            summary("     Summary [  61.2s] 9 tests run: 5 passed (1 slow), 3 failed, 1 timed out, 4 skipped"),
+            of(5, 4, 4)
+        );
+        assert_eq!(
+            summary("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s"),
+            of(3, 0, 1)
+        );
+        assert_eq!(summary("test grid::tests::summary ... ok"), None);
+    }
+
+    #[test]
+    fn ends_with_a_line_that_it_can_read_itself() {
+        let totals = Totals {
+            passed: 12,
+            failed: 1,
+            skipped: 2,
+        };
+        assert_eq!(summary(&last_line(totals, Duration::from_millis(90_500))), Some(totals));
+    }
+}
