@@ -56,7 +56,12 @@ fn run() -> Result<()> {
 /// Runs cargo-deny over `deny.toml`; where it is not installed it says so and how to get it.
 fn deny() -> Result<()> {
     if !shell::cargo().args(["deny", "--version"]).succeeds() {
-        bail!("not run: cargo-deny is not installed\ndo: cargo install cargo-deny --locked");
+        let missing = "not run: cargo-deny is not installed\ndo: cargo install cargo-deny --locked";
+        if shell::is_ci() {
+            bail!("{missing}");
+        }
+        eprintln!("{missing}");
+        return Ok(());
     }
     shell::cargo().args(["deny", "--workspace", "check"]).run()
 }
