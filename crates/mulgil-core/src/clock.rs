@@ -6,7 +6,10 @@
 //! or never. Everything saturates at the ends of `i64` instead of failing; outside the years that
 //! the zone database knows, the offset of its nearest end holds.
 
-use jiff::tz::TimeZone;
+use jiff::{
+    civil::DateTime,
+    tz::{Offset, TimeZone},
+};
 
 use crate::{
     grid::Zone,
@@ -54,15 +57,17 @@ impl Stretch {
 
     /// The newest full hour of the clock at an instant of the stretch, or the stretch's own start.
     pub(crate) fn hour_floor(self, at: Instant) -> Instant {
-        let wall = self.wall(at);
-        self.start.max(self.instant(wall.saturating_sub(wall.rem_euclid(HOUR))))
+        self.start.max(Instant(at.0.saturating_sub(self.past_hour(at))))
     }
 
     /// The first full hour of the clock after an instant of the stretch, or the stretch's end.
     pub(crate) fn hour_after(self, at: Instant) -> Instant {
-        let wall = self.wall(at);
-        let next = wall.saturating_add(HOUR - wall.rem_euclid(HOUR));
-        self.end.min(self.instant(next))
+        self.end.min(Instant(at.0.saturating_add(HOUR - self.past_hour(at))))
+    }
+
+    /// How far the clock is past a full hour; unlike the wall itself it never saturates.
+    fn past_hour(self, at: Instant) -> i64 {
+        (at.0.rem_euclid(HOUR) + self.offset).rem_euclid(HOUR)
     }
 
     /// How many instants strictly inside `range` are a full hour in this stretch, or its start.
@@ -76,6 +81,20 @@ impl Stretch {
         let own_start = self.start > range.start;
         hours.unsigned_abs() + u64::from(own_start)
     }
+}
+
+/// The civil time that a wall shows, cut to the second; the nearest one that jiff can say.
+pub(crate) fn civil_of(wall: i64) -> DateTime {
+    // A wall is a civil time counted as if it were UTC.
+    let seconds = Instant(wall.div_euclid(SECOND).saturating_mul(SECOND));
+    Offset::UTC.to_datetime(seconds.to_timestamp())
+}
+
+/// The wall that shows a civil time.
+pub(crate) fn wall_of(civil: DateTime) -> i64 {
+    Offset::UTC
+        .to_timestamp(civil)
+        .map_or(i64::MAX, |timestamp| Instant::from_timestamp(timestamp).0)
 }
 
 /// Reads the clock of a zone.
@@ -155,6 +174,17 @@ impl Zone {
                 None => self.stretch_beginning(at),
             },
         }
+    }
+
+    /// The instants at which the clock shows a wall: none, one, or several where it was set back.
+    pub(crate) fn showing(&self, wall: i64) -> Vec<Instant> {
+        let from = Instant(wall.saturating_sub(LARGEST_OFFSET));
+        let to = Instant(wall.saturating_add(LARGEST_OFFSET));
+        self.stretches_from(from)
+            .take_while(|stretch| stretch.start <= to)
+            .filter(|stretch| stretch.wall(stretch.start) <= wall && wall < stretch.wall_end())
+            .map(|stretch| stretch.instant(wall))
+            .collect()
     }
 
     fn stretch_after(&self, last: Stretch) -> Option<Stretch> {
@@ -237,11 +267,6 @@ impl Span {
         };
         day.saturating_mul(DAY)
     }
-}
-
-/// The number of the month `month` (from 1) of a year, as [`Span::Month`] counts.
-pub(crate) fn month_index(year: i64, month: i64) -> i64 {
-    year * 12 + month - 1
 }
 
 /// The month in which a day (since 1970-01-01) lies, in months since January of the year 0.

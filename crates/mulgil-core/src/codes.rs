@@ -1,6 +1,11 @@
 //! Every error code, once, with its title. Each has a page `docs/error/MGnnnn.md`; `mulgil explain`
 //! prints it. The first digit says who must act.
 
+#![expect(
+    clippy::zero_prefixed_literal,
+    reason = "codes are written as they are printed, with four digits"
+)]
+
 use crate::diagnostic::Code;
 
 macro_rules! codes {
@@ -28,14 +33,166 @@ codes! {
     BAD_QUERY = 0006;
 
     // --- MG1: project files --------------------------------------------------------------------
+    /// No `mulgil.yml` here or above.
+    NO_PROJECT = 1001;
+    /// A file that cannot be read, or is not UTF-8 text.
+    FILE_UNREADABLE = 1002;
+    /// YAML that cannot be read.
+    YAML_SYNTAX = 1003;
+    /// A key that stands twice in one mapping.
+    YAML_DUPLICATE_KEY = 1004;
+    /// A key that is not known where it stands.
+    UNKNOWN_KEY = 1005;
+    /// A value that its key cannot have.
+    BAD_VALUE = 1006;
+    /// A key that has to be there and is not.
+    MISSING_KEY = 1007;
+    /// An environment that the project does not list.
+    UNKNOWN_ENVIRONMENT = 1008;
+    /// A name with letters that a name cannot have, or one that is taken by the program.
+    BAD_NAME = 1009;
+    /// Two things of one name.
+    DUPLICATE_NAME = 1010;
+    /// A project without models and seeds.
+    EMPTY_PROJECT = 1011;
+    /// A file that the project names and that is not there.
+    MISSING_FILE = 1012;
+    /// A time zone that does not exist.
+    UNKNOWN_ZONE = 1013;
+    /// A cron that cannot be read.
+    BAD_CRON = 1014;
+    /// A description of something that the project does not have.
+    UNKNOWN_PROPERTY = 1015;
+    /// A data test that cannot be understood.
+    BAD_DATA_TEST = 1016;
+    /// A template that does not parse.
+    TEMPLATE_SYNTAX = 1101;
+    /// A template that fails while it is rendered.
+    TEMPLATE_FAILED = 1102;
+    /// A template that takes too long or writes too much.
+    TEMPLATE_LIMIT = 1103;
+    /// `ref` to a model or seed that is not in the project.
+    UNKNOWN_REF = 1104;
+    /// `source` that is not declared.
+    UNKNOWN_SOURCE = 1105;
+    /// A call of a macro or function that does not exist.
+    UNKNOWN_MACRO = 1106;
+    /// `var` without a value and without a default.
+    UNKNOWN_VAR = 1107;
+    /// `env_var` that is not set and has no default.
+    UNKNOWN_ENV_VAR = 1108;
+    /// Models that read each other in a circle.
+    CYCLE = 1109;
+    /// SQL that does not parse, or is not one query.
+    SQL_SYNTAX = 1110;
+    /// A name that exists only while an interval is filled, where there is none.
+    NO_INTERVAL_HERE = 1111;
+    /// Keys that are used where they cannot be, or in a way they cannot be.
+    KEYS_MISUSED = 1112;
+    /// A value that exists only in a run, asked for outside of one.
+    NO_RUN_HERE = 1113;
+    /// A model by interval that has no `begin` and nothing to take it from.
+    NO_BEGIN = 1201;
+    /// A model by interval that does not say its `event_time`.
+    NO_EVENT_TIME = 1202;
+    /// Two schedules for one model.
+    TWO_SCHEDULES = 1203;
+    /// A schedule that ticks more often than an interval ends.
+    SCHEDULE_TOO_FINE = 1204;
+    /// A `begin` or `end` that is not on a cut of the grid, or the wrong way round.
+    OFF_GRID = 1205;
+    /// A window over something that has no intervals.
+    WINDOW_WITHOUT_INTERVALS = 1206;
+    /// `reads` or `restate_on` of something that the model does not read.
+    NOT_READ = 1207;
+    /// A setting that only a model by interval can have.
+    NEEDS_INTERVAL = 1208;
+    /// A configuration that dbt knows and this version does not do.
+    UNSUPPORTED_CONFIG = 1209;
+    /// Settings that contradict each other.
+    CONFLICTING_CONFIG = 1210;
 
     // --- MG2: connections and logins -----------------------------------------------------------
+    /// A source's file or folder that cannot be read.
+    SOURCE_UNREACHABLE = 2001;
 
     // --- MG3: data -----------------------------------------------------------------------------
+    /// A model's SQL that does not parse, or that the engine cannot plan.
+    SQL_INVALID = 3001;
+    /// SQL that names a table which it cannot read.
+    UNKNOWN_RELATION = 3002;
+    /// SQL that names a column which its tables do not have.
+    UNKNOWN_COLUMN = 3003;
+    /// SQL that would change something, where only a query may stand.
+    NOT_A_QUERY = 3004;
+    /// SQL that failed on a value while it ran: a cast, a division, an overflow.
+    SQL_FAILED = 3005;
+    /// An event-time column that is missing or holds no times.
+    BAD_EVENT_TIME = 3006;
+    /// A row whose event time is NULL or outside the range that is filled.
+    ROW_OUTSIDE_RANGE = 3007;
+    /// A column whose type no longer fits its table.
+    TYPE_MISFIT = 3008;
+    /// An output column without a name that a table can have.
+    BAD_COLUMN_NAME = 3009;
+    /// An output column of a type that a table cannot keep.
+    BAD_COLUMN_TYPE = 3010;
+    /// A table that was partitioned for another grid or for other keys.
+    LAYOUT_MISFIT = 3011;
+    /// A table that is read before it was ever filled.
+    NOT_FILLED_YET = 3012;
+    /// A source's file that was there when it was looked at, and is not there any more.
+    SOURCE_FILE_MISSING = 3101;
+    /// A source's file that changed while it was read.
+    SOURCE_FILE_CHANGED = 3102;
+    /// A source's file whose name fits the template but names no time.
+    SOURCE_FILE_NAME = 3103;
+    /// A row of a source's file that cannot be taken apart.
+    SOURCE_BROKEN_ROW = 3104;
+    /// A value of a source's file that its column's type cannot hold.
+    SOURCE_VALUE = 3105;
+    /// A source's file that is damaged, cut off, empty or of another format.
+    SOURCE_BROKEN_FILE = 3106;
+    /// A header line that does not give each column its own name.
+    SOURCE_BAD_HEADER = 3107;
+    /// A source's file without a column that the source has.
+    SOURCE_COLUMN_MISSING = 3108;
+    /// A row of a source's file without an event time, or with one outside the file's interval.
+    SOURCE_ROW_OUTSIDE = 3109;
 
     // --- MG4: runs -----------------------------------------------------------------------------
+    /// A newer claim has written the table: this attempt may not.
+    FENCED = 4101;
+    /// Somebody else committed to the table while it was being filled.
+    TABLE_CHANGED = 4102;
 
     // --- MG5: operation ------------------------------------------------------------------------
+    /// An environment that another process is working on.
+    DATA_HELD = 5001;
+    /// A ledger that another version of the program made.
+    LEDGER_SCHEMA = 5002;
+    /// A ledger that is damaged, or a file in its place that is none.
+    LEDGER_CORRUPT = 5003;
+    /// A SQLite library that can damage a ledger.
+    SQLITE_TOO_OLD = 5004;
+    /// A table that another attempt is writing.
+    CLAIM_HELD = 5005;
+    /// An attempt that may not record anything any more.
+    CLAIM_STALE = 5006;
+    /// A ledger that another program has locked.
+    LEDGER_BUSY = 5007;
+    /// The disk is full.
+    DISK_FULL = 5101;
+    /// A folder that may not be written to.
+    READ_ONLY = 5102;
+    /// The disk or the file system failed.
+    DISK_FAILED = 5103;
+    /// A query that needs more memory than it may have.
+    OUT_OF_MEMORY = 5104;
+    /// A query that was ended because it took too long.
+    QUERY_TIMEOUT = 5105;
+    /// A table whose log cannot be read.
+    TABLE_UNREADABLE = 5106;
 
     // --- MG9: our bugs -------------------------------------------------------------------------
     /// Something that cannot happen has happened.

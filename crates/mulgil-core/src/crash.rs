@@ -37,7 +37,10 @@ pub fn parse(text: &str) -> Option<Kill> {
     let number = number.parse().ok().filter(|number| *number > 0)?;
     Some(match name {
         "write" => Kill::AtWrite(number),
-        name => Kill::AtPoint { name: name.to_owned(), passing: number },
+        name => Kill::AtPoint {
+            name: name.to_owned(),
+            passing: number,
+        },
     })
 }
 

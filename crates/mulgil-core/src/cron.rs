@@ -7,10 +7,13 @@
 
 use std::{fmt, sync::Arc};
 
-use jiff::civil::DateTime;
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::SECOND, grid::Zone, interval::Instant};
+use crate::{
+    clock::{SECOND, civil_of, wall_of},
+    grid::Zone,
+    interval::Instant,
+};
 
 /// A cron expression that parsed, kept as it was written. Equal where it is written equally.
 #[derive(Clone)]
@@ -134,9 +137,9 @@ impl Cron {
         };
         // A wall between two seconds is treated as the second before it, which is why it is never
         // asked inclusively.
-        let from = to_civil(wall);
+        let from = civil_of(wall);
         let found = self.pattern.find_next_occurrence(&from, inclusive).ok()?;
-        Some(to_wall(found)).filter(|found| *found <= LATEST)
+        Some(wall_of(found)).filter(|found| *found <= LATEST)
     }
 
     /// The last matching wall at or before `wall`.
@@ -144,9 +147,9 @@ impl Cron {
         if wall < EARLIEST {
             return None;
         }
-        let from = to_civil(wall.min(LATEST));
+        let from = civil_of(wall.min(LATEST));
         let found = self.pattern.find_previous_occurrence(&from, true).ok()?;
-        Some(to_wall(found)).filter(|found| *found >= EARLIEST)
+        Some(wall_of(found)).filter(|found| *found >= EARLIEST)
     }
 }
 
@@ -187,17 +190,6 @@ impl<'de> Deserialize<'de> for Cron {
 const EARLIEST: i64 = -62_135_510_400 * SECOND;
 /// The last wall that is searched: 4999-12-31T23:59:59.
 const LATEST: i64 = 95_617_583_999 * SECOND;
-
-fn to_civil(wall: i64) -> DateTime {
-    // A wall is a civil time counted as if it were UTC.
-    jiff::tz::Offset::UTC.to_datetime(Instant(wall).to_timestamp())
-}
-
-fn to_wall(civil: DateTime) -> i64 {
-    jiff::tz::Offset::UTC
-        .to_timestamp(civil)
-        .map_or(i64::MAX, |timestamp| Instant::from_timestamp(timestamp).0)
-}
 
 /// What one of the five fields may hold.
 struct Field {

@@ -227,7 +227,9 @@ impl Grid {
         let (mut cut, mut left) = (self.floor(at), u64::from(n));
         while left > 0 && cut > Instant::MIN {
             let guess = self.guess_back(cut, left);
-            let Some(between) = Interval::new(guess, cut) else { break };
+            let Some(between) = Interval::new(guess, cut) else {
+                break;
+            };
             let mut passed = self.count(between);
             cut = guess;
             while passed > left {

@@ -229,13 +229,11 @@ impl RangeSet {
             let mut open = true;
             while let Some(&cut) = other.0.get(k).filter(|cut| cut.start < rest.end) {
                 out.extend(Interval::new(rest.start, cut.start));
-                match Interval::new(cut.end, rest.end) {
-                    Some(left) => rest = left,
-                    None => {
-                        open = false;
-                        break;
-                    }
-                }
+                let Some(left) = Interval::new(cut.end, rest.end) else {
+                    open = false;
+                    break;
+                };
+                rest = left;
                 k += 1;
             }
             if open {

@@ -1,0 +1,278 @@
+//! What of the forecast may start now: the scheduler, without a clock, a store or anything that waits.
+//!
+//! The loop around it waits for an event, reads the state, asks here, writes facts, performs actions.
+//! An action is idempotent by (instance, range, attempt), so a crash in between is only a repeat.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    diagnostic::Retry,
+    due::Reason,
+    interval::{Instant, Interval, RangeSet},
+    name::{Instance, NodeName, Relation},
+    plan::{Forecast, Terms, ready_of},
+    project::{Input, Node, Upstream},
+};
+
+/// Intervals that one commit fills at most: a crash loses no more work than that.
+pub const MAX_INTERVALS_PER_COMMIT: u64 = 400;
+
+/// What bounds a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Attempts that may be live at once.
+    pub parallel: usize,
+    /// What may be touched.
+    pub scope: Scope,
+    /// The start of the run that asks: what failed since is not tried again in it, unless its
+    /// failure said later.
+    pub failed_since: Instant,
+}
+
+/// What a run may touch: all of it, or some instances, each with a range.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// The whole project.
+    #[default]
+    All,
+    /// These alone.
+    Only(BTreeMap<Instance, RangeSet>),
+}
+
+impl Scope {
+    /// What of an instance is inside; nothing where it is not selected.
+    pub fn of(&self, instance: &Instance) -> Option<RangeSet> {
+        match self {
+            Self::All => Some(RangeSet::whole()),
+            Self::Only(some) => some.get(instance).cloned(),
+        }
+    }
+
+    /// Whether any instance of the node is inside.
+    pub fn has_node(&self, name: &NodeName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(some) => some.keys().any(|instance| instance.node == *name),
+        }
+    }
+}
+
+/// One thing to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Fill one unbroken range of one instance.
+    Fill {
+        /// Whose.
+        instance: Instance,
+        /// Which.
+        range: Interval,
+        /// Why, part by part.
+        reasons: Vec<(Interval, Reason)>,
+    },
+    /// Run data tests of a node.
+    Test {
+        /// Whose.
+        node: NodeName,
+        /// Their names.
+        tests: Vec<String>,
+    },
+}
+
+/// What may start now, and when to ask again if nothing happens before.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Decision {
+    /// To start, most upstream first.
+    pub actions: Vec<Action>,
+    /// The moment at which a failed range may be tried again.
+    pub wake_at: Option<Instant>,
+}
+
+/// What may start now under the limits. At most one attempt writes a relation; an interval starts
+/// when all that it reads is filled and nothing of that is due again; a node's data tests start
+/// when nothing of the node is left to fill.
+pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
+    let mut decision = Decision::default();
+    let mut busy = busy_relations(forecast);
+    let mut capacity = limits.parallel.saturating_sub(live_count(forecast));
+    for instance in forecast.instances() {
+        let (Some(node), Some(terms)) = (forecast.node(&instance.node), forecast.terms(instance)) else {
+            continue;
+        };
+        let startable = startable(forecast, limits, node, instance, terms, &mut decision.wake_at);
+        let Some(first) = startable.ranges().first() else {
+            continue;
+        };
+        if capacity == 0 || !busy.insert(node.relation.clone()) {
+            continue;
+        }
+        capacity -= 1;
+        let range = Interval {
+            start: first.start,
+            end: cap(node, *first),
+        };
+        let reasons = terms
+            .due
+            .within(range)
+            .map(|(part, (reason, _))| (part, reason.clone()))
+            .collect();
+        decision.actions.push(Action::Fill {
+            instance: instance.clone(),
+            range,
+            reasons,
+        });
+    }
+    let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live_count(forecast) == 0;
+    for node in &forecast.project.nodes {
+        if capacity == 0 {
+            break;
+        }
+        if let Some(tests) = startable_tests(forecast, limits, node, idle, &busy) {
+            capacity -= 1;
+            decision.actions.push(Action::Test {
+                node: node.name.clone(),
+                tests,
+            });
+        }
+    }
+    decision
+}
+
+/// What of an instance is due for sure, in scope, not failed in this run, and ready as things stand.
+fn startable(
+    forecast: &Forecast<'_>,
+    limits: &Limits,
+    node: &Node,
+    instance: &Instance,
+    terms: &Terms,
+    wake_at: &mut Option<Instant>,
+) -> RangeSet {
+    if terms.due.is_empty() {
+        return RangeSet::new();
+    }
+    let Some(scope) = limits.scope.of(instance) else {
+        return RangeSet::new();
+    };
+    let mut candidates = terms.due.keys_where(|(_, if_changed)| !if_changed).intersect(&scope);
+    if let Some(state) = forecast.state.nodes.get(instance) {
+        for (range, failing) in state
+            .failing
+            .iter()
+            .filter(|(_, failing)| failing.failed_at >= limits.failed_since)
+        {
+            let later = failing.retry == Retry::Later;
+            if later && candidates.overlaps(range) && failing.next_try_at > forecast.now {
+                *wake_at = Some(wake_at.map_or(failing.next_try_at, |at| at.min(failing.next_try_at)));
+            }
+            if !later || failing.next_try_at > forecast.now {
+                candidates.remove(range);
+            }
+        }
+    }
+    for input in &node.inputs {
+        if candidates.is_empty() {
+            break;
+        }
+        candidates = ready_now(forecast, limits, node, instance, input, candidates);
+    }
+    candidates
+}
+
+/// `ready`, as things stand: filled, and not due again nor being filled.
+fn ready_now(
+    forecast: &Forecast<'_>,
+    limits: &Limits,
+    node: &Node,
+    instance: &Instance,
+    input: &Input,
+    mut candidates: RangeSet,
+) -> RangeSet {
+    let Upstream::Node(name) = &input.from else {
+        return candidates;
+    };
+    let Some(upstream) = forecast.node(name) else {
+        return RangeSet::new();
+    };
+    for read in forecast.read_instances(instance, input) {
+        let Some(terms) = forecast.terms(read) else {
+            return RangeSet::new();
+        };
+        let pending = match limits.scope.of(read) {
+            Some(scope) => terms.due.keys().intersect(&scope).union(&terms.in_flight),
+            None => terms.in_flight.clone(),
+        };
+        let as_it_stands = !node.grid.is_cut() || matches!(input.mapping, crate::mapping::Mapping::Whole { .. });
+        if as_it_stands && (!pending.is_empty() || has_tests_to_come(forecast, limits, upstream)) {
+            return RangeSet::new();
+        }
+        candidates = ready_of(
+            node,
+            input,
+            &upstream.grid,
+            &terms.readable.subtract(&pending),
+            &candidates,
+        );
+    }
+    candidates
+}
+
+/// Whether data tests of a node that block are still to run in this run.
+fn has_tests_to_come(forecast: &Forecast<'_>, limits: &Limits, node: &Node) -> bool {
+    limits.scope.has_node(&node.name)
+        && crate::due::has_blocking_tests(node)
+        && node
+            .instances()
+            .first()
+            .and_then(|first| forecast.terms(first))
+            .is_some_and(|terms| !terms.tests.is_empty())
+}
+
+fn startable_tests(
+    forecast: &Forecast<'_>,
+    limits: &Limits,
+    node: &Node,
+    idle: bool,
+    busy: &BTreeSet<Relation>,
+) -> Option<Vec<String>> {
+    if node.tests.is_empty() || !limits.scope.has_node(&node.name) || busy.contains(&node.relation) {
+        return None;
+    }
+    let instances = node.instances();
+    let tests = forecast.terms(instances.first()?)?.tests.clone();
+    let left = |instance: &Instance| {
+        forecast
+            .terms(instance)
+            .is_some_and(|terms| match limits.scope.of(instance) {
+                Some(scope) => !terms.due.keys().intersect(&scope).is_empty(),
+                None => false,
+            })
+    };
+    (!tests.is_empty() && (idle || !instances.iter().any(left))).then_some(tests)
+}
+
+fn busy_relations(forecast: &Forecast<'_>) -> BTreeSet<Relation> {
+    let live = forecast.state.nodes.iter().filter(|(_, state)| !state.live.is_empty());
+    live.filter_map(|(instance, _)| forecast.node(&instance.node))
+        .map(|node| node.relation.clone())
+        .collect()
+}
+
+fn live_count(forecast: &Forecast<'_>) -> usize {
+    forecast
+        .state
+        .nodes
+        .values()
+        .map(|state| state.live.iter().count())
+        .sum()
+}
+
+/// The end of what one commit takes of a range.
+fn cap(node: &Node, range: Interval) -> Instant {
+    if !node.grid.is_cut() || node.grid.count(range) <= MAX_INTERVALS_PER_COMMIT {
+        return range.end;
+    }
+    let mut end = range.start;
+    for _ in 0..MAX_INTERVALS_PER_COMMIT {
+        end = node.grid.next_cut(end);
+    }
+    end.min(range.end)
+}
