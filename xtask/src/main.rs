@@ -26,7 +26,7 @@ cargo xtask <what>
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -34,11 +34,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<()> {
+fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["test"] => test::run(),
+        ["test"] => return Ok(test::run()),
         ["tidy"] => tidy::run(),
         ["gen"] => generate::run(generate::Mode::Write),
         ["gen", "--check"] => generate::run(generate::Mode::Check),
@@ -49,8 +49,9 @@ fn run() -> Result<()> {
             Ok(())
         }
         [] => bail!("say what to do\n\n{USAGE}"),
-        [unknown, ..] => bail!("`{}` is not known here\n\n{USAGE}", [*unknown].join(" ")),
-    }
+        unknown => bail!("`{}` is not known here\n\n{USAGE}", unknown.join(" ")),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs cargo-deny over `deny.toml`; where it is not installed it says so and how to get it.
