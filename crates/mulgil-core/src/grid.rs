@@ -227,10 +227,9 @@ impl Grid {
         let (mut cut, mut left) = (self.floor(at), u64::from(n));
         while left > 0 && cut > Instant::MIN {
             let guess = self.guess_back(cut, left);
-            let Some(between) = Interval::new(guess, cut) else {
-                break;
-            };
-            let mut passed = self.count(between);
+            // Before a date that was skipped the guess does not move.
+            let guess = if guess < cut { guess } else { self.prev_cut(cut) };
+            let mut passed = self.count(Interval { start: guess, end: cut });
             cut = guess;
             while passed > left {
                 cut = self.next_cut(cut);

@@ -280,9 +280,9 @@ impl<'a> Forecast<'a> {
         let due = restrict(&own, &candidates.subtract(&held));
         // What would be due only through an upstream's change is not said to wait for anything.
         let sure = own.keys_where(|(_, if_changed)| !if_changed);
-        waiting
-            .iter_mut()
-            .for_each(|(_, ranges)| *ranges = ranges.intersect(&sure));
+        for (_, ranges) in &mut waiting {
+            *ranges = ranges.intersect(&sure);
+        }
         waiting.retain(|(_, ranges)| !ranges.is_empty());
         let readable = due::readable(node, state);
         Terms {
