@@ -2,6 +2,7 @@
 //! what was not run by name. A failing step does not keep the others from running.
 
 use std::{
+    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -10,7 +11,7 @@ use anyhow::Result;
 
 use crate::{
     generate, python,
-    shell::{cargo, is_ci, target_dir},
+    shell::{Shell, cargo, is_ci, target_dir},
     tidy,
 };
 
@@ -34,16 +35,20 @@ pub(crate) fn run() -> ExitCode {
     let started = Instant::now();
     let mut totals = Totals::default();
     let mut not_run = Vec::new();
-    let steps = [
+    let interpreter = python::prepare(&target_dir())
+        .map_err(|error| not_run.push(format!("tests named `{}`, figures: {error:#}", python::TESTS)))
+        .ok();
+    let mut steps = vec![
         step("fmt", || cargo().args(["fmt", "--all", "--check"]).run()),
         step("clippy", clippy),
         step("tidy", tidy::run),
         step("gen", || generate::run(generate::Mode::Check)),
-        step("tests", || tests(&mut totals, &mut not_run)),
-        step("doc tests", || {
-            count(cargo().args(["test", "--workspace", "--doc"]), &mut totals)
-        }),
     ];
+    let interpreter = interpreter.as_deref();
+    steps.extend(interpreter.map(|interpreter| step("figures", || figures(interpreter))));
+    steps.push(step("tests", || tests(interpreter, &mut totals)));
+    let doc_tests = || count(cargo().args(["test", "--workspace", "--doc"]), &mut totals);
+    steps.push(step("doc tests", doc_tests));
     report(&steps, &not_run, totals, started.elapsed());
     let is_incomplete = is_ci() && !not_run.is_empty();
     if is_incomplete || steps.iter().any(|step| step.result.is_err()) {
@@ -64,28 +69,18 @@ fn step(name: &'static str, work: impl FnOnce() -> Result<()>) -> Step {
 }
 
 fn clippy() -> Result<()> {
-    cargo()
-        .args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--quiet",
-            "--",
-            "-D",
-            "warnings",
-        ])
-        .run()
+    let targets = ["clippy", "--workspace", "--all-targets", "--quiet"];
+    cargo().args(targets).args(["--", "-D", "warnings"]).run()
+}
+
+/// The committed figures of the example are those that DuckDB computes from its raw files.
+fn figures(interpreter: &Path) -> Result<()> {
+    let check = ["examples/flights/expected/figures.py", "--check"];
+    Shell::new(interpreter).args(check).run()
 }
 
 /// All tests but the doc tests, by cargo-nextest where it is installed.
-fn tests(totals: &mut Totals, not_run: &mut Vec<String>) -> Result<()> {
-    let interpreter = match python::prepare(&target_dir()) {
-        Ok(interpreter) => Some(interpreter),
-        Err(error) => {
-            not_run.push(format!("tests named `{}`: {error:#}", python::TESTS));
-            None
-        }
-    };
+fn tests(interpreter: Option<&Path>, totals: &mut Totals) -> Result<()> {
     let nextest = cargo().args(["nextest", "--version"]).succeeds();
     let mut runner = if nextest {
         cargo().args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"])
@@ -100,7 +95,7 @@ fn tests(totals: &mut Totals, not_run: &mut Vec<String>) -> Result<()> {
     count(runner, totals)
 }
 
-fn count(runner: crate::shell::Shell, totals: &mut Totals) -> Result<()> {
+fn count(runner: Shell, totals: &mut Totals) -> Result<()> {
     runner.watch(|line| {
         if let Some(found) = summary(line) {
             totals.passed += found.passed;
