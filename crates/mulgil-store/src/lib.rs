@@ -1,1 +1,34 @@
-//! x
+//! The ledger: what happened, and what is derived of it.
+//!
+//! One SQLite file per environment holds facts, which are only ever added, and everything that is
+//! derived of them in the same transaction: what is filled, with what, what became stale and why,
+//! what failed, runs and attempts, files seen, tables. [`Store::rebuild`] makes all of it anew from
+//! the facts. Data is committed first and recorded here afterwards; where the two differ, the table
+//! is right and [`Store::adopt`] makes the ledger agree.
+//!
+//! It never decides what is due, never reads a source or a table, and never asks for the time.
+
+mod adopt;
+mod apply;
+mod attempt;
+mod chunk;
+mod document;
+mod error;
+pub mod fact;
+mod fill;
+mod load;
+mod lock;
+mod read;
+mod readers;
+mod rebuild;
+mod source;
+mod store;
+mod text;
+mod writer;
+
+pub use adopt::Adopted;
+pub use attempt::{ClaimRequest, NewRun};
+pub use fill::Recorded;
+pub use lock::{DataLock, Holder};
+pub use read::{Evidence, FillFact, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LogLine, RelationEntry, TableState};
+pub use store::Store;

@@ -1,0 +1,360 @@
+//! From facts to what is derived of them, in the transaction that records them.
+//!
+//! What is applied depends on the fact and on what is already derived, on nothing else: no project,
+//! no clock, no chance. So applying all facts again from nothing gives the same ledger.
+
+use mulgil_core::{
+    interval::{Instant, Interval},
+    port::Filled,
+    run::{RunState, TaskKind},
+    state::Cause,
+    task::Column,
+};
+use sqlx::SqliteConnection;
+
+use crate::{
+    chunk::{self, Cover},
+    document,
+    error::Error,
+    fact::{Claimed, Fact, Failed, FillRecord, Mark, RunBegan, SourceChanged, TargetChanged, TargetVanished, Tested},
+    source, text,
+};
+
+/// Records a fact and applies it; gives its number.
+pub(crate) async fn record(conn: &mut SqliteConnection, fact: &Fact, now: Instant) -> Result<i64, Error> {
+    let (seq,): (i64,) = sqlx::query_as("select coalesce(max(seq), 0) + 1 from fact")
+        .fetch_one(&mut *conn)
+        .await?;
+    record_as(conn, seq, fact, now).await?;
+    Ok(seq)
+}
+
+/// Records a fact under a number that was chosen, above all others.
+pub(crate) async fn record_as(conn: &mut SqliteConnection, seq: i64, fact: &Fact, now: Instant) -> Result<(), Error> {
+    sqlx::query("insert into fact (seq, at, kind, payload) values ($1, $2, $3, $4)")
+        .bind(seq)
+        .bind(now.0)
+        .bind(fact.kind())
+        .bind(serde_json::to_string(fact)?)
+        .execute(&mut *conn)
+        .await?;
+    apply(conn, seq, now, fact).await
+}
+
+/// Derives what follows from a fact.
+pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fact: &Fact) -> Result<(), Error> {
+    match fact {
+        Fact::RunBegan(run) => run_began(conn, seq, at, run).await,
+        Fact::RunEnded { run, state } => end_run(conn, *run, *state, at).await,
+        Fact::Claimed(claimed) => claim(conn, seq, at, claimed).await,
+        Fact::Filled(record) => fill(conn, seq, at, record).await,
+        Fact::Failed(failed) => fail(conn, at, failed).await,
+        Fact::Tested(tested) => test(conn, at, tested).await,
+        Fact::SourceChanged(changed) => source_changed(conn, seq, at, changed).await,
+        Fact::TargetChanged(changed) => target_changed(conn, seq, changed).await,
+        Fact::TargetVanished(vanished) => target_vanished(conn, vanished).await,
+        Fact::SequenceRaised { .. } => Ok(()),
+        Fact::Crashed {
+            attempts,
+            task_runs,
+            runs,
+        } => crash(conn, at, attempts, task_runs, runs).await,
+        Fact::Waived { instance, ranges, .. } => {
+            document::change(conn, &text::of_instance(instance), |document| {
+                document.waived = document.waived.union(ranges);
+            })
+            .await
+        }
+    }
+}
+
+async fn run_began(conn: &mut SqliteConnection, seq: i64, at: Instant, run: &RunBegan) -> Result<(), Error> {
+    sqlx::query("insert into run (id, \"trigger\", selector, state, started_at) values ($1, $2, $3, $4, $5)")
+        .bind(run.run)
+        .bind(serde_json::to_string(&run.trigger)?)
+        .bind(&run.selector)
+        .bind(RunState::Running.as_str())
+        .bind(at.0)
+        .execute(&mut *conn)
+        .await?;
+    for (instance, ranges) in &run.manual {
+        document::change(&mut *conn, &text::of_instance(instance), |document| {
+            document.ask(seq, ranges);
+        })
+        .await?;
+    }
+    for instance in &run.named {
+        document::change(&mut *conn, &text::of_instance(instance), document::Document::let_go).await?;
+    }
+    Ok(())
+}
+
+async fn end_run(conn: &mut SqliteConnection, run: i64, state: RunState, at: Instant) -> Result<(), Error> {
+    sqlx::query("update run set state = $2, ended_at = $3 where id = $1")
+        .bind(run)
+        .bind(state.as_str())
+        .bind(at.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn claim(conn: &mut SqliteConnection, seq: i64, at: Instant, claimed: &Claimed) -> Result<(), Error> {
+    sqlx::query(
+        "insert into task_run (id, run, instance, kind, start_at, end_at, reason, state)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (id) do update set state = excluded.state",
+    )
+    .bind(claimed.task_run)
+    .bind(claimed.run)
+    .bind(text::of_instance(&claimed.instance))
+    .bind(kind_text(claimed.kind))
+    .bind(claimed.range.start.0)
+    .bind(claimed.range.end.0)
+    .bind(claimed.reason.to_string())
+    .bind(RunState::Running.as_str())
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("insert into attempt (id, task_run, relation, seq, state, started_at) values ($1, $2, $3, $4, $5, $6)")
+        .bind(claimed.attempt)
+        .bind(claimed.task_run)
+        .bind(text::of_relation(&claimed.relation))
+        .bind(seq)
+        .bind(RunState::Running.as_str())
+        .bind(at.0)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillRecord) -> Result<(), Error> {
+    let instance = text::of_instance(&record.instance);
+    let intervals: Vec<Filled> = record.intervals.iter().map(|row| Filled::from(*row)).collect();
+    let cover = Cover {
+        range: record.range,
+        made_with: record.fingerprint,
+        filled_at: at,
+    };
+    chunk::replace(&mut *conn, &instance, record.range, &[cover]).await?;
+    chunk::replace(&mut *conn, &instance, record.range, &intervals).await?;
+    document::change(&mut *conn, &instance, |document| {
+        document.fill(seq, record.claim_seq, record.range, record.untested);
+    })
+    .await?;
+    sqlx::query(
+        "insert into fill (seq, instance, relation, start_at, end_at, attempt, claim_seq)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(seq)
+    .bind(&instance)
+    .bind(text::of_relation(&record.relation))
+    .bind(record.range.start.0)
+    .bind(record.range.end.0)
+    .bind(record.attempt)
+    .bind(record.claim_seq)
+    .execute(&mut *conn)
+    .await?;
+    let rows: u64 = intervals.iter().map(|filled| filled.rows).sum();
+    // An adopted commit may carry the attempt's number of another ledger: then the claim's differs.
+    let mine = sqlx::query("update attempt set rows = $3, version = $4 where id = $1 and seq = $2")
+        .bind(record.attempt)
+        .bind(record.claim_seq)
+        .bind(rows.cast_signed())
+        .bind(record.version)
+        .execute(&mut *conn)
+        .await?;
+    if mine.rows_affected() > 0 {
+        end_attempt(&mut *conn, record.attempt, RunState::Success, at, None).await?;
+    }
+    put_relation(&mut *conn, record).await?;
+    mark(conn, seq, &Cause::Upstream(record.instance.node.clone()), &record.marks).await
+}
+
+/// The version moves on only from the one before: across a gap lies a commit that was not looked
+/// at yet.
+async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Result<(), Error> {
+    let columns: &[Column] = record.columns.as_deref().unwrap_or_default();
+    sqlx::query(
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files)
+         values ($1, $2, $3, $4, $5, $6, $7, 0, 0)
+         on conflict (relation) do update set
+             node = excluded.node,
+             kind = excluded.kind,
+             columns = case when $8 then excluded.columns else relation.columns end,
+             version = case
+                 when relation.version is null or relation.version + 1 = excluded.version then excluded.version
+                 else relation.version
+             end",
+    )
+    .bind(text::of_relation(&record.relation))
+    .bind(&record.relation.schema)
+    .bind(&record.relation.name)
+    .bind(record.instance.node.as_str())
+    .bind(serde_json::to_string(&record.materialization)?)
+    .bind(serde_json::to_string(columns)?)
+    .bind(record.version)
+    .bind(record.columns.is_some())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn fail(conn: &mut SqliteConnection, at: Instant, failed: &Failed) -> Result<(), Error> {
+    let fault = failed.fault.as_ref().map(serde_json::to_string).transpose()?;
+    end_attempt(&mut *conn, failed.attempt, failed.state, at, fault).await?;
+    if let Some(failing) = failed.failing {
+        document::change(conn, &text::of_instance(&failed.instance), |document| {
+            document.failing.insert(failed.range, failing);
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn test(conn: &mut SqliteConnection, at: Instant, tested: &Tested) -> Result<(), Error> {
+    for result in &tested.results {
+        sqlx::query(
+            "insert into test (node, name, fingerprint, failures, sample, fill_seq, tested_at)
+             values ($1, $2, $3, $4, $5, $6, $7)
+             on conflict (node, name) do update set
+                 fingerprint = excluded.fingerprint, failures = excluded.failures, sample = excluded.sample,
+                 fill_seq = excluded.fill_seq, tested_at = excluded.tested_at",
+        )
+        .bind(tested.node.as_str())
+        .bind(&result.name)
+        .bind(result.fingerprint.to_string())
+        .bind(result.failures.cast_signed())
+        .bind(serde_json::to_string(&result.sample)?)
+        .bind(tested.saw_seq)
+        .bind(at.0)
+        .execute(&mut *conn)
+        .await?;
+    }
+    if let Some(through) = tested.clears_through {
+        for instance in &tested.instances {
+            document::change(&mut *conn, &text::of_instance(instance), |document| {
+                document.pass(through)
+            })
+            .await?;
+        }
+    }
+    end_attempt(conn, tested.attempt, tested.state, at, None).await
+}
+
+async fn source_changed(
+    conn: &mut SqliteConnection,
+    seq: i64,
+    at: Instant,
+    changed: &SourceChanged,
+) -> Result<(), Error> {
+    source::put(&mut *conn, at, changed).await?;
+    let cause = Cause::Source(changed.source.clone());
+    mark(&mut *conn, seq, &cause, &changed.marks).await?;
+    for left in &changed.left {
+        document::change(&mut *conn, &text::of_instance(&left.instance), |document| {
+            document.leave(seq, cause.clone(), left);
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetChanged) -> Result<(), Error> {
+    sqlx::query(
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files)
+         values ($1, $2, $3, $4, $5, '[]', $6, $7, $8)
+         on conflict (relation) do update set
+             version = excluded.version, bytes = excluded.bytes, files = excluded.files",
+    )
+    .bind(text::of_relation(&changed.relation))
+    .bind(&changed.relation.schema)
+    .bind(&changed.relation.name)
+    .bind(changed.node.as_str())
+    .bind(serde_json::to_string(&changed.materialization)?)
+    .bind(changed.version)
+    .bind(changed.bytes.cast_signed())
+    .bind(changed.files.cast_signed())
+    .execute(&mut *conn)
+    .await?;
+    mark(&mut *conn, seq, &Cause::Target, &changed.marks).await?;
+    mark(conn, seq, &Cause::Upstream(changed.node.clone()), &changed.read_by).await
+}
+
+/// What the intervals held stays known, so that readers made from it stay fresh when it comes back
+/// as it was.
+async fn target_vanished(conn: &mut SqliteConnection, vanished: &TargetVanished) -> Result<(), Error> {
+    for instance in &vanished.instances {
+        let instance = text::of_instance(instance);
+        chunk::replace::<Cover>(&mut *conn, &instance, Interval::WHOLE, &[]).await?;
+        document::change(&mut *conn, &instance, document::Document::vanish).await?;
+    }
+    sqlx::query("update relation set version = null, bytes = 0, files = 0 where relation = $1")
+        .bind(text::of_relation(&vanished.relation))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn crash(
+    conn: &mut SqliteConnection,
+    at: Instant,
+    attempts: &[i64],
+    task_runs: &[i64],
+    runs: &[i64],
+) -> Result<(), Error> {
+    for attempt in attempts {
+        end_attempt(&mut *conn, *attempt, RunState::Crashed, at, None).await?;
+    }
+    for task_run in task_runs {
+        sqlx::query("update task_run set state = $2 where id = $1")
+            .bind(task_run)
+            .bind(RunState::Crashed.as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
+    for run in runs {
+        end_run(&mut *conn, *run, RunState::Crashed, at).await?;
+    }
+    Ok(())
+}
+
+/// Ends an attempt and says the same of its task run.
+async fn end_attempt(
+    conn: &mut SqliteConnection,
+    attempt: i64,
+    state: RunState,
+    at: Instant,
+    fault: Option<String>,
+) -> Result<(), Error> {
+    sqlx::query("update attempt set state = $2, ended_at = $3, fault = $4 where id = $1")
+        .bind(attempt)
+        .bind(state.as_str())
+        .bind(at.0)
+        .bind(fault)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query("update task_run set state = $2 where id = (select task_run from attempt where id = $1)")
+        .bind(attempt)
+        .bind(state.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn mark(conn: &mut SqliteConnection, seq: i64, cause: &Cause, marks: &[Mark]) -> Result<(), Error> {
+    for mark in marks {
+        document::change(&mut *conn, &text::of_instance(&mark.instance), |document| {
+            document.mark(seq, cause.clone(), mark);
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// As a task run's kind is stored.
+pub(crate) fn kind_text(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Fill => "fill",
+        TaskKind::Test => "test",
+    }
+}

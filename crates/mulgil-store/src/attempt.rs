@@ -1,0 +1,419 @@
+//! Runs and attempts: who may write what, and how it ended when nothing was made.
+
+use mulgil_core::{
+    codes,
+    diagnostic::{Diagnostic, Retry},
+    interval::{Instant, Interval, RangeSet},
+    name::{Instance, Relation},
+    port::Fault,
+    project::{CodeFp, Fingerprint},
+    run::{Run, RunState, TaskKind, Trigger},
+    state::Failing,
+    task::Claim,
+};
+use sqlx::SqliteConnection;
+
+use crate::{
+    Store, apply,
+    apply::kind_text,
+    document,
+    error::Error,
+    fact::{Claimed, Fact, Failed, RunBegan},
+    text,
+};
+
+/// The first pause after a failure, in microseconds; it doubles with each equal one.
+const BACK_OFF_BASE_US: i64 = 30 * 1_000_000;
+/// The longest pause, in microseconds.
+const BACK_OFF_CAP_US: i64 = 3_600 * 1_000_000;
+
+/// A run that is about to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRun {
+    /// What starts it.
+    pub trigger: Trigger,
+    /// What was selected, as typed; empty for all.
+    pub selector: String,
+    /// Ranges that a person asked for: they are stale from here on, fresh or not before.
+    pub manual: Vec<(Instance, RangeSet)>,
+    /// Instances that a person named: what is held of them is let go.
+    pub named: Vec<Instance>,
+}
+
+/// What an attempt is to work on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimRequest {
+    /// For which run.
+    pub run: i64,
+    /// Whose range.
+    pub instance: Instance,
+    /// What it writes, or tests.
+    pub relation: Relation,
+    /// Which range.
+    pub range: Interval,
+    /// To fill it or to test it.
+    pub kind: TaskKind,
+    /// Why, as `plan` says it.
+    pub reason: serde_json::Value,
+    /// With what it is to be made.
+    pub fingerprint: CodeFp,
+}
+
+impl Store {
+    /// Begins a run.
+    pub async fn begin_run(&self, new: NewRun, now: Instant) -> Result<Run, Fault> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                let (run,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) + 1 from run")
+                    .fetch_one(&mut *conn)
+                    .await?;
+                let began = RunBegan {
+                    run,
+                    trigger: new.trigger,
+                    selector: new.selector.clone(),
+                    manual: new.manual,
+                    named: new.named,
+                };
+                apply::record(conn, &Fact::RunBegan(began), now).await?;
+                Ok(Run {
+                    id: run,
+                    trigger: new.trigger,
+                    selector: new.selector,
+                    state: RunState::Running,
+                    started_at: now,
+                    ended_at: None,
+                })
+            })
+        })
+        .await
+    }
+
+    /// Ends a run.
+    pub async fn end_run(&self, run: i64, state: RunState, now: Instant) -> Result<(), Fault> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                apply::record(conn, &Fact::RunEnded { run, state }, now).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Takes a range for an attempt. A run that comes back to a range goes on with its task run.
+    ///
+    /// # Errors
+    /// `CLAIM_HELD` when another attempt is writing the table, naming that one.
+    pub async fn claim(&self, request: ClaimRequest, now: Instant) -> Result<Claim, Fault> {
+        let ledger = self.ledger().to_owned();
+        self.write(move |conn| {
+            Box::pin(async move {
+                if request.kind == TaskKind::Fill {
+                    refuse_second(&mut *conn, &request.relation).await?;
+                }
+                let claimed = Claimed {
+                    run: request.run,
+                    task_run: task_run(&mut *conn, &request).await?,
+                    attempt: next_attempt(&mut *conn).await?,
+                    instance: request.instance,
+                    relation: request.relation,
+                    range: request.range,
+                    kind: request.kind,
+                    reason: request.reason,
+                    fingerprint: request.fingerprint,
+                };
+                let attempt = claimed.attempt;
+                let seq = apply::record(conn, &Fact::Claimed(claimed), now).await?;
+                Ok(Claim {
+                    attempt,
+                    epoch: seq,
+                    seq,
+                    ledger,
+                })
+            })
+        })
+        .await
+    }
+
+    /// Records that an attempt failed. Equal failures in a row are counted for the range, with a
+    /// pause that doubles; a crash is not the work's fault and is not counted, nor is a test's.
+    ///
+    /// # Errors
+    /// `CLAIM_STALE` when the attempt is not live any more or has another epoch.
+    pub async fn record_failure(
+        &self,
+        claim: &Claim,
+        range: Interval,
+        fault: &Diagnostic,
+        crashed: bool,
+        fingerprint: CodeFp,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let (claim, fault) = (claim.clone(), fault.clone());
+        self.write(move |conn| {
+            Box::pin(async move {
+                let live = live(&mut *conn, &claim).await?;
+                let counts = !crashed && live.kind == TaskKind::Fill;
+                let failing = if counts {
+                    Some(failing(&mut *conn, &live, range, &fault, fingerprint, now).await?)
+                } else {
+                    None
+                };
+                let failed = Failed {
+                    attempt: claim.attempt,
+                    instance: live.instance,
+                    range,
+                    fault: Some(fault),
+                    state: if crashed { RunState::Crashed } else { RunState::Failed },
+                    failing,
+                };
+                apply::record(conn, &Fact::Failed(failed), now).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Records that a person ended an attempt.
+    ///
+    /// # Errors
+    /// `CLAIM_STALE` when the attempt is not live any more or has another epoch.
+    pub async fn record_cancelled(&self, claim: &Claim, now: Instant) -> Result<(), Fault> {
+        let claim = claim.clone();
+        self.write(move |conn| {
+            Box::pin(async move {
+                let live = live(&mut *conn, &claim).await?;
+                let failed = Failed {
+                    attempt: claim.attempt,
+                    instance: live.instance,
+                    range: live.range,
+                    fault: None,
+                    state: RunState::Cancelled,
+                    failing: None,
+                };
+                apply::record(conn, &Fact::Failed(failed), now).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Ends all that is still live. Right only for who holds the data folder's lock and has started
+    /// nothing yet: then whatever is live belongs to a process that is gone.
+    pub async fn crash_live(&self, now: Instant) -> Result<u64, Fault> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                let attempts = ids(&mut *conn, "select id from attempt where state = 'running' order by id").await?;
+                let task_runs = ids(
+                    &mut *conn,
+                    "select id from task_run where state in ('planned', 'queued', 'running', 'waiting') order by id",
+                )
+                .await?;
+                let runs = ids(&mut *conn, "select id from run where ended_at is null order by id").await?;
+                let count = attempts.len() as u64;
+                if !(attempts.is_empty() && task_runs.is_empty() && runs.is_empty()) {
+                    let crashed = Fact::Crashed {
+                        attempts,
+                        task_runs,
+                        runs,
+                    };
+                    apply::record(conn, &crashed, now).await?;
+                }
+                Ok(count)
+            })
+        })
+        .await
+    }
+
+    /// Gives up wanted intervals, with a name and a reason, until somebody asks for them.
+    pub async fn waive(
+        &self,
+        instance: &Instance,
+        ranges: &RangeSet,
+        by: &str,
+        reason: &str,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let waived = Fact::Waived {
+            instance: instance.clone(),
+            ranges: ranges.clone(),
+            by: by.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.write(move |conn| {
+            Box::pin(async move {
+                apply::record(conn, &waived, now).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+/// A live attempt.
+pub(crate) struct LiveAttempt {
+    run: i64,
+    instance: Instance,
+    range: Interval,
+    kind: TaskKind,
+}
+
+/// The attempt of a claim, if it may still record anything.
+pub(crate) async fn live(conn: &mut SqliteConnection, claim: &Claim) -> Result<LiveAttempt, Error> {
+    let row: Option<(String, i64, i64, String, i64, i64, String)> = sqlx::query_as(
+        "select a.state, a.seq, t.run, t.instance, t.start_at, t.end_at, t.kind
+         from attempt a join task_run t on t.id = a.task_run where a.id = $1",
+    )
+    .bind(claim.attempt)
+    .fetch_optional(conn)
+    .await?;
+    let Some((state, seq, run, instance, start, end, kind)) = row else {
+        return Err(stale(claim, "the ledger does not know it").into());
+    };
+    if state != RunState::Running.as_str() {
+        return Err(stale(claim, &format!("it is {state} already")).into());
+    }
+    if seq != claim.epoch {
+        return Err(stale(claim, &format!("its epoch is {seq}, not {}", claim.epoch)).into());
+    }
+    Ok(LiveAttempt {
+        run,
+        instance: text::instance(&instance).ok_or_else(|| Error::damaged("a task run's instance cannot be read"))?,
+        range: Interval::new(Instant(start), Instant(end))
+            .ok_or_else(|| Error::damaged("a task run's range is empty"))?,
+        kind: if kind == kind_text(TaskKind::Test) {
+            TaskKind::Test
+        } else {
+            TaskKind::Fill
+        },
+    })
+}
+
+fn stale(claim: &Claim, why: &str) -> Diagnostic {
+    Diagnostic::error(
+        codes::CLAIM_STALE,
+        format!("attempt {} may not record anything any more: {why}", claim.attempt),
+    )
+    .with_remedy(
+        "nothing: what the table holds of it is adopted at the next start, and the range is filled again if need be",
+    )
+    .with_retry(Retry::Later)
+}
+
+async fn refuse_second(conn: &mut SqliteConnection, relation: &Relation) -> Result<(), Error> {
+    let holder: Option<(i64, i64, i64)> = sqlx::query_as(
+        "select a.id, a.started_at, t.run from attempt a join task_run t on t.id = a.task_run
+         where a.relation = $1 and a.state = 'running' and t.kind = 'fill'",
+    )
+    .bind(text::of_relation(relation))
+    .fetch_optional(conn)
+    .await?;
+    let Some((attempt, since, run)) = holder else {
+        return Ok(());
+    };
+    let message = format!(
+        "table `{relation}` is being written by attempt {attempt} of run {run} since {:?}",
+        Instant(since)
+    );
+    let refusal = Diagnostic::error(codes::CLAIM_HELD, message)
+        .with_remedy(format!(
+            "wait until attempt {attempt} has ended; `mulgil runs show {run}` says how far it is"
+        ))
+        .with_retry(Retry::Later);
+    Err(refusal.into())
+}
+
+/// The run's task run of that range, if it is not done, else a new one.
+async fn task_run(conn: &mut SqliteConnection, request: &ClaimRequest) -> Result<i64, Error> {
+    let open: Option<(i64,)> = sqlx::query_as(
+        "select id from task_run
+         where run = $1 and instance = $2 and kind = $3 and start_at = $4 and end_at = $5
+           and state not in ('success', 'cancelled', 'skipped')",
+    )
+    .bind(request.run)
+    .bind(text::of_instance(&request.instance))
+    .bind(kind_text(request.kind))
+    .bind(request.range.start.0)
+    .bind(request.range.end.0)
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some((id,)) = open {
+        return Ok(id);
+    }
+    let (id,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) + 1 from task_run")
+        .fetch_one(conn)
+        .await?;
+    Ok(id)
+}
+
+/// Above those of adopted commits too, which may come from a ledger that was lost.
+async fn next_attempt(conn: &mut SqliteConnection) -> Result<i64, Error> {
+    let (id,): (i64,) = sqlx::query_as(
+        "select coalesce(max(id), 0) + 1 from
+         (select max(id) as id from attempt union all select max(attempt) as id from fill) as given",
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(id)
+}
+
+async fn failing(
+    conn: &mut SqliteConnection,
+    live: &LiveAttempt,
+    range: Interval,
+    fault: &Diagnostic,
+    code_fp: CodeFp,
+    now: Instant,
+) -> Result<Failing, Error> {
+    let known = document::load(conn, &text::of_instance(&live.instance)).await?.failing;
+    let equal = known
+        .within(range)
+        .filter(|(_, failing)| failing.code == fault.code && failing.code_fp == code_fp)
+        .map(|(_, failing)| failing.equal_count)
+        .max()
+        .unwrap_or(0);
+    let equal_count = equal.saturating_add(1);
+    let seed = Fingerprint::of([
+        live.run.to_le_bytes().as_slice(),
+        text::of_instance(&live.instance).as_bytes(),
+        range.start.0.to_le_bytes().as_slice(),
+        equal_count.to_le_bytes().as_slice(),
+    ]);
+    Ok(Failing {
+        equal_count,
+        code: fault.code,
+        failed_at: now,
+        next_try_at: Instant(now.0.saturating_add(back_off(equal_count, seed))),
+        retry: fault.retry,
+        code_fp,
+    })
+}
+
+/// Full jitter: anything from nothing to the doubled pause, the same for the same seed.
+fn back_off(equal_count: u32, seed: Fingerprint) -> i64 {
+    let doublings = equal_count.saturating_sub(1).min(16);
+    let longest = BACK_OFF_CAP_US.min(BACK_OFF_BASE_US << doublings);
+    (seed.0 % (longest as u128 + 1)) as i64
+}
+
+async fn ids(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {
+    let rows: Vec<(i64,)> = sqlx::query_as(sql).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_an_hour_and_is_the_same_for_the_same_seed() {
+        for (count, longest) in [(1, 30), (2, 60), (4, 240), (7, 1_920), (8, 3_600), (u32::MAX, 3_600)] {
+            let pauses: Vec<i64> = (0..200)
+                .map(|n| back_off(count, Fingerprint::of_text(&n.to_string())))
+                .collect();
+            let most = pauses.iter().max().copied().unwrap_or_default();
+            assert!(most <= longest * 1_000_000, "{count}: {most}");
+            assert!(most > longest * 900_000, "{count}: {most}");
+            assert_eq!(pauses[7], back_off(count, Fingerprint::of_text("7")));
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What is derived of one instance besides its cover: what is stale, failing, untested, waived.
+//! Pure: facts change it, and it is stored as one JSON document.
+
+use std::collections::BTreeMap;
+
+use mulgil_core::{
+    interval::{Interval, RangeMap, RangeSet},
+    state::{Cause, Failing, NodeState},
+};
+use serde::{Deserialize, Serialize};
+use sqlx::SqliteConnection;
+
+use crate::{error::Error, fact::Mark};
+
+/// One instance's document.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Document {
+    /// What made ranges stale, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) stale: Vec<Stale>,
+    #[serde(default, skip_serializing_if = "RangeMap::is_empty")]
+    pub(crate) failing: RangeMap<Failing>,
+    /// By the fact that filled it.
+    #[serde(default, skip_serializing_if = "RangeMap::is_empty")]
+    pub(crate) untested: RangeMap<i64>,
+    #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
+    pub(crate) waived: RangeSet,
+    /// The newest fact that filled any of it.
+    #[serde(default)]
+    pub(crate) fill_seq: i64,
+}
+
+/// Ranges that one fact made stale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Stale {
+    /// The fact: what was claimed after it makes these ranges fresh.
+    pub(crate) seq: i64,
+    pub(crate) cause: Cause,
+    pub(crate) ranges: RangeSet,
+    /// False where rows only lost their source: told to people, never due.
+    #[serde(default = "due", skip_serializing_if = "is_due")]
+    pub(crate) due: bool,
+}
+
+fn due() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_due(due: &bool) -> bool {
+    *due
+}
+
+impl Document {
+    /// An input changed, or the table itself.
+    pub(crate) fn mark(&mut self, seq: i64, cause: Cause, mark: &Mark) {
+        self.add(seq, cause, mark.ranges.clone(), true);
+        for range in mark.released.iter() {
+            self.failing.remove(range);
+        }
+    }
+
+    /// The rows' source is gone.
+    pub(crate) fn leave(&mut self, seq: i64, cause: Cause, mark: &Mark) {
+        self.add(seq, cause, mark.ranges.clone(), false);
+    }
+
+    /// A person asked for it: then it is neither given up nor held.
+    pub(crate) fn ask(&mut self, seq: i64, ranges: &RangeSet) {
+        self.add(seq, Cause::Manual, ranges.clone(), true);
+        self.waived = self.waived.subtract(ranges);
+        for range in ranges.iter() {
+            self.failing.remove(range);
+        }
+    }
+
+    /// A person named it: nothing of it is held any more.
+    pub(crate) fn let_go(&mut self) {
+        self.failing = RangeMap::new();
+    }
+
+    /// A range was filled under a claim: what was stale before the claim is not any more.
+    pub(crate) fn fill(&mut self, seq: i64, claim_seq: i64, range: Interval, untested: bool) {
+        self.fill_seq = self.fill_seq.max(seq);
+        self.unmark(range, |stale| stale.seq <= claim_seq);
+        self.failing.remove(range);
+        self.waived.remove(range);
+        self.untested.remove(range);
+        if untested {
+            self.untested.insert(range, seq);
+        }
+    }
+
+    /// The rows are gone.
+    pub(crate) fn vanish(&mut self) {
+        self.stale.retain(|stale| stale.cause == Cause::Manual);
+        self.untested = RangeMap::new();
+    }
+
+    /// The blocking data tests have passed over all that was filled up to a fact.
+    pub(crate) fn pass(&mut self, through: i64) {
+        let passed = self.untested.keys_where(|seq| *seq <= through);
+        for range in passed.iter() {
+            self.untested.remove(range);
+        }
+    }
+
+    /// What is stale and due, by cause.
+    pub(crate) fn dirty(&self) -> BTreeMap<Cause, RangeSet> {
+        let mut dirty: BTreeMap<Cause, RangeSet> = BTreeMap::new();
+        for stale in self.stale.iter().filter(|stale| stale.due) {
+            dirty
+                .entry(stale.cause.clone())
+                .or_default()
+                .extend(stale.ranges.iter());
+        }
+        dirty
+    }
+
+    /// Into what decisions read.
+    pub(crate) fn describe(&self, state: &mut NodeState) {
+        state.dirty = self.dirty();
+        state.untested = self.untested.keys();
+        state.waived = self.waived.clone();
+        state.failing = self.failing.clone();
+        state.fill_seq = self.fill_seq;
+    }
+
+    fn add(&mut self, seq: i64, cause: Cause, ranges: RangeSet, due: bool) {
+        if !ranges.is_empty() {
+            self.stale.push(Stale {
+                seq,
+                cause,
+                ranges,
+                due,
+            });
+        }
+    }
+
+    fn unmark(&mut self, range: Interval, which: impl Fn(&Stale) -> bool) {
+        for stale in self.stale.iter_mut().filter(|stale| which(stale)) {
+            stale.ranges.remove(range);
+        }
+        self.stale.retain(|stale| !stale.ranges.is_empty());
+    }
+}
+
+/// The document of an instance; an empty one where nothing is known of it.
+pub(crate) async fn load(conn: &mut SqliteConnection, instance: &str) -> Result<Document, Error> {
+    let row: Option<(String,)> = sqlx::query_as("select document from node where instance = $1")
+        .bind(instance)
+        .fetch_optional(conn)
+        .await?;
+    Ok(match row {
+        Some((text,)) => serde_json::from_str(&text)?,
+        None => Document::default(),
+    })
+}
+
+/// Changes the document of an instance.
+pub(crate) async fn change(
+    conn: &mut SqliteConnection,
+    instance: &str,
+    how: impl FnOnce(&mut Document) + Send,
+) -> Result<(), Error> {
+    let mut document = load(&mut *conn, instance).await?;
+    how(&mut document);
+    sqlx::query(
+        "insert into node (instance, document) values ($1, $2)
+         on conflict (instance) do update set document = excluded.document",
+    )
+    .bind(instance)
+    .bind(serde_json::to_string(&document)?)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use mulgil_core::{interval::Instant, name::Instance};
+
+    use super::*;
+
+    fn span(from: i64, to: i64) -> Interval {
+        Interval {
+            start: Instant(from),
+            end: Instant(to),
+        }
+    }
+
+    fn mark(range: Interval) -> Mark {
+        Mark {
+            instance: Instance::of("reader".into()),
+            ranges: range.into(),
+            released: RangeSet::new(),
+            because: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_fill_clears_the_marks_older_than_its_claim_and_no_others() {
+        let cause = Cause::Upstream("flights".into());
+        let mut document = Document::default();
+        document.mark(3, cause.clone(), &mark(span(0, 10)));
+        document.mark(7, cause.clone(), &mark(span(4, 6)));
+        document.fill(8, 5, span(2, 8), false);
+        let expected: RangeSet = [span(0, 2), span(4, 6), span(8, 10)].into_iter().collect();
+        assert_eq!(document.dirty(), BTreeMap::from([(cause, expected)]));
+    }
+
+    #[test]
+    fn asking_lifts_waivers_and_holds() {
+        let mut document = Document {
+            waived: span(0, 10).into(),
+            ..Document::default()
+        };
+        document.ask(1, &span(2, 4).into());
+        assert_eq!(document.waived, [span(0, 2), span(4, 10)].into_iter().collect());
+        assert_eq!(document.dirty()[&Cause::Manual], span(2, 4).into());
+    }
+
+    #[test]
+    fn passed_tests_clear_only_what_they_saw() {
+        let mut document = Document::default();
+        document.fill(4, 1, span(0, 2), true);
+        document.fill(6, 5, span(2, 4), true);
+        document.pass(4);
+        assert_eq!(document.untested.keys(), span(2, 4).into());
+        document.vanish();
+        assert!(document.untested.is_empty());
+    }
+
+    #[test]
+    fn rows_that_lost_their_source_are_not_due() {
+        let mut document = Document::default();
+        document.leave(2, Cause::Source("raw.flights".into()), &mark(span(0, 2)));
+        assert!(document.dirty().is_empty());
+        assert_eq!(document.stale.len(), 1);
+    }
+}

@@ -1,0 +1,380 @@
+//! The facts: all that is ever recorded, in the form in which it stays readable for ever.
+//!
+//! A fact says what happened together with what followed from it under the project of that day
+//! (which readers became stale). So what is derived can be rebuilt without any project. A variant
+//! or a field that was once written is never renamed or given another meaning; new fields have a
+//! default.
+
+use std::path::PathBuf;
+
+use mulgil_core::{
+    diagnostic::Diagnostic,
+    interval::{Instant, Interval, RangeSet},
+    name::{Instance, NodeName, Relation},
+    port::Filled,
+    project::{CodeFp, Fingerprint, Materialization},
+    run::{RunState, TaskKind, Trigger},
+    state::Failing,
+    task::{Column, FileSeen},
+};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened. Its place in the ledger is its number, its time stands beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// A run began.
+    RunBegan(RunBegan),
+    /// A run ended.
+    RunEnded {
+        /// Which.
+        run: i64,
+        /// How.
+        state: RunState,
+    },
+    /// An attempt took a range.
+    Claimed(Claimed),
+    /// A range was filled.
+    Filled(FillRecord),
+    /// An attempt ended without having filled anything.
+    Failed(Failed),
+    /// Data tests ran.
+    Tested(Tested),
+    /// A source's files are not what they were.
+    SourceChanged(SourceChanged),
+    /// A table is not as we left it.
+    TargetChanged(TargetChanged),
+    /// A table is not there any more.
+    TargetVanished(TargetVanished),
+    /// A table records higher numbers than this ledger had given out; the number of this fact is
+    /// above them.
+    SequenceRaised {
+        /// The table.
+        relation: Relation,
+        /// The highest number found in it.
+        highest_seq: i64,
+    },
+    /// The process that did this was gone when the next one started.
+    Crashed {
+        /// Attempts that were live.
+        attempts: Vec<i64>,
+        /// Task runs that were open.
+        task_runs: Vec<i64>,
+        /// Runs that were open.
+        runs: Vec<i64>,
+    },
+    /// Wanted intervals were given up.
+    Waived {
+        /// Whose.
+        instance: Instance,
+        /// Which.
+        ranges: RangeSet,
+        /// Who said so.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Fact {
+    /// Its kind, as it stands beside the payload.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunBegan(_) => "run_began",
+            Self::RunEnded { .. } => "run_ended",
+            Self::Claimed(_) => "claimed",
+            Self::Filled(_) => "filled",
+            Self::Failed(_) => "failed",
+            Self::Tested(_) => "tested",
+            Self::SourceChanged(_) => "source_changed",
+            Self::TargetChanged(_) => "target_changed",
+            Self::TargetVanished(_) => "target_vanished",
+            Self::SequenceRaised { .. } => "sequence_raised",
+            Self::Crashed { .. } => "crashed",
+            Self::Waived { .. } => "waived",
+        }
+    }
+}
+
+/// A run began; what a person named is stale from here on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunBegan {
+    /// Its number.
+    pub run: i64,
+    /// What started it.
+    pub trigger: Trigger,
+    /// What was selected, as typed.
+    pub selector: String,
+    /// The ranges that a person asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manual: Vec<(Instance, RangeSet)>,
+    /// Instances that a person named: what is held of them is let go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named: Vec<Instance>,
+}
+
+/// An attempt took a range. The number of this fact is the claim's sequence number and epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claimed {
+    /// Of which run.
+    pub run: i64,
+    /// Of which task run.
+    pub task_run: i64,
+    /// The attempt.
+    pub attempt: i64,
+    /// Whose range.
+    pub instance: Instance,
+    /// What is written, or tested.
+    pub relation: Relation,
+    /// Which range.
+    pub range: Interval,
+    /// To fill it or to test it.
+    pub kind: TaskKind,
+    /// Why, as `plan` says it.
+    pub reason: serde_json::Value,
+    /// With what it is to be made.
+    pub fingerprint: CodeFp,
+}
+
+/// A range was filled, by an attempt of ours or by a commit that was adopted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FillRecord {
+    /// The attempt.
+    pub attempt: i64,
+    /// The claim's sequence number: what was stale before it is fresh now.
+    pub claim_seq: i64,
+    /// Whose range.
+    pub instance: Instance,
+    /// The table or view.
+    pub relation: Relation,
+    /// How its rows are kept.
+    pub materialization: Materialization,
+    /// Which range.
+    pub range: Interval,
+    /// With what.
+    pub fingerprint: CodeFp,
+    /// The version that it committed.
+    pub version: Option<i64>,
+    /// Its columns; none where an adopted commit does not say them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Column>>,
+    /// Whether blocking data tests have to pass before readers may read it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untested: bool,
+    /// Whether the table's log showed it to us, not the attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+    /// What each interval holds.
+    pub intervals: Vec<IntervalRow>,
+    /// Those of them, by place, that do not hold what they held before, with what that was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<(u32, Option<Was>)>,
+    /// Readers that became stale; a mark's reasons are places in `intervals`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+}
+
+/// What an interval held before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Was(
+    /// Its rows.
+    pub u64,
+    /// Their hash.
+    pub Fingerprint,
+);
+
+/// A filled interval as a short row: start, end, rows, hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalRow(Instant, Instant, u64, Fingerprint);
+
+impl From<&Filled> for IntervalRow {
+    fn from(filled: &Filled) -> Self {
+        Self(filled.interval.start, filled.interval.end, filled.rows, filled.content)
+    }
+}
+
+impl From<IntervalRow> for Filled {
+    fn from(row: IntervalRow) -> Self {
+        Self {
+            interval: Interval {
+                start: row.0,
+                end: row.1,
+            },
+            rows: row.2,
+            content: row.3,
+        }
+    }
+}
+
+/// What a change did to one instance that reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Whom.
+    pub instance: Instance,
+    /// What it has filled and is stale now.
+    pub ranges: RangeSet,
+    /// Where it had failed and may try anew, because an input changed.
+    #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
+    pub released: RangeSet,
+    /// Which of the changes touched which range.
+    pub because: Vec<(u32, Interval)>,
+}
+
+/// An attempt failed or was lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The attempt.
+    pub attempt: i64,
+    /// Whose range.
+    pub instance: Instance,
+    /// Which range.
+    pub range: Interval,
+    /// Why; none where a person ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Diagnostic>,
+    /// `failed`, `crashed` or `cancelled`.
+    pub state: RunState,
+    /// What is known of the range's failures with this one; none where it does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+}
+
+/// Data tests of a node ran.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tested {
+    /// The attempt.
+    pub attempt: i64,
+    /// The node.
+    pub node: NodeName,
+    /// The newest fact that they saw.
+    pub saw_seq: i64,
+    /// How each ended.
+    pub results: Vec<TestResult>,
+    /// What was filled up to that fact may be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clears_through: Option<i64>,
+    /// The node's instances.
+    pub instances: Vec<Instance>,
+    /// How the attempt ended.
+    pub state: RunState,
+}
+
+/// How a data test ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestResult {
+    /// Its name.
+    pub name: String,
+    /// What was asserted.
+    pub fingerprint: Fingerprint,
+    /// Rows that break it.
+    pub failures: u64,
+    /// A few of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample: Vec<serde_json::Value>,
+}
+
+/// A source's files are not what they were.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceChanged {
+    /// The source.
+    pub source: NodeName,
+    /// Its columns, where they were fixed by this look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Column>>,
+    /// Files that are new or different.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileSeen>,
+    /// Files that are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<PathBuf>,
+    /// Hours of a single file that are new or different.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<IntervalRow>,
+    /// Hours of a single file that have no rows any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hours_gone: Vec<Interval>,
+    /// What changed where, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<SourceChange>,
+    /// Readers that became stale; reasons are places in `changes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// Readers whose rows have lost their file: stale but not due. Reasons as above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Mark>,
+}
+
+/// One change of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceChange {
+    /// Over which time.
+    pub over: Interval,
+    /// In which file.
+    pub file: PathBuf,
+    /// The hash of what was there; none where nothing was.
+    pub old: Option<String>,
+    /// The hash of what is there now; none where nothing is.
+    pub new: Option<String>,
+}
+
+/// A table's log has entries that were not recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetChanged {
+    /// The table.
+    pub relation: Relation,
+    /// Its node.
+    pub node: NodeName,
+    /// How its rows are kept.
+    pub materialization: Materialization,
+    /// The version up to which all is recorded now.
+    pub version: i64,
+    /// Bytes of that version.
+    pub bytes: u64,
+    /// Files of that version.
+    pub files: u64,
+    /// What others did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<ForeignCommit>,
+    /// Instances whose rows it may have changed; reasons are places in `commits`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// Readers that were filled after such a commit and so have read its rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_by: Vec<Mark>,
+}
+
+/// What somebody else did to a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum ForeignCommit {
+    /// A commit that is not ours.
+    Commit {
+        /// Its version.
+        version: i64,
+        /// When.
+        committed_at: Instant,
+    },
+    /// The log does not reach back to what was recorded.
+    Gap {
+        /// The newest version.
+        version: i64,
+        /// The newest recorded version.
+        recorded: Option<i64>,
+    },
+    /// The table is older than what was recorded: it was restored or made anew.
+    Older {
+        /// The newest version.
+        version: i64,
+        /// The newest recorded version.
+        recorded: i64,
+    },
+}
+
+/// A table is not there any more; what it held is missing again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetVanished {
+    /// The table.
+    pub relation: Relation,
+    /// The instances whose rows it held.
+    pub instances: Vec<Instance>,
+}

@@ -1,0 +1,200 @@
+//! What attempts made: fills and the results of data tests, each recorded in one transaction with
+//! all that follows from it.
+
+use std::collections::BTreeMap;
+
+use mulgil_core::{
+    diagnostic::Severity,
+    interval::{Instant, Interval, RangeSet},
+    name::Instance,
+    port::{Fault, FillOutcome, Filled, TestOutcome},
+    project::{DataTest, Node, Project},
+    run::RunState,
+    task::{Claim, FillSpec, TestSpec},
+};
+use sqlx::SqliteConnection;
+
+use crate::{
+    Store, apply, attempt, chunk,
+    error::Error,
+    fact::{Fact, FillRecord, IntervalRow, TestResult, Tested, Was},
+    readers::Readers,
+    text,
+};
+
+/// What recording a fill changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The filled intervals that do not hold what they held before, new ones among them.
+    pub changed: RangeSet,
+    /// The readers that became stale, or may try again.
+    pub dirtied: Vec<Instance>,
+}
+
+impl Store {
+    /// Records a fill under its claim. What was stale when the claim was made is fresh; what became
+    /// stale since stays so. Readers become stale over what changed; where rows and content are as
+    /// they were, nothing does.
+    ///
+    /// # Errors
+    /// `CLAIM_STALE` when the attempt is not live any more or has another epoch.
+    pub async fn record_fill(
+        &self,
+        project: &Project,
+        claim: &Claim,
+        spec: &FillSpec,
+        outcome: &FillOutcome,
+        now: Instant,
+    ) -> Result<Recorded, Fault> {
+        let readers = Readers::of_instance(project, &spec.instance);
+        let claim = claim.clone();
+        let record = FillRecord {
+            attempt: claim.attempt,
+            claim_seq: claim.seq,
+            instance: spec.instance.clone(),
+            relation: spec.relation.clone(),
+            materialization: spec.materialization,
+            range: spec.range,
+            fingerprint: spec.fingerprint,
+            version: outcome.version,
+            columns: Some(outcome.columns.clone()),
+            untested: project.node(&spec.instance.node).is_some_and(is_guarded),
+            adopted: false,
+            intervals: outcome.intervals.iter().map(IntervalRow::from).collect(),
+            changed: Vec::new(),
+            marks: Vec::new(),
+        };
+        self.write(move |conn| {
+            Box::pin(async move {
+                attempt::live(&mut *conn, &claim).await?;
+                record_changes(conn, &readers, record, now).await
+            })
+        })
+        .await
+    }
+
+    /// Records the results of data tests under their claim. Where all blocking tests of the node
+    /// hold, readers may read what was filled before the claim.
+    ///
+    /// # Errors
+    /// `CLAIM_STALE` when the attempt is not live any more or has another epoch.
+    pub async fn record_tests(
+        &self,
+        project: &Project,
+        claim: &Claim,
+        spec: &TestSpec,
+        outcomes: &[TestOutcome],
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let claim = claim.clone();
+        let node = project.node(&spec.instance.node);
+        let declared: Vec<DataTest> = node.map(|node| node.tests.clone()).unwrap_or_default();
+        let tested = Tested {
+            attempt: claim.attempt,
+            node: spec.instance.node.clone(),
+            saw_seq: claim.seq,
+            results: results(spec, outcomes),
+            clears_through: None,
+            instances: node.map_or_else(|| vec![spec.instance.clone()], Node::instances),
+            state: ending(&declared, outcomes),
+        };
+        self.write(move |conn| {
+            Box::pin(async move {
+                attempt::live(&mut *conn, &claim).await?;
+                let clears_through = clears_through(&mut *conn, &declared, &tested).await?;
+                let tested = Tested {
+                    clears_through,
+                    ..tested
+                };
+                apply::record(conn, &Fact::Tested(tested), now).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+/// Whether blocking tests stand between a node's rows and their readers.
+pub(crate) fn is_guarded(node: &Node) -> bool {
+    node.tests.iter().any(|test| test.severity == Severity::Error)
+}
+
+/// Finds what a fill changed and whom that touches, and records it.
+pub(crate) async fn record_changes(
+    conn: &mut SqliteConnection,
+    readers: &Readers,
+    mut record: FillRecord,
+    now: Instant,
+) -> Result<Recorded, Error> {
+    let before: Vec<Filled> = chunk::read(&mut *conn, &text::of_instance(&record.instance), record.range).await?;
+    let before: BTreeMap<Interval, Filled> = before.into_iter().map(|filled| (filled.interval, filled)).collect();
+    let mut over = Vec::new();
+    for (place, row) in (0..).zip(&record.intervals) {
+        let filled = Filled::from(*row);
+        let was = before.get(&filled.interval);
+        if was != Some(&filled) {
+            record.changed.push((place, was.map(|was| Was(was.rows, was.content))));
+            over.push((place, filled.interval));
+        }
+    }
+    record.marks = readers.marks(&mut *conn, &over).await?;
+    let recorded = Recorded {
+        changed: over.into_iter().map(|(_, interval)| interval).collect(),
+        dirtied: record.marks.iter().map(|mark| mark.instance.clone()).collect(),
+    };
+    apply::record(conn, &Fact::Filled(record), now).await?;
+    Ok(recorded)
+}
+
+fn results(spec: &TestSpec, outcomes: &[TestOutcome]) -> Vec<TestResult> {
+    let asserted = |outcome: &TestOutcome| {
+        let bound = spec.tests.iter().find(|bound| bound.test.name == outcome.name)?;
+        Some(TestResult {
+            name: outcome.name.clone(),
+            fingerprint: bound.test.fingerprint,
+            failures: outcome.failures,
+            sample: outcome.sample.clone(),
+        })
+    };
+    outcomes.iter().filter_map(asserted).collect()
+}
+
+fn ending(declared: &[DataTest], outcomes: &[TestOutcome]) -> RunState {
+    let blocks = |outcome: &&TestOutcome| {
+        let test = declared.iter().find(|test| test.name == outcome.name);
+        test.is_none_or(|test| test.severity == Severity::Error)
+    };
+    let broken = outcomes.iter().filter(blocks).any(|outcome| outcome.failures > 0);
+    if broken { RunState::Failed } else { RunState::Success }
+}
+
+/// Up to which fact all blocking tests have passed, these results included; nothing where one of
+/// them has not, or was never asked what it asserts today.
+async fn clears_through(
+    conn: &mut SqliteConnection,
+    declared: &[DataTest],
+    tested: &Tested,
+) -> Result<Option<i64>, Error> {
+    let mut through = tested.saw_seq;
+    for test in declared.iter().filter(|test| test.severity == Severity::Error) {
+        let asserted = match tested.results.iter().find(|result| result.name == test.name) {
+            Some(result) => Some((
+                result.fingerprint.to_string(),
+                result.failures.cast_signed(),
+                tested.saw_seq,
+            )),
+            None => {
+                sqlx::query_as("select fingerprint, failures, fill_seq from test where node = $1 and name = $2")
+                    .bind(tested.node.as_str())
+                    .bind(&test.name)
+                    .fetch_optional(&mut *conn)
+                    .await?
+            }
+        };
+        match asserted {
+            Some((fingerprint, 0, saw)) if fingerprint == test.fingerprint.to_string() => through = through.min(saw),
+            Some(_) | None => return Ok(None),
+        }
+    }
+    Ok(Some(through))
+}

@@ -1,0 +1,219 @@
+//! The ledger as decisions read it. One snapshot, a few scans, no query per instance when all is
+//! loaded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mulgil_core::{
+    interval::{Instant, Interval, RangeSet},
+    name::{Instance, NodeName},
+    port::Fault,
+    project::{Fingerprint, Node, Project},
+    state::{Live, NodeState, State, TestState},
+};
+use sqlx::SqliteConnection;
+
+use crate::{
+    Store,
+    chunk::{self, Cover},
+    document::Document,
+    error::Error,
+    fill::is_guarded,
+    source, text,
+};
+
+impl Store {
+    /// What decisions need of all that the project declares.
+    pub async fn load_state(&self, project: &Project) -> Result<State, Fault> {
+        let wanted: BTreeMap<String, Wanted> = project.nodes.iter().flat_map(wanted).collect();
+        let sources: BTreeSet<NodeName> = project.sources.iter().map(|source| source.name.clone()).collect();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let mut state = State {
+                    nodes: nodes(&mut *conn, wanted, None).await?,
+                    ..State::default()
+                };
+                for (name, known) in source::load_all(conn).await? {
+                    if sources.contains(&name) {
+                        state.sources.insert(name, known.state());
+                    }
+                }
+                Ok(state)
+            })
+        })
+        .await
+    }
+
+    /// Loads these instances anew, sources among them, and leaves the others as they are.
+    pub async fn refresh(&self, project: &Project, state: &mut State, instances: &[Instance]) -> Result<(), Fault> {
+        let mut wanted = BTreeMap::new();
+        let mut sources = Vec::new();
+        for instance in instances {
+            match project.node(&instance.node) {
+                Some(node) => {
+                    let own = Wanted::of(node, instance.clone());
+                    wanted.insert(text::of_instance(instance), own);
+                }
+                None => sources.extend(project.source(&instance.node).map(|source| source.name.clone())),
+            }
+        }
+        let names: Vec<String> = wanted.keys().cloned().collect();
+        let (nodes, sources) = self
+            .read(move |conn| {
+                Box::pin(async move {
+                    let nodes = nodes(&mut *conn, wanted, Some(&names)).await?;
+                    let mut seen = Vec::new();
+                    for name in sources {
+                        seen.extend(
+                            source::load(&mut *conn, &name)
+                                .await?
+                                .map(|known| (name, known.state())),
+                        );
+                    }
+                    Ok((nodes, seen))
+                })
+            })
+            .await?;
+        for instance in instances {
+            state.nodes.remove(instance);
+        }
+        state.nodes.extend(nodes);
+        state.sources.extend(sources);
+        Ok(())
+    }
+}
+
+/// An instance to load.
+struct Wanted {
+    instance: Instance,
+    guarded: bool,
+}
+
+impl Wanted {
+    fn of(node: &Node, instance: Instance) -> Self {
+        Self {
+            instance,
+            guarded: is_guarded(node),
+        }
+    }
+}
+
+/// A node's instances; the one without a key too, because data tests stand there.
+fn wanted(node: &Node) -> Vec<(String, Wanted)> {
+    let instances = node.instances().into_iter().chain([Instance::of(node.name.clone())]);
+    instances
+        .map(|instance| (text::of_instance(&instance), Wanted::of(node, instance)))
+        .collect()
+}
+
+/// The instances that have facts; of `only`, or of all.
+async fn nodes(
+    conn: &mut SqliteConnection,
+    wanted: BTreeMap<String, Wanted>,
+    only: Option<&[String]>,
+) -> Result<BTreeMap<Instance, NodeState>, Error> {
+    let mut states: BTreeMap<String, NodeState> = BTreeMap::new();
+    for (instance, bytes) in blobs(&mut *conn, only).await? {
+        if wanted.contains_key(&instance) {
+            let state = states.entry(instance).or_default();
+            for cover in chunk::unpack::<Cover>(&bytes)? {
+                state.filled.insert(cover.range, cover.made_with);
+                state.filled_at.insert(cover.range, cover.filled_at);
+            }
+        }
+    }
+    for (instance, document) in documents(&mut *conn, only).await? {
+        if let Some(known) = wanted.get(&instance) {
+            let document: Document = serde_json::from_str(&document)?;
+            let state = states.entry(instance).or_default();
+            document.describe(state);
+            if !known.guarded {
+                // Tests that are not declared any more keep nobody waiting.
+                state.untested = RangeSet::new();
+            }
+        }
+    }
+    for (instance, range, live) in live(&mut *conn).await? {
+        if wanted.contains_key(&instance) {
+            states.entry(instance).or_default().live.insert(range, live);
+        }
+    }
+    for (node, tests) in tests(conn).await? {
+        if wanted.contains_key(&node) {
+            states.entry(node).or_default().tests = tests;
+        }
+    }
+    let named = |(name, state)| Some((wanted.get(&name)?.instance.clone(), state));
+    Ok(states.into_iter().filter_map(named).collect())
+}
+
+macro_rules! scan {
+    ($name:ident, $type:ty, $columns:literal, $table:literal, $order:literal) => {
+        async fn $name(conn: &mut SqliteConnection, only: Option<&[String]>) -> Result<Vec<(String, $type)>, Error> {
+            const ALL: &str = concat!(
+                "select instance, ",
+                $columns,
+                " from ",
+                $table,
+                " order by instance",
+                $order
+            );
+            const ONE: &str = concat!(
+                "select instance, ",
+                $columns,
+                " from ",
+                $table,
+                " where instance = $1 order by instance",
+                $order
+            );
+            let Some(only) = only else {
+                return Ok(sqlx::query_as(ALL).fetch_all(conn).await?);
+            };
+            let mut rows = Vec::new();
+            for instance in only {
+                let more: Vec<(String, $type)> = sqlx::query_as(ONE).bind(instance).fetch_all(&mut *conn).await?;
+                rows.extend(more);
+            }
+            Ok(rows)
+        }
+    };
+}
+
+scan!(blobs, Vec<u8>, "entries", "cover", ", start_at");
+scan!(documents, String, "document", "node", "");
+
+/// What is being filled; there are as many as slots.
+async fn live(conn: &mut SqliteConnection) -> Result<Vec<(String, Interval, Live)>, Error> {
+    let rows: Vec<(i64, i64, String, i64, i64)> = sqlx::query_as(
+        "select a.id, a.seq, t.instance, t.start_at, t.end_at
+         from attempt a join task_run t on t.id = a.task_run
+         where a.state = 'running' and t.kind = 'fill' order by a.id",
+    )
+    .fetch_all(conn)
+    .await?;
+    let described = |(attempt, epoch, instance, start, end)| {
+        let range = Interval::new(Instant(start), Instant(end))?;
+        Some((instance, range, Live { attempt, epoch }))
+    };
+    Ok(rows.into_iter().filter_map(described).collect())
+}
+
+/// By node.
+async fn tests(conn: &mut SqliteConnection) -> Result<BTreeMap<String, BTreeMap<String, TestState>>, Error> {
+    let rows: Vec<(String, String, String, i64, i64)> =
+        sqlx::query_as("select node, name, fingerprint, failures, fill_seq from test")
+            .fetch_all(conn)
+            .await?;
+    let mut tests: BTreeMap<String, BTreeMap<String, TestState>> = BTreeMap::new();
+    for (node, name, fingerprint, failures, fill_seq) in rows {
+        let fingerprint =
+            Fingerprint::parse(&fingerprint).ok_or_else(|| Error::damaged("a test's fingerprint cannot be read"))?;
+        let passed = failures == 0;
+        let result = TestState {
+            fingerprint,
+            passed,
+            fill_seq,
+        };
+        tests.entry(node).or_default().insert(name, result);
+    }
+    Ok(tests)
+}

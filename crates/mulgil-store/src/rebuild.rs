@@ -1,0 +1,107 @@
+//! Everything derived, made anew from the facts.
+
+use mulgil_core::{interval::Instant, port::Fault};
+use sqlx::{AssertSqlSafe, Column, Row, SqliteConnection, TypeInfo, ValueRef};
+
+use crate::{Store, apply, error::Error, fact::Fact};
+
+/// Facts that are held in memory at once.
+const BATCH: i64 = 256;
+
+/// The tables that `apply` fills.
+const DERIVED: &[&str] = &[
+    "run",
+    "task_run",
+    "attempt",
+    "relation",
+    "node",
+    "cover",
+    "content",
+    "fill",
+    "test",
+    "source",
+    "source_file",
+];
+
+impl Store {
+    /// Empties all that is derived and applies every fact again, in one transaction.
+    pub async fn rebuild(&self) -> Result<(), Fault> {
+        self.write(|conn| Box::pin(async move { rebuild(conn).await })).await
+    }
+
+    /// Every row that is derived, as text, in order: to compare a ledger with its rebuild.
+    pub async fn derived(&self) -> Result<Vec<String>, Fault> {
+        self.read(|conn| Box::pin(async move { derived(conn).await })).await
+    }
+
+    /// Every fact, with its number and time, oldest first.
+    pub async fn facts(&self) -> Result<Vec<(i64, Instant, Fact)>, Fault> {
+        self.read(|conn| Box::pin(async move { facts_after(conn, 0, i64::MAX).await }))
+            .await
+    }
+}
+
+async fn rebuild(conn: &mut SqliteConnection) -> Result<(), Error> {
+    for table in DERIVED {
+        sqlx::query(AssertSqlSafe(format!("delete from {table}")))
+            .execute(&mut *conn)
+            .await?;
+    }
+    let mut last = 0;
+    loop {
+        let facts = facts_after(&mut *conn, last, BATCH).await?;
+        if facts.is_empty() {
+            return Ok(());
+        }
+        for (seq, at, fact) in facts {
+            apply::apply(&mut *conn, seq, at, &fact).await?;
+            last = seq;
+        }
+    }
+}
+
+async fn facts_after(conn: &mut SqliteConnection, seq: i64, limit: i64) -> Result<Vec<(i64, Instant, Fact)>, Error> {
+    let rows: Vec<(i64, i64, String)> =
+        sqlx::query_as("select seq, at, payload from fact where seq > $1 order by seq limit $2")
+            .bind(seq)
+            .bind(limit)
+            .fetch_all(conn)
+            .await?;
+    let parsed = rows
+        .into_iter()
+        .map(|(seq, at, payload)| Ok((seq, Instant(at), serde_json::from_str(&payload)?)));
+    parsed.collect()
+}
+
+async fn derived(conn: &mut SqliteConnection) -> Result<Vec<String>, Error> {
+    let mut lines = Vec::new();
+    for table in DERIVED {
+        let rows = sqlx::query(AssertSqlSafe(format!("select * from {table} order by 1, 2, 3")))
+            .fetch_all(&mut *conn)
+            .await?;
+        for row in rows {
+            let mut line = (*table).to_owned();
+            for column in row.columns() {
+                line.push_str(&format!(" {}={}", column.name(), value(&row, column.ordinal())?));
+            }
+            lines.push(line);
+        }
+    }
+    Ok(lines)
+}
+
+fn value(row: &sqlx::sqlite::SqliteRow, column: usize) -> Result<String, Error> {
+    let raw = row.try_get_raw(column)?;
+    if raw.is_null() {
+        return Ok("null".to_owned());
+    }
+    Ok(match raw.type_info().name() {
+        "INTEGER" => row.try_get::<i64, _>(column)?.to_string(),
+        "BLOB" => row
+            .try_get::<Vec<u8>, _>(column)?
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        _ => row.try_get::<String, _>(column)?,
+    })
+}

@@ -1,0 +1,252 @@
+//! The one writer: a task that owns the only writing connection and commits in groups.
+//!
+//! Requests that wait together share one transaction, each in a savepoint of its own, and each is
+//! answered after the commit. So a refused request undoes only itself, and nobody is told of a fact
+//! that is not durable. It knows nothing of what the requests write.
+
+use std::{
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use mulgil_core::{codes, crash, diagnostic::Diagnostic, port::Fault};
+use sqlx::{Connection, Executor, SqliteConnection};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use crate::error::Error;
+
+/// Requests that may wait; whoever comes then waits to be let in.
+const QUEUE_LIMIT: usize = 1024;
+/// Requests that one commit may carry.
+const GROUP_LIMIT: usize = 128;
+
+/// A boxed future that borrows the writing connection.
+pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
+
+/// The way in.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+    task: JoinHandle<()>,
+    counts: Arc<Counts>,
+    ledger: PathBuf,
+}
+
+/// How much was written since the start.
+#[derive(Debug, Default)]
+struct Counts {
+    requests: AtomicU64,
+    commits: AtomicU64,
+}
+
+impl Writer {
+    /// Starts the task on a connection that nothing else uses.
+    pub(crate) fn start(conn: SqliteConnection, ledger: &Path) -> Self {
+        let (queue, requests) = mpsc::channel(QUEUE_LIMIT);
+        let counts = Arc::new(Counts::default());
+        Self {
+            queue,
+            task: tokio::spawn(serve(conn, requests, Arc::clone(&counts), ledger.to_owned())),
+            counts,
+            ledger: ledger.to_owned(),
+        }
+    }
+
+    /// Runs a request in the next group; returns when it is durable, or undone.
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Result<T, Error>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            work,
+            answer,
+            ledger: self.ledger.clone(),
+        };
+        if self.queue.send(Box::new(request)).await.is_err() {
+            return Err(gone());
+        }
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Requests served and commits made since the start.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (
+            self.counts.requests.load(Ordering::Relaxed),
+            self.counts.commits.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Serves what waits, then closes the connection.
+    pub(crate) async fn close(self) {
+        drop(self.queue);
+        // A task that panicked has nothing left to close.
+        let _ = self.task.await;
+    }
+}
+
+/// A request whose type is forgotten.
+trait Job: Send {
+    /// Does the work inside the group's transaction.
+    fn run<'c>(self: Box<Self>, conn: &'c mut SqliteConnection) -> Work<'c, Done>;
+    /// Answers without having done it.
+    fn refuse(self: Box<Self>, fault: Fault);
+}
+
+struct Request<T, F> {
+    work: F,
+    answer: oneshot::Sender<Result<T, Fault>>,
+    ledger: PathBuf,
+}
+
+/// A request that was worked on: what becomes of its writes, and how to answer it.
+struct Done {
+    outcome: Outcome,
+    /// Told the group's fault, where the group's commit failed.
+    answer: Box<dyn FnOnce(Option<Fault>) + Send>,
+}
+
+enum Outcome {
+    /// Its writes stand.
+    Keep,
+    /// It was refused: its own writes are undone.
+    Undo,
+    /// The database failed under it: the whole group is undone.
+    Abort(Fault),
+}
+
+impl<T, F> Job for Request<T, F>
+where
+    T: Send + 'static,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Result<T, Error>> + Send + 'static,
+{
+    fn run<'c>(self: Box<Self>, conn: &'c mut SqliteConnection) -> Work<'c, Done> {
+        Box::pin(async move {
+            let Self { work, answer, ledger } = *self;
+            // Whoever asked may have gone meanwhile: a failed send is no matter in any branch.
+            match work(conn).await {
+                Ok(value) => Done {
+                    outcome: Outcome::Keep,
+                    answer: Box::new(move |fault| {
+                        let _ = answer.send(fault.map_or(Ok(value), Err));
+                    }),
+                },
+                Err(error) => {
+                    let ends = error.ends_transaction();
+                    let own = error.into_fault(&ledger);
+                    Done {
+                        outcome: if ends {
+                            Outcome::Abort(own.clone())
+                        } else {
+                            Outcome::Undo
+                        },
+                        answer: Box::new(move |_| {
+                            let _ = answer.send(Err(own));
+                        }),
+                    }
+                }
+            }
+        })
+    }
+
+    fn refuse(self: Box<Self>, fault: Fault) {
+        let _ = self.answer.send(Err(fault));
+    }
+}
+
+async fn serve(
+    mut conn: SqliteConnection,
+    mut requests: mpsc::Receiver<Box<dyn Job>>,
+    counts: Arc<Counts>,
+    ledger: PathBuf,
+) {
+    let mut group = Vec::new();
+    while requests.recv_many(&mut group, GROUP_LIMIT).await > 0 {
+        counts.requests.fetch_add(group.len() as u64, Ordering::Relaxed);
+        commit_group(&mut conn, &mut group, &counts, &ledger).await;
+    }
+    // All that was answered is durable already; closing only folds the log into the file.
+    let _ = conn.close().await;
+}
+
+/// One transaction for all that wait. Every request is answered, whatever happens.
+async fn commit_group(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>, counts: &Counts, ledger: &Path) {
+    let mut answers = Vec::with_capacity(group.len());
+    let mut waiting = group.drain(..);
+    let fault = match conn.execute("begin immediate").await {
+        Ok(_) => loop {
+            let Some(job) = waiting.next() else {
+                break commit(conn, ledger).await;
+            };
+            match in_savepoint(conn, job, ledger).await {
+                Ok(answer) => answers.push(answer),
+                Err((answer, fault)) => {
+                    answers.extend(answer);
+                    break Some(fault);
+                }
+            }
+        },
+        Err(error) => Some(Error::from(error).into_fault(ledger)),
+    };
+    if fault.is_some() {
+        // SQLite may have rolled back by itself already; then this fails, and nothing is open.
+        let _ = conn.execute("rollback").await;
+    } else {
+        counts.commits.fetch_add(1, Ordering::Relaxed);
+    }
+    for answer in answers {
+        answer(fault.clone());
+    }
+    for (job, fault) in waiting.zip(std::iter::repeat_with(|| fault.clone())) {
+        job.refuse(fault.unwrap_or_else(gone));
+    }
+}
+
+type Answer = Box<dyn FnOnce(Option<Fault>) + Send>;
+
+/// Runs one request so that refusing it undoes it alone.
+async fn in_savepoint(
+    conn: &mut SqliteConnection,
+    job: Box<dyn Job>,
+    ledger: &Path,
+) -> Result<Answer, (Option<Answer>, Fault)> {
+    let lost = |error: sqlx::Error| Error::from(error).into_fault(ledger);
+    if let Err(error) = conn.execute("savepoint request").await {
+        let fault = lost(error);
+        job.refuse(fault.clone());
+        return Err((None, fault));
+    }
+    let Done { outcome, answer } = job.run(&mut *conn).await;
+    let ended = match outcome {
+        Outcome::Keep => conn.execute("release request").await,
+        Outcome::Undo => conn.execute("rollback to request; release request").await,
+        Outcome::Abort(fault) => return Err((Some(answer), fault)),
+    };
+    match ended {
+        Ok(_) => Ok(answer),
+        Err(error) => Err((Some(answer), lost(error))),
+    }
+}
+
+async fn commit(conn: &mut SqliteConnection, ledger: &Path) -> Option<Fault> {
+    crash::write();
+    match conn.execute("commit").await {
+        Ok(_) => None,
+        Err(error) => Some(Error::from(error).into_fault(ledger)),
+    }
+}
+
+fn gone() -> Fault {
+    Box::new(
+        Diagnostic::error(codes::BUG, "the ledger's writer has ended before its time")
+            .with_remedy("start again, and report this with the command that you typed"),
+    )
+}
