@@ -6,6 +6,11 @@
 //! or never. Everything saturates at the ends of `i64` instead of failing; outside the years that
 //! the zone database knows, the offset of its nearest end holds.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use jiff::{
     civil::DateTime,
     tz::{Offset, TimeZone},
@@ -97,40 +102,56 @@ pub(crate) fn wall_of(civil: DateTime) -> i64 {
         .map_or(i64::MAX, |timestamp| Instant::from_timestamp(timestamp).0)
 }
 
+/// The stretches of a zone from the beginning of time on, far enough that later ones are rarely
+/// asked for; those are looked up in the zone database each time.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretches(Arc<[Stretch]>);
+
+/// 2100-01-01: the last listed stretch holds it.
+const LISTED_TO: Instant = Instant(4_102_444_800 * SECOND);
+
+impl Stretches {
+    /// Lists a zone's stretches, once for each name.
+    pub(crate) fn of(tz: &TimeZone) -> Self {
+        static LISTED: Mutex<BTreeMap<String, Stretches>> = Mutex::new(BTreeMap::new());
+        let name = tz.iana_name().unwrap_or_default().to_owned();
+        let mut listed = LISTED.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.entry(name).or_insert_with(|| Self::list(tz)).clone()
+    }
+
+    fn list(tz: &TimeZone) -> Self {
+        let after = |last: &Stretch| (last.end <= LISTED_TO).then(|| look_up(tz, last.end));
+        Self(std::iter::successors(Some(look_up(tz, Instant::MIN)), after).collect())
+    }
+
+    fn at(&self, at: Instant) -> Option<Stretch> {
+        let index = self.0.partition_point(|stretch| stretch.end <= at);
+        self.0.get(index).copied()
+    }
+}
+
 /// Reads the clock of a zone.
 impl Zone {
-    /// The stretch that holds the instant.
+    /// The stretch that holds the instant; the last one for [`Instant::MAX`].
     pub(crate) fn stretch_at(&self, at: Instant) -> Stretch {
-        if let Some(offset) = self.fixed_offset() {
-            return Stretch {
-                start: Instant::MIN,
-                end: Instant::MAX,
-                offset,
-            };
-        }
-        Stretch {
-            start: change_at_or_before(self.tz(), at).unwrap_or(Instant::MIN),
-            end: change_after(self.tz(), at).unwrap_or(Instant::MAX),
-            offset: offset_at(self.tz(), at),
+        let at = at.min(Instant(i64::MAX - 1));
+        match self.stretches() {
+            Some(stretches) => stretches.at(at).unwrap_or_else(|| look_up(self.tz(), at)),
+            None => Stretch { start: Instant::MIN, end: Instant::MAX, offset: 0 },
         }
     }
 
     /// The stretches in order, from the one that holds the instant.
     pub(crate) fn stretches_from(&self, at: Instant) -> impl Iterator<Item = Stretch> + '_ {
-        std::iter::successors(Some(self.stretch_at(at)), |last| self.stretch_after(*last))
+        std::iter::successors(Some(self.stretch_at(at)), |last| {
+            (last.end < Instant::MAX).then(|| self.stretch_at(last.end))
+        })
     }
 
     /// The stretches in reversed order, from the one that holds the instant.
     pub(crate) fn stretches_back(&self, at: Instant) -> impl Iterator<Item = Stretch> + '_ {
         std::iter::successors(Some(self.stretch_at(at)), |last| {
-            (last.start > Instant::MIN).then(|| {
-                let before = Instant(last.start.0 - 1);
-                Stretch {
-                    start: change_at_or_before(self.tz(), before).unwrap_or(Instant::MIN),
-                    end: last.start,
-                    offset: offset_at(self.tz(), before),
-                }
-            })
+            (last.start > Instant::MIN).then(|| self.stretch_at(Instant(last.start.0 - 1)))
         })
     }
 
@@ -160,20 +181,9 @@ impl Zone {
 
     /// A [`Walker`] for walls from `wall` on.
     pub(crate) fn walker(&self, wall: i64) -> Walker<'_> {
-        // Before this instant the clock showed less than `wall`, whatever its offset was; so it
-        // does not matter when the stretch around it began.
-        let at = Instant(wall.saturating_sub(LARGEST_OFFSET));
-        Walker {
-            zone: self,
-            current: match self.fixed_offset() {
-                Some(offset) => Stretch {
-                    start: Instant::MIN,
-                    end: Instant::MAX,
-                    offset,
-                },
-                None => self.stretch_beginning(at),
-            },
-        }
+        // Before this instant the clock showed less than `wall`, whatever its offset was.
+        let from = Instant(wall.saturating_sub(LARGEST_OFFSET));
+        Walker { zone: self, current: self.stretch_at(from) }
     }
 
     /// The instants at which the clock shows a wall: none, one, or several where it was set back.
@@ -185,24 +195,6 @@ impl Zone {
             .filter(|stretch| stretch.wall(stretch.start) <= wall && wall < stretch.wall_end())
             .map(|stretch| stretch.instant(wall))
             .collect()
-    }
-
-    fn stretch_after(&self, last: Stretch) -> Option<Stretch> {
-        (last.end < Instant::MAX).then(|| self.stretch_beginning(last.end))
-    }
-
-    fn stretch_beginning(&self, start: Instant) -> Stretch {
-        Stretch {
-            start,
-            end: change_after(self.tz(), start).unwrap_or(Instant::MAX),
-            offset: offset_at(self.tz(), start),
-        }
-    }
-
-    /// The offset of a zone that never changes it, in microseconds.
-    fn fixed_offset(&self) -> Option<i64> {
-        let offset = self.tz().to_fixed_offset().ok()?;
-        Some(i64::from(offset.seconds()) * SECOND)
     }
 }
 
@@ -222,10 +214,10 @@ impl Walker<'_> {
             _ => {}
         }
         while self.current.wall_end() <= wall {
-            match self.zone.stretch_after(self.current) {
-                Some(next) => self.current = next,
-                None => return Instant::MAX,
+            if self.current.end == Instant::MAX {
+                return Instant::MAX;
             }
+            self.current = self.zone.stretch_at(self.current.end);
         }
         self.current.start.max(self.current.instant(wall))
     }
@@ -306,6 +298,15 @@ fn days_before_month(year: i64, month: i64) -> i64 {
     const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     BEFORE[month.rem_euclid(12) as usize] + i64::from(leap && month > 1)
+}
+
+/// The stretch that holds the instant, by the zone database.
+fn look_up(tz: &TimeZone, at: Instant) -> Stretch {
+    Stretch {
+        start: change_at_or_before(tz, at).unwrap_or(Instant::MIN),
+        end: change_after(tz, at).unwrap_or(Instant::MAX),
+        offset: offset_at(tz, at),
+    }
 }
 
 fn offset_at(tz: &TimeZone, at: Instant) -> i64 {

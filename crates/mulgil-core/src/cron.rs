@@ -111,6 +111,8 @@ impl Cron {
     }
 
     fn last_in_stretches(&self, zone: &Zone, at: Instant) -> Option<Instant> {
+        // Nothing fires later, and the search ends at the first stretch in which something fires.
+        let at = at.min(Instant(LATEST));
         for stretch in zone.stretches_back(at) {
             let wall = if stretch.end > at {
                 stretch.wall(at)

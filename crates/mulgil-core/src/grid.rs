@@ -5,34 +5,52 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::{HOUR, Span},
+    clock::{HOUR, Span, Stretches},
     cron::Cron,
     interval::{Instant, Interval},
 };
 
-/// A time zone of the bundled IANA database, named.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Zone(jiff::tz::TimeZone);
+/// A time zone of the bundled IANA database, named. Equal where the names are.
+#[derive(Clone)]
+pub struct Zone {
+    tz: jiff::tz::TimeZone,
+    /// Its stretches of one offset; none for UTC, which is one.
+    stretches: Option<Stretches>,
+}
 
 impl Zone {
     /// UTC.
-    pub const UTC: Self = Self(jiff::tz::TimeZone::UTC);
+    pub const UTC: Self = Self { tz: jiff::tz::TimeZone::UTC, stretches: None };
 
     /// The zone of that IANA name, any letter case; nothing when there is none.
     pub fn named(name: &str) -> Option<Self> {
-        jiff::tz::TimeZoneDatabase::bundled().get(name).ok().map(Self)
+        let tz = jiff::tz::TimeZoneDatabase::bundled().get(name).ok()?;
+        let stretches = (tz != jiff::tz::TimeZone::UTC).then(|| Stretches::of(&tz));
+        Some(Self { tz, stretches })
     }
 
     /// Its IANA name.
     pub fn name(&self) -> &str {
-        self.0.iana_name().unwrap_or("UTC")
+        self.tz.iana_name().unwrap_or("UTC")
     }
 
     /// The zone as jiff knows it.
     pub fn tz(&self) -> &jiff::tz::TimeZone {
-        &self.0
+        &self.tz
+    }
+
+    pub(crate) fn stretches(&self) -> Option<&Stretches> {
+        self.stretches.as_ref()
     }
 }
+
+impl PartialEq for Zone {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Zone {}
 
 impl fmt::Debug for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -226,9 +244,7 @@ impl Grid {
     pub fn back(&self, at: Instant, n: u32) -> Instant {
         let (mut cut, mut left) = (self.floor(at), u64::from(n));
         while left > 0 && cut > Instant::MIN {
-            let guess = self.guess_back(cut, left);
-            // Before a date that was skipped the guess does not move.
-            let guess = if guess < cut { guess } else { self.prev_cut(cut) };
+            let guess = self.guess(cut, left, Direction::Back);
             let mut passed = self.count(Interval { start: guess, end: cut });
             cut = guess;
             while passed > left {
@@ -242,11 +258,18 @@ impl Grid {
 
     /// The `n`-th cut after the first cut at or after an instant: it itself for 0.
     pub fn ahead(&self, at: Instant, n: u32) -> Instant {
-        let cut = self.ceil(at);
-        if cut == Instant::MAX {
-            return cut;
+        let (mut cut, mut left) = (self.ceil(at), u64::from(n));
+        while left > 0 && cut < Instant::MAX {
+            let guess = self.guess(cut, left, Direction::Ahead);
+            let mut passed = self.count(Interval { start: cut, end: guess });
+            cut = guess;
+            while passed > left {
+                cut = self.prev_cut(cut);
+                passed -= 1;
+            }
+            left -= passed;
         }
-        self.cuts_from(cut).nth(n as usize).unwrap_or(Instant::MAX)
+        cut
     }
 
     /// How many intervals a range touches: for a range that ends on cuts, how many it holds.
@@ -344,18 +367,27 @@ impl Grid {
         self.zone.first_reaching(span.start_of(index))
     }
 
-    /// A cut before `cut`, about `n` cuts before it: an hour's interval is never longer than an
-    /// hour, so it may be too far there; a date may have been skipped, so it may be too near.
-    fn guess_back(&self, cut: Instant, n: u64) -> Instant {
+    /// Another cut, about `n` cuts away: an hour's interval is never longer than an hour, so it may
+    /// be too far; a date may have been skipped, so it may be too near.
+    fn guess(&self, cut: Instant, n: u64, direction: Direction) -> Instant {
         let n = i64::try_from(n).unwrap_or(i64::MAX);
-        match self.cutter() {
-            Cutter::Whole => Instant::MIN,
-            Cutter::Hours => self.floor(Instant(cut.0.saturating_sub(n.saturating_mul(HOUR)))),
+        let n = match direction {
+            Direction::Back => -n,
+            Direction::Ahead => n,
+        };
+        let guess = match self.cutter() {
+            Cutter::Whole | Cutter::Cron(_) => cut,
+            Cutter::Hours => self.floor(Instant(cut.0.saturating_add(n.saturating_mul(HOUR)))),
             Cutter::Dates(span) => {
                 let index = span.index_of(self.zone.highest_wall(cut));
-                self.date_cut(span, index.saturating_sub(n))
+                self.date_cut(span, index.saturating_add(n))
             }
-            Cutter::Cron(_) => self.prev_cut(cut),
+        };
+        // One date back it does not move when that date was skipped.
+        match direction {
+            _ if guess != cut => guess,
+            Direction::Back => self.prev_cut(cut),
+            Direction::Ahead => self.next_cut(cut),
         }
     }
 
@@ -393,4 +425,10 @@ enum Cutter<'grid> {
     Hours,
     Dates(Span),
     Cron(&'grid Cron),
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Back,
+    Ahead,
 }

