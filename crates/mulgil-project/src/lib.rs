@@ -1,1 +1,88 @@
-//! x
+//! Files to [`Project`]: `mulgil.yml`, models, macros, seeds and the YAML beside them, resolved,
+//! checked and fingerprinted, with every fault at its place; and the [`Compiler`], which renders
+//! the queries of a project that was loaded.
+//!
+//! Reading the files under the project's folder is the only I/O. Nothing here runs SQL, knows what
+//! is filled, or asks for the time.
+
+mod assemble;
+mod catalog;
+mod check;
+mod compile;
+mod config;
+mod files;
+mod fingerprint;
+mod graph;
+mod ignore;
+mod manifest;
+mod pattern;
+mod properties;
+mod sql;
+mod template;
+mod text;
+mod yaml;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use mulgil_core::{diagnostic::Diagnostic, project::Project};
+
+pub use crate::{compile::Compiler, template::RunFacts};
+
+/// What a project is loaded for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// The environment: `dev`, or one that `mulgil.yml` lists.
+    pub environment: String,
+    /// Variables that go over those of `mulgil.yml`, for `var()`.
+    pub vars: BTreeMap<String, serde_json::Value>,
+    /// The environment of the process, for `env_var()`.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            environment: "dev".to_owned(),
+            vars: BTreeMap::new(),
+            env: BTreeMap::new(),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The project; absent when there is an error among the diagnostics.
+    pub project: Option<Project>,
+    /// What renders its queries; there when the project is.
+    pub compiler: Option<Compiler>,
+    /// The limits that `mulgil.yml` sets.
+    pub settings: Settings,
+    /// Everything that is wrong, in the order of files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The limits that `mulgil.yml` sets; what is absent is chosen by the program.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// Bytes that queries together may hold before they spill (`memory: 2GB`).
+    pub memory_bytes: Option<u64>,
+    /// Threads (`threads: 4`).
+    pub threads: Option<usize>,
+    /// Milliseconds after which a query is ended (`query_timeout: 30m`).
+    pub query_timeout_ms: Option<u64>,
+}
+
+/// Loads the project in a folder. It does not stop at the first fault: the diagnostics name all
+/// that could be found.
+pub fn load(root: &Path, options: &LoadOptions) -> Loaded {
+    assemble::load(root, options)
+}
+
+/// The nearest folder, from here upwards, that holds a `mulgil.yml`.
+pub fn find_root(from: &Path) -> Option<PathBuf> {
+    files::find_root(from)
+}

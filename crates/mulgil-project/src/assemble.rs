@@ -1,0 +1,512 @@
+//! From files to a project: reads, renders with sentinels, resolves, checks, and puts the nodes
+//! together. A model that is broken is left out of the later steps, and so are the faults that
+//! would only follow from it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use mulgil_core::{
+    codes,
+    diagnostic::{Diagnostic, Place, Severity},
+    grid::Grid,
+    interval::Instant,
+    name::{NodeName, Relation},
+    project::{Batch, DataTest, Fingerprint, Materialization, Node, Project, Upstream},
+};
+
+use crate::{
+    LoadOptions, Loaded, Settings,
+    catalog::{Catalog, Model, SeedFile},
+    check::{self, Known},
+    compile::{self, Compiler},
+    config::{self, Config, Kind, Layer, MODEL_KEYS, Setting},
+    files::{self, DataFile, Files, TextFile},
+    fingerprint::Canonical,
+    graph,
+    manifest::{self, Manifest},
+    properties::{Described, Properties},
+    template::{Facts, Globals, Mention, Rendered, Templates},
+    text, yaml,
+};
+
+/// Loads the project in a folder.
+pub(crate) fn load(root: &Path, options: &LoadOptions) -> Loaded {
+    let mut faults = Vec::new();
+    let mut settings = Settings::default();
+    let loaded = files::read_manifest(root, &mut faults)
+        .and_then(|text| manifest::read(root, &text, &options.environment, &mut faults))
+        .map(|manifest| {
+            settings = manifest.settings.clone();
+            Assembly::new(root, options, manifest, &mut faults).run(&mut faults)
+        });
+    faults.sort_by_key(|fault| fault.place.clone());
+    let usable = !faults.iter().any(|fault| fault.severity == Severity::Error);
+    let (project, compiler) = loaded.filter(|_| usable).unzip();
+    Loaded {
+        project,
+        compiler,
+        settings,
+        diagnostics: faults,
+    }
+}
+
+struct Assembly<'a> {
+    root: &'a Path,
+    options: &'a LoadOptions,
+    manifest: Manifest,
+    schema: String,
+    templates: Templates,
+    properties: Properties,
+    files: Files,
+    known: Known,
+    catalog: Catalog,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(root: &'a Path, options: &'a LoadOptions, mut manifest: Manifest, faults: &mut Vec<Diagnostic>) -> Self {
+        let schema = format!("{}{}", manifest.schema_prefix, manifest.name);
+        let mut vars = std::mem::take(&mut manifest.vars);
+        vars.extend(options.vars.clone());
+        let templates = Templates::new(Globals {
+            vars,
+            env: options.env.clone(),
+            environment: options.environment.clone(),
+            schema: schema.clone(),
+            project: manifest.name.clone(),
+        });
+        let catalog = Catalog {
+            project: manifest.name.clone(),
+            ..Catalog::default()
+        };
+        Self {
+            files: files::read(root, faults),
+            root,
+            options,
+            manifest,
+            schema,
+            templates,
+            properties: Properties::default(),
+            known: Known::default(),
+            catalog,
+        }
+    }
+
+    fn run(mut self, faults: &mut Vec<Diagnostic>) -> (Project, Compiler) {
+        self.parse(faults);
+        self.add_seeds(faults);
+        self.add_models(faults);
+        self.describe(faults);
+        check::mentions(&mut self.catalog, &self.known, &self.templates, faults);
+        self.sort(faults);
+        self.cut_time(faults);
+        check::relations(&self.catalog, faults);
+        check::sql(&self.catalog, &self.templates, faults);
+        let nodes = self.nodes(faults);
+        if self.catalog.models.is_empty() && self.known.broken.is_empty() {
+            faults.push(
+                Diagnostic::warning(codes::EMPTY_PROJECT, "the project has no models and no seeds, so nothing is to do")
+                    .at(Place::file(files::MANIFEST))
+                    .with_remedy("write a SELECT into a file such as `models/first.sql`"),
+            );
+        }
+        self.finish(nodes)
+    }
+
+    /// Reads all texts, so that everything is known before anything is asked for.
+    fn parse(&mut self, faults: &mut Vec<Diagnostic>) {
+        for TextFile { path, text } in std::mem::take(&mut self.files.properties) {
+            self.properties.read(&path, &text, faults);
+        }
+        for TextFile { path, text } in std::mem::take(&mut self.files.macros) {
+            self.templates.add_macros(&path, text, faults);
+        }
+        for mut source in std::mem::take(&mut self.manifest.sources) {
+            if let Some(described) = self.properties.sources.get(source.name.as_str()) {
+                source.description = source.description.or_else(|| described.description.clone());
+            }
+            self.catalog.sources.insert(source.name.clone(), source);
+        }
+    }
+
+    fn add_seeds(&mut self, faults: &mut Vec<Diagnostic>) {
+        for DataFile {
+            path,
+            bytes,
+            modified_ns,
+        } in std::mem::take(&mut self.files.seeds)
+        {
+            let Some(name) = self.claim_name(&path, faults) else {
+                continue;
+            };
+            let mut layer = self.manifest.seeds.layer_of(&path);
+            if let Some(described) = self.properties.seeds.get(name.as_str()) {
+                config::overlay(&mut layer, &described.settings);
+            }
+            if !config::is_enabled(&layer, faults) {
+                self.known.disabled.insert(name);
+                continue;
+            }
+            let config = config::seed(&layer, &self.manifest.zone, faults);
+            let seed = SeedFile {
+                content: Fingerprint::of([bytes.as_slice()]),
+                size: bytes.len() as u64,
+                modified_ns,
+            };
+            self.add(name, path, config, Rendered::default(), None, Some(seed));
+        }
+    }
+
+    fn add_models(&mut self, faults: &mut Vec<Diagnostic>) {
+        for TextFile { path, text } in std::mem::take(&mut self.files.models) {
+            let Some(name) = self.claim_name(&path, faults) else {
+                continue;
+            };
+            if let Err(fault) = self.templates.add(&path, text) {
+                faults.push(fault);
+                self.known.broken.insert(name);
+                continue;
+            }
+            self.add_model(name, path, faults);
+        }
+    }
+
+    fn add_model(&mut self, name: NodeName, path: PathBuf, faults: &mut Vec<Diagnostic>) {
+        let facts = Facts::sentinels(name.as_str(), false);
+        let first = match self.templates.render(&path, &facts) {
+            Ok(rendered) => rendered,
+            Err(fault) => {
+                faults.push(fault);
+                self.known.broken.insert(name);
+                return;
+            }
+        };
+        let described = self.properties.models.get(name.as_str());
+        let in_file = self.settings_in_file(&path, &facts, &first, faults);
+        check_one_schedule(&name, &in_file, described, faults);
+        let mut own = described.map(|described| described.settings.clone()).unwrap_or_default();
+        config::overlay(&mut own, &in_file);
+        let mut layer = self.manifest.models.layer_of(&path);
+        config::overlay(&mut layer, &own);
+        if !config::is_enabled(&layer, faults) {
+            self.known.disabled.insert(name);
+            return;
+        }
+        let config = config::model(&layer, &self.manifest.zone, &own, faults);
+        let mut again = None;
+        if first.asked_incremental && config.kind == Kind::Interval {
+            let facts = Facts::sentinels(name.as_str(), true);
+            match self.templates.render(&path, &facts) {
+                Ok(rendered) => again = Some(rendered),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        self.add(name, path, config, first, again, None);
+    }
+
+    fn add(
+        &mut self,
+        name: NodeName,
+        file: PathBuf,
+        config: Config,
+        first: Rendered,
+        again: Option<Rendered>,
+        seed: Option<SeedFile>,
+    ) {
+        let schema = config
+            .schema
+            .as_ref()
+            .map_or_else(|| self.schema.clone(), |schema| format!("{}{schema}", self.manifest.schema_prefix));
+        self.catalog.by_name.insert(name.clone(), self.catalog.models.len());
+        self.catalog.models.push(Model {
+            relation: Relation {
+                schema,
+                name: config.alias.clone().unwrap_or_else(|| name.to_string()),
+            },
+            grid: Grid {
+                cut: config.cut.clone(),
+                zone: config.zone.clone(),
+                begin: None,
+                end: None,
+            },
+            name,
+            file,
+            config,
+            first,
+            again,
+            reads: Vec::new(),
+            bases: Vec::new(),
+            reads_broken: false,
+            seed,
+        });
+    }
+
+    /// The name that a file gives, if it is one and is free.
+    fn claim_name(&mut self, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<NodeName> {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if let Some(why) = config::bad_name(stem) {
+            faults.push(
+                Diagnostic::error(codes::BAD_NAME, format!("a model or seed cannot be named `{stem}`: {why}"))
+                    .at(Place::file(path))
+                    .with_remedy("rename the file; its name is the table's name"),
+            );
+            return None;
+        }
+        let name = NodeName::new(stem);
+        // Names that differ in case alone would be one folder on some disks and one word in SQL.
+        match self.known.files.get(&stem.to_lowercase()) {
+            Some(first) => {
+                faults.push(
+                    Diagnostic::error(codes::DUPLICATE_NAME, format!("there are two models or seeds named `{stem}`"))
+                        .at(Place::file(path))
+                        .with_related(Place::file(first), "the other one")
+                        .with_remedy("rename one of the files"),
+                );
+                None
+            }
+            None => {
+                self.known.files.insert(stem.to_lowercase(), path.to_path_buf());
+                self.known.names.insert(name.clone());
+                Some(name)
+            }
+        }
+    }
+
+    fn settings_in_file(&self, path: &Path, facts: &Facts, first: &Rendered, faults: &mut Vec<Diagnostic>) -> Layer {
+        let mut layer = Layer::new();
+        for (index, mention) in first.mentions.iter().enumerate() {
+            let Mention::Config(settings) = mention else { continue };
+            let call = self.templates.locate(path, facts, index);
+            for (key, value) in settings {
+                let place = self.templates.locate_setting(&call, key);
+                if MODEL_KEYS.contains(&key.as_str()) {
+                    let value = value.clone();
+                    layer.insert(key.clone(), Setting { value, place });
+                } else {
+                    faults.push(yaml::unknown_key(place, key, MODEL_KEYS, "`config()`"));
+                }
+            }
+        }
+        layer
+    }
+
+    /// Descriptions of what is not there.
+    fn describe(&self, faults: &mut Vec<Diagnostic>) {
+        let is_seed = |name: &str| self.catalog.model(&NodeName::new(name)).is_some_and(|model| model.seed.is_some());
+        let unusable = |name: &str| {
+            let name = NodeName::new(name);
+            self.known.broken.contains(&name) || self.known.disabled.contains(&name)
+        };
+        let groups = [("model", &self.properties.models, false), ("seed", &self.properties.seeds, true)];
+        for (what, described, seeds) in groups {
+            for (name, one) in described {
+                let is_there = self.known.names.contains(&NodeName::new(name));
+                if is_there && (unusable(name) || is_seed(name) == seeds) {
+                    continue;
+                }
+                let remedy = if is_there {
+                    format!("move it under `{}:`", if seeds { "models" } else { "seeds" })
+                } else {
+                    text::nearest(name, self.known.names.iter().map(NodeName::as_str)).map_or_else(
+                        || format!("write the file of the {what}, or remove the description"),
+                        |near| format!("write `{near}`, or remove the description"),
+                    )
+                };
+                faults.push(
+                    Diagnostic::error(codes::UNKNOWN_PROPERTY, format!("there is no {what} `{name}` to describe"))
+                        .at(one.place.clone())
+                        .with_remedy(remedy),
+                );
+            }
+        }
+        for (name, one) in &self.properties.sources {
+            if self.catalog.sources.contains_key(&NodeName::new(name)) {
+                continue;
+            }
+            let remedy = text::nearest(name, self.catalog.sources.keys().map(NodeName::as_str)).map_or_else(
+                || "declare it under `sources:` in `mulgil.yml`, with its `files:`".to_owned(),
+                |near| format!("write `{near}`, or declare it in `mulgil.yml`"),
+            );
+            faults.push(
+                Diagnostic::error(codes::UNKNOWN_PROPERTY, format!("there is no source `{name}` to describe"))
+                    .at(one.place.clone())
+                    .with_remedy(remedy),
+            );
+        }
+    }
+
+    /// Puts upstream first, and looks through views.
+    fn sort(&mut self, faults: &mut Vec<Diagnostic>) {
+        let dependencies: Vec<Vec<usize>> = self
+            .catalog
+            .models
+            .iter()
+            .map(|model| {
+                let indexes: BTreeSet<usize> = model
+                    .reads
+                    .iter()
+                    .filter_map(|read| match &read.from {
+                        Upstream::Node(name) => self.catalog.by_name.get(name).copied(),
+                        Upstream::Source(_) => None,
+                    })
+                    .collect();
+                indexes.into_iter().collect()
+            })
+            .collect();
+        let order = graph::order(&dependencies);
+        for circle in &order.circles {
+            faults.push(check::cycle_fault(&self.catalog, &self.templates, circle));
+        }
+        let mut unsorted: Vec<Option<Model>> = std::mem::take(&mut self.catalog.models).into_iter().map(Some).collect();
+        self.catalog.by_name = HashMap::with_capacity(order.sorted.len());
+        for index in order.sorted {
+            let Some(mut model) = unsorted[index].take() else {
+                continue;
+            };
+            model.bases = self.catalog.bases_of(&model);
+            model.reads_broken |= model.reads.iter().any(|read| match &read.from {
+                Upstream::Node(name) => self.catalog.model(name).is_some_and(|upstream| upstream.reads_broken),
+                Upstream::Source(_) => false,
+            });
+            self.catalog.by_name.insert(model.name.clone(), self.catalog.models.len());
+            self.catalog.models.push(model);
+        }
+        self.known.broken.extend(unsorted.into_iter().flatten().map(|model| model.name));
+    }
+
+    /// Gives each model by interval its `begin` and `end`, upstream first.
+    fn cut_time(&mut self, faults: &mut Vec<Diagnostic>) {
+        for index in 0..self.catalog.models.len() {
+            let model = &self.catalog.models[index];
+            check::reading(model, &self.catalog, faults);
+            if model.config.kind != Kind::Interval {
+                continue;
+            }
+            let begin = model.config.begin.as_ref().map(|(begin, _)| *begin);
+            let end = model.config.end.as_ref().map(|(end, _)| *end);
+            let (latest, earliest) = self.extent_of_inputs(model);
+            let grid = Grid {
+                begin: begin.or_else(|| latest.map(|begin| model.grid.floor(begin))),
+                end: end.or_else(|| earliest.map(|end| model.grid.ceil(end))),
+                ..model.grid.clone()
+            };
+            check::grid(model, &grid, faults);
+            self.catalog.models[index].grid = grid;
+        }
+    }
+
+    /// The latest begin and the earliest end among the inputs by interval.
+    fn extent_of_inputs(&self, model: &Model) -> (Option<Instant>, Option<Instant>) {
+        let upstreams = || {
+            model.bases.iter().filter(|base| !base.unscoped).filter_map(|base| match &base.from {
+                Upstream::Node(name) => self.catalog.model(name),
+                Upstream::Source(_) => None,
+            })
+        };
+        (
+            upstreams().filter_map(|upstream| upstream.grid.begin).max(),
+            upstreams().filter_map(|upstream| upstream.grid.end).min(),
+        )
+    }
+
+    fn nodes(&mut self, faults: &mut Vec<Diagnostic>) -> Vec<Node> {
+        let mut canonical = Canonical::default();
+        let mut test_names: BTreeMap<String, Place> = BTreeMap::new();
+        let mut nodes = Vec::with_capacity(self.catalog.models.len());
+        let batches = compile::batches(&self.catalog);
+        for (model, batch) in self.catalog.models.iter().zip(batches) {
+            let fingerprint = canonical.fingerprint(model, &self.catalog);
+            let group = if model.seed.is_some() {
+                &mut self.properties.seeds
+            } else {
+                &mut self.properties.models
+            };
+            let described = group.remove(model.name.as_str());
+            let (tests, columns) = described.map(|one| (one.tests, one.columns)).unwrap_or_default();
+            check::tests(&tests, model, &self.known, &mut test_names, faults);
+            let materialization = match model.config.kind {
+                Kind::Table => Materialization::Table,
+                Kind::View => Materialization::View,
+                Kind::Interval => Materialization::Interval,
+                Kind::Seed => Materialization::Seed,
+                Kind::Ephemeral => continue,
+            };
+            nodes.push(Node {
+                inputs: self.catalog.inputs_of(model),
+                fingerprint,
+                batch,
+                ..node(model, materialization, tests, columns)
+            });
+        }
+        nodes
+    }
+
+    fn finish(self, nodes: Vec<Node>) -> (Project, Compiler) {
+        let project = Project {
+            name: self.manifest.name,
+            environment: self.options.environment.clone(),
+            zone: self.manifest.zone,
+            schema: self.schema,
+            root: self.root.to_path_buf(),
+            warehouse: self.manifest.warehouse,
+            sources: self.catalog.sources.values().cloned().collect(),
+            nodes,
+        };
+        let batches = project.nodes.iter().map(|node| (node.name.clone(), node.batch)).collect();
+        let compiler = Compiler::new(Arc::new(compile::Inner {
+            templates: self.templates,
+            catalog: self.catalog,
+            batches,
+        }));
+        (project, compiler)
+    }
+}
+
+/// What a node has straight from its configuration.
+fn node(
+    model: &Model,
+    materialization: Materialization,
+    tests: Vec<DataTest>,
+    columns: BTreeMap<String, String>,
+) -> Node {
+    let config = &model.config;
+    Node {
+        name: model.name.clone(),
+        materialization,
+        relation: model.relation.clone(),
+        grid: model.grid.clone(),
+        event_time: config.event_time.clone(),
+        keys: config.keys.clone(),
+        inputs: Vec::new(),
+        fingerprint: mulgil_core::project::CodeFp::default(),
+        batch: Batch::AtMost(1),
+        schedule: config.schedule.as_ref().map(|(schedule, _)| schedule.clone()),
+        missed: config.missed,
+        lookback: config.lookback,
+        settle_us: config.settle_us,
+        partial: config.partial,
+        tests,
+        tags: config.tags.clone(),
+        description: config.description.clone(),
+        columns,
+        owner: config.owner.clone(),
+        file: model.file.clone(),
+    }
+}
+
+/// A schedule has one owner: a file and its description that differ name two.
+fn check_one_schedule(name: &NodeName, in_file: &Layer, described: Option<&Described>, faults: &mut Vec<Diagnostic>) {
+    let in_yaml = described.and_then(|described| described.settings.get("schedule"));
+    if let (Some(one), Some(other)) = (in_file.get("schedule"), in_yaml)
+        && one.value != other.value
+    {
+        faults.push(
+            Diagnostic::error(codes::TWO_SCHEDULES, format!("the model `{name}` has two schedules that differ"))
+                .at(one.place.clone())
+                .with_related(other.place.clone(), "the other schedule")
+                .with_remedy("remove one of them"),
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! The only reading from disk: the files of a project folder, in the order of their names.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use mulgil_core::{
+    codes,
+    diagnostic::{Diagnostic, Place},
+};
+
+use crate::ignore::Ignore;
+
+/// The file that makes a folder a project.
+pub(crate) const MANIFEST: &str = "mulgil.yml";
+/// The file that keeps others out.
+const IGNORE: &str = ".mulgilignore";
+/// How deep folders may be nested; a circle of links ends here.
+const MAX_DEPTH: usize = 32;
+
+/// A text file of the project.
+pub(crate) struct TextFile {
+    /// From the project folder.
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// A file whose bytes are data.
+pub(crate) struct DataFile {
+    /// From the project folder.
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) modified_ns: i64,
+}
+
+/// Everything that was found.
+#[derive(Default)]
+pub(crate) struct Files {
+    pub(crate) models: Vec<TextFile>,
+    pub(crate) macros: Vec<TextFile>,
+    pub(crate) properties: Vec<TextFile>,
+    pub(crate) seeds: Vec<DataFile>,
+}
+
+/// The nearest folder, from here upwards, that has a `mulgil.yml`.
+pub(crate) fn find_root(from: &Path) -> Option<PathBuf> {
+    from.ancestors().find(|folder| folder.join(MANIFEST).is_file()).map(Path::to_path_buf)
+}
+
+/// The text of `mulgil.yml`.
+pub(crate) fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
+    if !root.join(MANIFEST).is_file() {
+        faults.push(
+            Diagnostic::error(
+                codes::NO_PROJECT,
+                format!("the folder {} has no `{MANIFEST}`, so it is no project", root.display()),
+            )
+            .with_remedy(format!("go to a project folder, or write a `{MANIFEST}` with a `name:`")),
+        );
+        return None;
+    }
+    read_text(root, Path::new(MANIFEST), faults)
+}
+
+/// All models, macros, seeds and the YAML files beside them.
+pub(crate) fn read(root: &Path, faults: &mut Vec<Diagnostic>) -> Files {
+    let ignore = if root.join(IGNORE).is_file() {
+        Ignore::parse(&read_text(root, Path::new(IGNORE), faults).unwrap_or_default())
+    } else {
+        Ignore::default()
+    };
+    let mut files = Files::default();
+    for path in walk(root, "models", &ignore, faults) {
+        match extension(&path) {
+            "sql" => files.models.extend(text_file(root, path, faults)),
+            "yml" | "yaml" => files.properties.extend(text_file(root, path, faults)),
+            _ => {}
+        }
+    }
+    for path in walk(root, "macros", &ignore, faults) {
+        if extension(&path) == "sql" {
+            files.macros.extend(text_file(root, path, faults));
+        }
+    }
+    for path in walk(root, "seeds", &ignore, faults) {
+        match extension(&path) {
+            "csv" => files.seeds.extend(data_file(root, path, faults)),
+            "yml" | "yaml" => files.properties.extend(text_file(root, path, faults)),
+            _ => {}
+        }
+    }
+    files
+}
+
+fn extension(path: &Path) -> &str {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+}
+
+fn text_file(root: &Path, path: PathBuf, faults: &mut Vec<Diagnostic>) -> Option<TextFile> {
+    let text = read_text(root, &path, faults)?;
+    Some(TextFile { path, text })
+}
+
+fn data_file(root: &Path, path: PathBuf, faults: &mut Vec<Diagnostic>) -> Option<DataFile> {
+    let full = root.join(&path);
+    match fs::read(&full).and_then(|bytes| Ok((bytes, fs::metadata(&full)?.modified()?))) {
+        Ok((bytes, modified)) => Some(DataFile {
+            path,
+            bytes,
+            modified_ns: modified
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+        }),
+        Err(error) => {
+            faults.push(unreadable(&path, &error));
+            None
+        }
+    }
+}
+
+fn read_text(root: &Path, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
+    let bytes = match fs::read(root.join(path)) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            faults.push(unreadable(path, &error));
+            return None;
+        }
+    };
+    match String::from_utf8(bytes) {
+        // A byte order mark is no part of the text.
+        Ok(text) => Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            faults.push(
+                Diagnostic::error(codes::FILE_UNREADABLE, "the file is not UTF-8 text")
+                    .at(Place {
+                        file: path.to_path_buf(),
+                        line: Some(line as u32),
+                        column: None,
+                    })
+                    .with_remedy("save the file as UTF-8"),
+            );
+            None
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
+    Diagnostic::error(codes::FILE_UNREADABLE, format!("the file or folder cannot be read: {error}"))
+        .at(Place::file(path))
+        .with_remedy("give the right to read it, or keep it out with `.mulgilignore`")
+}
+
+fn walk(root: &Path, folder: &str, ignore: &Ignore, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    if root.join(folder).is_dir() && !ignore.matches(folder, true) {
+        walk_into(root, folder, 0, ignore, &mut found, faults);
+    }
+    found
+}
+
+fn walk_into(
+    root: &Path,
+    folder: &str,
+    depth: usize,
+    ignore: &Ignore,
+    found: &mut Vec<PathBuf>,
+    faults: &mut Vec<Diagnostic>,
+) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    let entries = match fs::read_dir(root.join(folder)) {
+        Ok(entries) => entries,
+        Err(error) => return faults.push(unreadable(Path::new(folder), &error)),
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    for name in names {
+        let path = format!("{folder}/{name}");
+        let is_folder = root.join(&path).is_dir();
+        if ignore.matches(&path, is_folder) {
+            continue;
+        }
+        if is_folder {
+            walk_into(root, &path, depth + 1, ignore, found, faults);
+        } else {
+            found.push(PathBuf::from(path));
+        }
+    }
+}

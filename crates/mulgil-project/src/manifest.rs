@@ -1,0 +1,517 @@
+//! `mulgil.yml`: name, zone, warehouse, environments, sources, variables, and the configuration of
+//! whole folders.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use mulgil_core::{
+    codes,
+    diagnostic::{Diagnostic, Place},
+    grid::{Cut, Grid, Zone},
+    name::NodeName,
+    project::{FileFormat, FilePattern, Source},
+};
+use serde_json::Value as Json;
+
+use crate::{
+    Settings,
+    config::{self, Layer, MAPPING_KEYS, MODEL_KEYS, SEED_KEYS, Setting},
+    files::MANIFEST,
+    pattern,
+    text,
+    yaml::{self, Entry, Node, Value},
+};
+
+const KEYS: &[&str] = &[
+    "name",
+    "version",
+    "description",
+    "timezone",
+    "warehouse",
+    "environments",
+    "models",
+    "seeds",
+    "sources",
+    "vars",
+    "memory",
+    "threads",
+    "query_timeout",
+];
+const SOURCE_KEYS: &[&str] = &[
+    "files",
+    "format",
+    "event_time",
+    "timezone",
+    "columns",
+    "nulls",
+    "delimiter",
+    "description",
+];
+/// The environment that exists without being listed.
+const DEFAULT_ENVIRONMENT: &str = "dev";
+
+/// What `mulgil.yml` says.
+pub(crate) struct Manifest {
+    pub(crate) name: String,
+    pub(crate) zone: Zone,
+    pub(crate) warehouse: PathBuf,
+    pub(crate) schema_prefix: String,
+    pub(crate) models: Folder,
+    pub(crate) seeds: Folder,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) vars: BTreeMap<String, Json>,
+    pub(crate) settings: Settings,
+}
+
+/// The configuration of a folder and of those in it.
+#[derive(Debug, Default)]
+pub(crate) struct Folder {
+    settings: Layer,
+    folders: BTreeMap<String, Folder>,
+}
+
+impl Folder {
+    /// What holds for a file: the settings of each folder above it, the nearer over the farther.
+    pub(crate) fn layer_of(&self, file: &Path) -> Layer {
+        let mut layer = self.settings.clone();
+        let mut folder = self;
+        // The first part is `models` or `seeds` itself; the last is the file, by its stem.
+        for part in file.with_extension("").iter().skip(1) {
+            let Some(below) = part.to_str().and_then(|part| folder.folders.get(part)) else {
+                break;
+            };
+            config::overlay(&mut layer, &below.settings);
+            folder = below;
+        }
+        layer
+    }
+}
+
+/// Reads the file. Without a readable tree there is no manifest; other faults leave defaults.
+pub(crate) fn read(root: &Path, source: &str, environment: &str, faults: &mut Vec<Diagnostic>) -> Option<Manifest> {
+    let file = Path::new(MANIFEST);
+    let tree = yaml::parse(file, source, faults)?;
+    let entries = yaml::map(file, &tree, "`mulgil.yml`", faults);
+    yaml::check_keys(file, entries, KEYS, "`mulgil.yml`", faults);
+    let mut reader = Reader { file, root, faults };
+    let name = reader.name(&tree);
+    let zone = reader.zone(tree.get("timezone")).unwrap_or(Zone::UTC);
+    Some(Manifest {
+        warehouse: reader.warehouse(tree.get("warehouse")),
+        schema_prefix: reader.environment(tree.get("environments"), environment),
+        models: reader.folder(tree.get("models"), &name, "models", MODEL_KEYS),
+        seeds: reader.folder(tree.get("seeds"), &name, "seeds", SEED_KEYS),
+        sources: reader.sources(tree.get("sources"), &zone),
+        vars: reader.vars(tree.get("vars"), &name),
+        settings: reader.settings(&tree),
+        name,
+        zone,
+    })
+}
+
+struct Reader<'a> {
+    file: &'a Path,
+    root: &'a Path,
+    faults: &'a mut Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn bad(&mut self, node: &Node, message: impl Into<String>, remedy: impl Into<String>) {
+        self.faults.push(
+            Diagnostic::error(codes::BAD_VALUE, message)
+                .at(node.spot.of(self.file))
+                .with_remedy(remedy),
+        );
+    }
+
+    fn name(&mut self, tree: &Node) -> String {
+        let Some(node) = tree.get("name") else {
+            self.faults.push(
+                Diagnostic::error(codes::MISSING_KEY, "the project has no name")
+                    .at(Place::file(self.file))
+                    .with_remedy("add a line such as `name: shop`; it is the schema of the project's tables"),
+            );
+            return "project".to_owned();
+        };
+        let name = yaml::text(self.file, node, "`name`", self.faults).unwrap_or_default();
+        if let Some(why) = config::bad_name(&name) {
+            self.faults.push(
+                Diagnostic::error(codes::BAD_NAME, format!("the project cannot be named `{name}`: {why}"))
+                    .at(node.spot.of(self.file))
+                    .with_remedy("use letters, digits and `_`, beginning with a letter"),
+            );
+        }
+        name
+    }
+
+    fn zone(&mut self, node: Option<&Node>) -> Option<Zone> {
+        let node = node?;
+        let name = yaml::text(self.file, node, "`timezone`", self.faults)?;
+        config::parse_zone(&name, &node.spot.of(self.file))
+            .map_err(|fault| self.faults.push(fault))
+            .ok()
+    }
+
+    fn warehouse(&mut self, node: Option<&Node>) -> PathBuf {
+        let default = self.root.join("warehouse");
+        let Some(node) = node else { return default };
+        let entries = yaml::map(self.file, node, "`warehouse`", self.faults);
+        yaml::check_keys(self.file, entries, &["kind", "path"], "`warehouse`", self.faults);
+        if let Some(kind) = node.get("kind") {
+            let word = yaml::text(self.file, kind, "`kind`", self.faults).unwrap_or_default();
+            if word != "local" {
+                self.bad(kind, format!("`{word}` is no kind of warehouse"), "write `local`: Delta tables on disk");
+            }
+        }
+        match node.get("path") {
+            Some(path) => yaml::text(self.file, path, "`path`", self.faults).map_or(default, |path| self.root.join(path)),
+            None => default,
+        }
+    }
+
+    fn environment(&mut self, node: Option<&Node>, wanted: &str) -> String {
+        let entries = node.map_or(&[][..], |node| yaml::map(self.file, node, "`environments`", self.faults));
+        for entry in entries {
+            let what = format!("the environment `{}`", entry.key);
+            let fields = yaml::map(self.file, &entry.node, &what, self.faults);
+            yaml::check_keys(self.file, fields, &["schema_prefix"], &what, self.faults);
+            if !text::is_name(&entry.key) {
+                self.faults.push(
+                    Diagnostic::error(codes::BAD_NAME, format!("`{}` cannot name an environment", entry.key))
+                        .at(entry.spot.of(self.file))
+                        .with_remedy("use letters, digits and `_`"),
+                );
+            }
+        }
+        if let Some(entry) = entries.iter().find(|entry| entry.key == wanted) {
+            return self.schema_prefix(&entry.node);
+        }
+        if wanted != DEFAULT_ENVIRONMENT {
+            let known = entries.iter().map(|entry| entry.key.as_str()).chain([DEFAULT_ENVIRONMENT]);
+            let remedy = text::nearest(wanted, known.clone()).map_or_else(
+                || format!("add it under `environments:`; there are {}", text::listed(known)),
+                |near| format!("write `--env {near}`"),
+            );
+            self.faults.push(
+                Diagnostic::error(codes::UNKNOWN_ENVIRONMENT, format!("the project has no environment `{wanted}`"))
+                    .at(node.map_or_else(|| Place::file(self.file), |node| node.spot.of(self.file)))
+                    .with_remedy(remedy),
+            );
+        }
+        String::new()
+    }
+
+    fn schema_prefix(&mut self, environment: &Node) -> String {
+        let Some(node) = environment.get("schema_prefix") else {
+            return String::new();
+        };
+        let prefix = yaml::text(self.file, node, "`schema_prefix`", self.faults).unwrap_or_default();
+        if !prefix.is_empty() && config::bad_name(&prefix).is_some() {
+            self.bad(node, format!("`schema_prefix` cannot be `{prefix}`"), "use letters, digits and `_`: `dev_`");
+        }
+        prefix
+    }
+
+    fn folder(&mut self, node: Option<&Node>, project: &str, top: &str, keys: &[&str]) -> Folder {
+        let Some(node) = node else {
+            return Folder::default();
+        };
+        let mut folder = self.folder_at(node, &self.root.join(top), keys, &format!("`{top}:`"), Some(project));
+        // A level with the project's name is the top itself, as in dbt.
+        if let Some(inner) = folder.folders.remove(project) {
+            config::overlay(&mut folder.settings, &inner.settings);
+            folder.folders.extend(inner.folders);
+        }
+        folder
+    }
+
+    fn folder_at(&mut self, node: &Node, path: &Path, keys: &[&str], what: &str, project: Option<&str>) -> Folder {
+        let mut folder = Folder::default();
+        for entry in yaml::map(self.file, node, what, self.faults) {
+            let (key, marked) = entry.key.strip_prefix('+').map_or((entry.key.as_str(), false), |key| (key, true));
+            let is_map = matches!(entry.node.value, Value::Map(_));
+            let is_setting = keys.contains(&key) && (marked || !is_map || MAPPING_KEYS.contains(&key));
+            if is_setting {
+                folder.settings.insert(key.to_owned(), self.setting(&entry.node));
+                continue;
+            }
+            if marked || !is_map {
+                self.faults.push(yaml::unknown_key(entry.spot.of(self.file), key, keys, what));
+                continue;
+            }
+            let is_top = project == Some(key);
+            let below = if is_top { path.to_path_buf() } else { path.join(key) };
+            let is_file = ["sql", "csv"].iter().any(|extension| below.with_extension(extension).is_file());
+            if !below.is_dir() && !is_file && !is_top {
+                self.unknown_folder(entry, path, keys);
+            }
+            let what = format!("the folder `{key}`");
+            let inner = self.folder_at(&entry.node, &below, keys, &what, None);
+            folder.folders.insert(key.to_owned(), inner);
+        }
+        folder
+    }
+
+    fn unknown_folder(&mut self, entry: &Entry, path: &Path, keys: &[&str]) {
+        let mut folders: Vec<String> = path
+            .read_dir()
+            .into_iter()
+            .flatten()
+            .filter_map(Result::ok)
+            .filter(|found| found.path().is_dir())
+            .filter_map(|found| found.file_name().into_string().ok())
+            .collect();
+        folders.sort();
+        let known = folders.iter().map(String::as_str).chain(keys.iter().copied());
+        let remedy = text::nearest(&entry.key, known).map_or_else(
+            || "remove it, or make the folder".to_owned(),
+            |near| format!("write `{near}`, or remove it"),
+        );
+        self.faults.push(
+            Diagnostic::error(
+                codes::UNKNOWN_KEY,
+                format!("`{}` is neither a setting nor a folder here", entry.key),
+            )
+            .at(entry.spot.of(self.file))
+            .with_remedy(remedy),
+        );
+    }
+
+    fn setting(&self, node: &Node) -> Setting {
+        Setting {
+            value: node.to_json(),
+            place: node.spot.of(self.file),
+        }
+    }
+
+    fn vars(&mut self, node: Option<&Node>, project: &str) -> BTreeMap<String, Json> {
+        let Some(node) = node else {
+            return BTreeMap::new();
+        };
+        let mut vars = BTreeMap::new();
+        for entry in yaml::map(self.file, node, "`vars`", self.faults) {
+            match entry.node.entries() {
+                // dbt allows the project's name between.
+                Some(inner) if entry.key == project => {
+                    vars.extend(inner.iter().map(|entry| (entry.key.clone(), entry.node.to_json())));
+                }
+                _ => {
+                    vars.insert(entry.key.clone(), entry.node.to_json());
+                }
+            }
+        }
+        vars
+    }
+
+    fn settings(&mut self, tree: &Node) -> Settings {
+        let mut settings = Settings::default();
+        if let Some(node) = tree.get("memory") {
+            let text = yaml::text(self.file, node, "`memory`", self.faults).unwrap_or_default();
+            settings.memory_bytes = parse_bytes(&text);
+            if settings.memory_bytes.is_none() {
+                self.bad(node, format!("`memory` cannot be `{text}`"), "write a number and a unit: `2GB`, `512MB`");
+            }
+        }
+        if let Some(node) = tree.get("threads") {
+            match node.value {
+                Value::Int(count @ 1..=1024) => settings.threads = usize::try_from(count).ok(),
+                _ => self.bad(node, "`threads` is not a count of threads", "write a whole number from 1 to 1024"),
+            }
+        }
+        if let Some(node) = tree.get("query_timeout") {
+            let text = yaml::text(self.file, node, "`query_timeout`", self.faults).unwrap_or_default();
+            settings.query_timeout_ms = config::parse_duration(&text)
+                .filter(|span| *span > 0)
+                .map(|span| span.unsigned_abs() / 1000);
+            if settings.query_timeout_ms.is_none() {
+                self.bad(node, format!("`query_timeout` cannot be `{text}`"), "write a number and a unit: `30m`, `2h`");
+            }
+        }
+        settings
+    }
+
+    fn sources(&mut self, node: Option<&Node>, project_zone: &Zone) -> Vec<Source> {
+        let mut sources = Vec::new();
+        let Some(node) = node else { return sources };
+        for group in yaml::map(self.file, node, "`sources`", self.faults) {
+            self.source_name(group);
+            for table in yaml::map(self.file, &group.node, &format!("the source `{}`", group.key), self.faults) {
+                self.source_name(table);
+                sources.extend(self.source(&group.key, table, project_zone));
+            }
+        }
+        sources
+    }
+
+    fn source_name(&mut self, entry: &Entry) {
+        if let Some(why) = config::bad_name(&entry.key) {
+            self.faults.push(
+                Diagnostic::error(codes::BAD_NAME, format!("a source cannot be named `{}`: {why}", entry.key))
+                    .at(entry.spot.of(self.file))
+                    .with_remedy("use letters, digits and `_`, beginning with a letter"),
+            );
+        }
+    }
+
+    fn source(&mut self, group: &str, entry: &Entry, project_zone: &Zone) -> Option<Source> {
+        let node = &entry.node;
+        let what = format!("the source `{group}.{}`", entry.key);
+        let fields = yaml::map(self.file, node, &what, self.faults);
+        yaml::check_keys(self.file, fields, SOURCE_KEYS, &what, self.faults);
+        let zone = self.zone(node.get("timezone"));
+        let (files, path) = self.source_files(entry, &what)?;
+        let format = self.source_format(node, &path)?;
+        let cut = match &files {
+            FilePattern::Single(_) => Cut::Whole,
+            FilePattern::PerInterval { unit, .. } => Cut::Unit(*unit),
+        };
+        Some(Source {
+            name: NodeName::new(format!("{group}.{}", entry.key)),
+            grid: Grid {
+                cut,
+                // Without a zone of its own, files are named after the project's days, but times
+                // without an offset are UTC.
+                zone: zone.clone().unwrap_or_else(|| project_zone.clone()),
+                begin: None,
+                end: None,
+            },
+            zone: zone.unwrap_or(Zone::UTC),
+            files,
+            format,
+            event_time: self.text_of(node, "event_time"),
+            columns: self.source_columns(node, &what),
+            description: self.text_of(node, "description"),
+            place: entry.spot.of(self.file),
+        })
+    }
+
+    fn text_of(&mut self, node: &Node, key: &str) -> Option<String> {
+        yaml::text(self.file, node.get(key)?, &format!("`{key}`"), self.faults)
+    }
+
+    fn source_files(&mut self, entry: &Entry, what: &str) -> Option<(FilePattern, String)> {
+        let Some(node) = entry.node.get("files") else {
+            self.faults.push(
+                Diagnostic::error(codes::MISSING_KEY, format!("{what} does not say where its files are"))
+                    .at(entry.spot.of(self.file))
+                    .with_remedy("add `files: data/events_{YYYYMMDD}.csv`, or the path of a single file"),
+            );
+            return None;
+        };
+        let path = yaml::text(self.file, node, "`files`", self.faults)?;
+        match pattern::parse(&path) {
+            Ok(files) => {
+                if let FilePattern::Single(single) = &files
+                    && !self.root.join(single).is_file()
+                {
+                    self.faults.push(
+                        Diagnostic::error(codes::MISSING_FILE, format!("the file `{path}` of {what} is not there"))
+                            .at(node.spot.of(self.file))
+                            .with_remedy("put the file there, or write its path from the project folder"),
+                    );
+                }
+                Some((files, path))
+            }
+            Err(why) => {
+                self.bad(
+                    node,
+                    format!("`files` of {what} cannot be read: {why}"),
+                    "write date fields as `{YYYY}`, `{MM}`, `{DD}`, `{HH}` or together as `{YYYYMMDD}`",
+                );
+                None
+            }
+        }
+    }
+
+    fn source_format(&mut self, node: &Node, path: &str) -> Option<FileFormat> {
+        let format = match node.get("format") {
+            Some(word_node) => {
+                let word = yaml::text(self.file, word_node, "`format`", self.faults)?;
+                let format = pattern::format_named(&word);
+                if format.is_none() {
+                    self.bad(word_node, format!("`format` cannot be `{word}`"), "write `csv`, `json` or `parquet`");
+                }
+                format?
+            }
+            None => {
+                let format = pattern::format_of(path);
+                if format.is_none()
+                    && let Some(files) = node.get("files")
+                {
+                    self.bad(files, "the file's name does not tell its format", "add `format: csv`, `json` or `parquet`");
+                }
+                format?
+            }
+        };
+        Some(self.csv_words(node, format))
+    }
+
+    fn csv_words(&mut self, node: &Node, format: FileFormat) -> FileFormat {
+        let (delimiter_node, nulls_node) = (node.get("delimiter"), node.get("nulls"));
+        match format {
+            FileFormat::Csv { mut delimiter, .. } => {
+                if let Some(node) = delimiter_node {
+                    let word = yaml::text(self.file, node, "`delimiter`", self.faults).unwrap_or_default();
+                    match word.replace("\\t", "\t").chars().collect::<Vec<_>>().as_slice() {
+                        [one] if one.is_ascii() => delimiter = *one,
+                        _ => self.bad(node, format!("`delimiter` cannot be `{word}`"), "write one ASCII character"),
+                    }
+                }
+                let null_words = nulls_node
+                    .map(|node| yaml::texts(self.file, node, "`nulls`", self.faults))
+                    .unwrap_or_default();
+                FileFormat::Csv { delimiter, null_words }
+            }
+            format @ (FileFormat::JsonLines | FileFormat::Parquet) => {
+                for node in [delimiter_node, nulls_node].into_iter().flatten() {
+                    self.bad(node, "`delimiter` and `nulls` have a meaning only for CSV", "remove it");
+                }
+                format
+            }
+        }
+    }
+
+    fn source_columns(&mut self, node: &Node, what: &str) -> BTreeMap<String, String> {
+        let Some(columns) = node.get("columns") else {
+            return BTreeMap::new();
+        };
+        yaml::map(self.file, columns, &format!("`columns` of {what}"), self.faults)
+            .iter()
+            .filter_map(|entry| {
+                let word = yaml::text(self.file, &entry.node, "a column's type", self.faults)?;
+                Some((entry.key.clone(), word))
+            })
+            .collect()
+    }
+}
+
+fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let count: u64 = text[..digits].parse().ok()?;
+    let shift = match text[digits..].trim().to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        "T" | "TB" | "TIB" => 40,
+        _ => return None,
+    };
+    count.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read() {
+        assert_eq!(parse_bytes("2GB"), Some(2 << 30));
+        assert_eq!(parse_bytes("512 MiB"), Some(512 << 20));
+        assert_eq!(parse_bytes("100"), Some(100));
+        assert_eq!(parse_bytes("0GB"), None);
+        assert_eq!(parse_bytes("much"), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! Reading SQL: whether it is one query, the form in which layout does not count, and how many
+//! intervals may be filled by one run of it. The engine remains the judge of everything else.
+
+mod batch;
+
+use sqlparser::{
+    ast::{Query, Statement},
+    dialect::GenericDialect,
+    parser::{Parser, ParserError},
+    tokenizer::{Token, Tokenizer},
+};
+
+pub(crate) use self::batch::{Names, Scoping, fills_many};
+
+/// Why SQL is not one query, and where in the rendered text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SqlFault {
+    pub(crate) message: String,
+    /// Line and column, from 1.
+    pub(crate) at: Option<(usize, usize)>,
+}
+
+/// Parses SQL that has to be one query.
+pub(crate) fn parse(sql: &str) -> Result<Query, SqlFault> {
+    let statements = Parser::parse_sql(&GenericDialect {}, sql).map_err(fault)?;
+    let mut statements = statements.into_iter();
+    match (statements.next(), statements.next()) {
+        (Some(Statement::Query(query)), None) => Ok(*query),
+        (None, _) => Err(whole("the file holds no SQL")),
+        (Some(_), None) => Err(whole("a model is one SELECT, and this is another statement")),
+        (Some(_), Some(_)) => Err(whole("a model is one SELECT, and here are several statements")),
+    }
+}
+
+/// The text in which comments, layout and the case of words do not count. Where it does not
+/// parse, its tokens; where it has none, itself.
+pub(crate) fn canonical(sql: &str) -> String {
+    match parse(sql) {
+        Ok(query) => folded(&query.to_string()),
+        Err(_) => folded(sql),
+    }
+}
+
+fn folded(sql: &str) -> String {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
+        return sql.to_owned();
+    };
+    let mut out = String::with_capacity(sql.len());
+    for token in tokens {
+        match token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) if word.quote_style.is_none() => out.push_str(&word.value.to_lowercase()),
+            other => out.push_str(&other.to_string()),
+        }
+        out.push(' ');
+    }
+    out.truncate(out.trim_end_matches([' ', ';']).len());
+    out
+}
+
+fn whole(message: &str) -> SqlFault {
+    SqlFault {
+        message: message.to_owned(),
+        at: None,
+    }
+}
+
+fn fault(error: ParserError) -> SqlFault {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        ParserError::RecursionLimitExceeded => "the SQL is nested too deep".to_owned(),
+    };
+    let place = message.rfind(" at Line: ").map(|index| message.split_at(index));
+    match place {
+        Some((text, place)) => SqlFault {
+            message: text.to_owned(),
+            at: read_place(place),
+        },
+        None => SqlFault { message, at: None },
+    }
+}
+
+fn read_place(text: &str) -> Option<(usize, usize)> {
+    let (line, column) = text.strip_prefix(" at Line: ")?.split_once(", Column: ")?;
+    Some((line.parse().ok()?, column.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    #[test]
+    fn layout_comments_and_case_do_not_count() {
+        let plain = canonical("select A, 'It''s' as b from \"T\" inner join u on u.x = t.x -- why\nwhere c = 1");
+        let other = canonical("SELECT a,'It''s' B\n/* here */ FROM \"T\" JOIN U ON U.X=T.X WHERE C=1;");
+        assert_snapshot!(plain, @"");
+        assert_ne!(plain, other.replace("inner ", ""), "an alias without `as` is printed with it");
+        assert_eq!(canonical("select 1 x"), canonical("SELECT 1 AS X ;"));
+    }
+
+    #[test]
+    fn quoted_words_and_literals_count() {
+        assert_ne!(canonical("select \"A\""), canonical("select \"a\""));
+        assert_ne!(canonical("select 'A'"), canonical("select 'a'"));
+        assert_ne!(canonical("select 1.0"), canonical("select 1"));
+    }
+
+    #[test]
+    fn what_does_not_parse_is_compared_by_its_tokens() {
+        assert_eq!(canonical("select from where  ("), canonical("SELECT from -- x\n where ("));
+        assert_ne!(canonical("select from where ("), canonical("select from where )"));
+    }
+
+    #[test]
+    fn faults_have_a_place() {
+        assert_eq!(parse("select 1\nfrom where x").err().and_then(|fault| fault.at), Some((2, 12)));
+        assert_snapshot!(parse("").unwrap_err().message, @"");
+        assert_snapshot!(parse("drop table x").unwrap_err().message, @"");
+        assert_snapshot!(parse("select 1; select 2").unwrap_err().message, @"");
+    }
+}

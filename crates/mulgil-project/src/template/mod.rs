@@ -1,0 +1,394 @@
+//! The narrow seam around the template engine: texts in; SQL, what was mentioned, and faults at
+//! their places out. Nothing outside of this module names the engine. It knows no project: whether
+//! a `ref` can be resolved is decided by who reads the mentions.
+//!
+//! Each file is parsed once. A macro is a global function that renders its own file and calls the
+//! macro in it with the context of the model at work, so macros see each other across files and
+//! every fault keeps its file, line and column.
+
+mod scope;
+mod words;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use mulgil_core::{
+    codes,
+    diagnostic::{Diagnostic, Place},
+    grid::Zone,
+    interval::{Instant, Interval},
+    name::Key,
+};
+
+use self::scope::{MacroCall, Scope};
+use crate::text;
+
+/// Instructions that rendering one model may take; its macros have as many again in all.
+const MAX_FUEL: u64 = 1_000_000;
+/// Bytes that one rendered model may have.
+const MAX_OUTPUT_BYTES: usize = 4 << 20;
+/// How deep macros may call each other across files.
+const MAX_MACRO_DEPTH: u32 = 24;
+/// How deep blocks and calls may be nested inside one file.
+const MAX_RECURSION: usize = 100;
+/// The schema part of the names of inputs that are read without a filter (`ref('x').render()`).
+pub(crate) const UNSCOPED: &str = "__all";
+
+/// What templates see of the project, the same for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Globals {
+    /// For `var()`.
+    pub(crate) vars: BTreeMap<String, serde_json::Value>,
+    /// For `env_var()`.
+    pub(crate) env: BTreeMap<String, String>,
+    /// For `target.name`.
+    pub(crate) environment: String,
+    /// For `target.schema`.
+    pub(crate) schema: String,
+    /// For `project_name` and the first argument of `ref('project', 'model')`.
+    pub(crate) project: String,
+}
+
+/// A run, as templates see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFacts {
+    /// When it began: `run_started_at`.
+    pub started_at: Instant,
+    /// Its id: `invocation_id`.
+    pub invocation_id: String,
+}
+
+/// What one rendering is told.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// The model's name.
+    pub(crate) model: String,
+    /// The model's relation, quoted; what `this` prints.
+    pub(crate) this: String,
+    /// The zone that instants are printed in.
+    pub(crate) zone: Zone,
+    /// What is filled.
+    pub(crate) interval: Interval,
+    /// What `is_incremental()` says.
+    pub(crate) is_incremental: bool,
+    /// The key's values; absent while sentinels are rendered.
+    pub(crate) key: Option<Key>,
+    /// The run; absent outside of one.
+    pub(crate) run: Option<RunFacts>,
+    /// Whether values that change from run to run are replaced by fixed ones.
+    pub(crate) sentinels: bool,
+}
+
+impl Facts {
+    /// Fixed values for everything that changes from run to run or from interval to interval.
+    pub(crate) fn sentinels(model: &str, is_incremental: bool) -> Self {
+        Self {
+            model: model.to_owned(),
+            this: "\"__this\"".to_owned(),
+            zone: Zone::UTC,
+            // The first day of 2000.
+            interval: Interval {
+                start: Instant(946_684_800_000_000),
+                end: Instant(946_771_200_000_000),
+            },
+            is_incremental,
+            key: None,
+            run: None,
+            sentinels: true,
+        }
+    }
+}
+
+/// Something that a template named, in the order of naming.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Mention {
+    /// `config(...)` with its settings.
+    Config(Vec<(String, serde_json::Value)>),
+    /// `ref(...)`.
+    Ref {
+        package: Option<String>,
+        name: String,
+        unscoped: bool,
+    },
+    /// `source(...)`.
+    Source {
+        group: String,
+        table: String,
+        unscoped: bool,
+    },
+    /// `key.<name>`.
+    Key(String),
+    /// `interval`, `ds`, `ds_nodash` or `model.batch`, in the words used.
+    Interval(&'static str),
+    /// `this`.
+    This,
+    /// `var(...)` without a value and a default.
+    MissingVar(String),
+    /// `env_var(...)` without a value and a default.
+    MissingEnvVar(String),
+}
+
+/// A rendered model.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rendered {
+    pub(crate) sql: String,
+    pub(crate) mentions: Vec<Mention>,
+    /// Whether `is_incremental()` was asked.
+    pub(crate) asked_incremental: bool,
+}
+
+/// All templates of a project, parsed.
+#[derive(Debug)]
+pub(crate) struct Templates {
+    env: Environment<'static>,
+    globals: Arc<Globals>,
+    macros: BTreeSet<String>,
+    /// Whether a macro file did not parse: then a macro that seems unknown may be in it.
+    incomplete: bool,
+}
+
+impl Templates {
+    /// No templates yet.
+    pub(crate) fn new(globals: Globals) -> Self {
+        let mut env = Environment::new();
+        env.set_auto_escape_callback(|_| AutoEscape::None);
+        env.set_undefined_behavior(UndefinedBehavior::Strict);
+        env.set_fuel(Some(MAX_FUEL));
+        env.set_recursion_limit(MAX_RECURSION);
+        words::add_filters(&mut env);
+        Self {
+            env,
+            globals: Arc::new(globals),
+            macros: BTreeSet::new(),
+            incomplete: false,
+        }
+    }
+
+    /// Adds a file of macros; they can be called from every other file.
+    pub(crate) fn add_macros(&mut self, file: &Path, text: String, faults: &mut Vec<Diagnostic>) {
+        let name = template_name(file);
+        if let Err(fault) = self.add(file, text) {
+            self.incomplete = true;
+            faults.push(fault);
+            return;
+        }
+        let exports: Vec<String> = {
+            let scope = Scope::new(&self.globals, Facts::sentinels("", false), None);
+            let rendered = self
+                .env
+                .get_template(&name)
+                .and_then(|template| template.render_captured(Value::from_dyn_object(scope)));
+            match rendered {
+                Ok(captured) => captured.state().exports().into_iter().map(str::to_owned).collect(),
+                Err(error) => {
+                    self.incomplete = true;
+                    faults.push(self.fault(file, &error, false));
+                    return;
+                }
+            }
+        };
+        for export in exports {
+            if !self.macros.insert(export.clone()) {
+                faults.push(
+                    Diagnostic::error(codes::DUPLICATE_NAME, format!("there is another macro `{export}`"))
+                        .at(Place::file(file))
+                        .with_remedy("rename one of them"),
+                );
+                continue;
+            }
+            let call = MacroCall::new(name.clone(), export.clone());
+            self.env.add_global(export, Value::from_object(call));
+        }
+    }
+
+    /// Adds a model.
+    pub(crate) fn add(&mut self, file: &Path, text: String) -> Result<(), Diagnostic> {
+        let kept = text.clone();
+        self.env
+            .add_template_owned(template_name(file), text)
+            .map_err(|error| syntax_fault(file, &kept, &error))
+    }
+
+    /// Renders a model.
+    pub(crate) fn render(&self, file: &Path, facts: &Facts) -> Result<Rendered, Diagnostic> {
+        let scope = Scope::new(&self.globals, facts.clone(), None);
+        let mut output = Bounded(Vec::new());
+        let result = self
+            .env
+            .get_template(&template_name(file))
+            .and_then(|template| template.render_captured_to(Value::from_dyn_object(scope.clone()), &mut output))
+            .map(drop);
+        match result {
+            Ok(()) => Ok(scope.finish(String::from_utf8_lossy(&output.0).into_owned())),
+            Err(error) => Err(self.fault(file, &error, output.0.len() >= MAX_OUTPUT_BYTES)),
+        }
+    }
+
+    /// Where the mention of that index is written: the same rendering fails there on purpose.
+    pub(crate) fn locate(&self, file: &Path, facts: &Facts, mention: usize) -> Place {
+        let scope = Scope::new(&self.globals, facts.clone(), Some(mention));
+        let result = self
+            .env
+            .get_template(&template_name(file))
+            .and_then(|template| template.render_captured_to(Value::from_dyn_object(scope), &mut Bounded(Vec::new())));
+        match result {
+            Ok(_) => Place::file(file),
+            Err(error) => self.place(file, &error),
+        }
+    }
+
+    /// Where a setting of a `config(...)` call is written.
+    pub(crate) fn locate_setting(&self, config: &Place, key: &str) -> Place {
+        let (Some(line), Ok(template)) = (config.line, self.env.get_template(&template_name(&config.file))) else {
+            return config.clone();
+        };
+        let source = template.source();
+        let from: usize = source.split_inclusive('\n').take(line as usize - 1).map(str::len).sum();
+        find_setting(&source[from..], key)
+            .map_or_else(|| config.clone(), |offset| text::place_of(&config.file, source, from + offset))
+    }
+
+    /// The text of a file as it was written.
+    pub(crate) fn source(&self, file: &Path) -> Option<String> {
+        Some(self.env.get_template(&template_name(file)).ok()?.source().to_owned())
+    }
+
+    fn place(&self, file: &Path, error: &Error) -> Place {
+        let file = error.name().map_or_else(|| file.to_path_buf(), PathBuf::from);
+        let source = self.source(&file).unwrap_or_default();
+        match (error.range(), error.line()) {
+            (Some(range), _) => text::place_of(&file, &source, range.start),
+            (None, Some(line)) => text::place_of_line(&file, &source, line),
+            (None, None) => Place::file(file),
+        }
+    }
+
+    fn fault(&self, file: &Path, error: &Error, overflowed: bool) -> Diagnostic {
+        let place = self.place(file, error);
+        let detail = error.detail().unwrap_or_default().to_owned();
+        let fault = match error.kind() {
+            ErrorKind::UnknownFunction => self.unknown_function(&place, error),
+            ErrorKind::UndefinedError => self.undefined(&detail),
+            ErrorKind::OutOfFuel => limit_fault(format!("the template takes more than {MAX_FUEL} steps")),
+            _ if overflowed => limit_fault(format!("the template writes more than {} MiB", MAX_OUTPUT_BYTES >> 20)),
+            _ if detail.starts_with(scope::LIMIT) => limit_fault(detail[scope::LIMIT.len()..].to_owned()),
+            _ if detail.starts_with(scope::NO_RUN) => Diagnostic::error(
+                codes::NO_RUN_HERE,
+                format!("{} has a value only in a run", &detail[scope::NO_RUN.len()..]),
+            )
+            .with_remedy("run the model, or use `interval.start` or the function `now()` of SQL"),
+            kind => Diagnostic::error(
+                codes::TEMPLATE_FAILED,
+                if detail.is_empty() {
+                    format!("the template fails: {kind}")
+                } else {
+                    format!("the template fails: {kind}: {detail}")
+                },
+            )
+            .with_remedy("look at the expression at this place"),
+        };
+        fault.at(place)
+    }
+
+    fn unknown_function(&self, place: &Place, error: &Error) -> Diagnostic {
+        let source = self.source(&place.file).unwrap_or_default();
+        let name = error
+            .range()
+            .and_then(|range| source.get(range))
+            .map(|call| call.split('(').next().unwrap_or_default().trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| error.detail().unwrap_or_default().to_owned());
+        let known = self.macros.iter().map(String::as_str).chain(words::FUNCTIONS.iter().copied());
+        let remedy = match text::nearest(&name, known) {
+            Some(near) => format!("write `{near}(…)`"),
+            None if self.incomplete => "mend the macro files first: the macro may be in one of them".to_owned(),
+            None => format!("write the macro in a file under `macros/`; there are {}", self.macro_names()),
+        };
+        Diagnostic::error(codes::UNKNOWN_MACRO, format!("there is no macro or function `{name}`")).with_remedy(remedy)
+    }
+
+    fn undefined(&self, detail: &str) -> Diagnostic {
+        let word = detail.split('`').nth(1).unwrap_or_default();
+        let known = self.macros.iter().map(String::as_str).chain(words::ALL.iter().copied());
+        let remedy = text::nearest(word, known).map_or_else(
+            || "give it a value with `{% set … %}`, or read a variable with `var('…')`".to_owned(),
+            |near| format!("write `{near}`"),
+        );
+        let message = if word.is_empty() {
+            "a value that is not defined is used".to_owned()
+        } else {
+            format!("`{word}` is not defined")
+        };
+        Diagnostic::error(codes::TEMPLATE_FAILED, message).with_remedy(remedy)
+    }
+
+    fn macro_names(&self) -> String {
+        text::listed(self.macros.iter().map(String::as_str))
+    }
+}
+
+fn template_name(file: &Path) -> String {
+    file.to_string_lossy().into_owned()
+}
+
+fn limit_fault(message: String) -> Diagnostic {
+    Diagnostic::error(codes::TEMPLATE_LIMIT, message)
+        .with_remedy("make the loop or the macro smaller; what is large belongs into a seed or into SQL")
+}
+
+fn syntax_fault(file: &Path, source: &str, error: &Error) -> Diagnostic {
+    let place = match (error.range(), error.line()) {
+        (Some(range), _) => text::place_of(file, source, range.start),
+        (None, Some(line)) => text::place_of_line(file, source, line),
+        (None, None) => Place::file(file),
+    };
+    let detail = error.detail().unwrap_or("it ends too early");
+    Diagnostic::error(codes::TEMPLATE_SYNTAX, format!("the template does not parse: {detail}"))
+        .at(place)
+        .with_remedy("look for a `{{`, `{%` or `{#` that is not closed, or a block without its end")
+}
+
+/// The offset of `key=` after an opening bracket; text in quotes is passed over.
+fn find_setting(source: &str, key: &str) -> Option<usize> {
+    let bytes = source.as_bytes();
+    let mut quote = None;
+    for (index, letter) in source.char_indices() {
+        match (quote, letter) {
+            (Some(open), letter) if open == letter => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(letter),
+            (None, _) if source[index..].starts_with(key) => {
+                let starts = index == 0 || !(bytes[index - 1].is_ascii_alphanumeric() || bytes[index - 1] == b'_');
+                let rest = source[index + key.len()..].trim_start();
+                if starts && rest.starts_with('=') && !rest.starts_with("==") {
+                    return Some(index);
+                }
+            }
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+/// An output that refuses to grow beyond the limit.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_OUTPUT_BYTES {
+            self.0.resize(MAX_OUTPUT_BYTES, b' ');
+            return Err(io::Error::other("the output is too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
