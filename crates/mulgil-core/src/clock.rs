@@ -137,7 +137,11 @@ impl Zone {
         let at = at.min(Instant(i64::MAX - 1));
         match self.stretches() {
             Some(stretches) => stretches.at(at).unwrap_or_else(|| look_up(self.tz(), at)),
-            None => Stretch { start: Instant::MIN, end: Instant::MAX, offset: 0 },
+            None => Stretch {
+                start: Instant::MIN,
+                end: Instant::MAX,
+                offset: 0,
+            },
         }
     }
 
@@ -179,11 +183,25 @@ impl Zone {
         self.walker(wall).first_reaching(wall)
     }
 
+    /// The same, quickly where the wall lies deep inside a stretch at hand.
+    pub(crate) fn first_reaching_near(&self, near: Stretch, wall: i64) -> Instant {
+        // Stretches before this one never showed more.
+        let settled = near.wall(near.start).saturating_add(2 * LARGEST_OFFSET);
+        if settled < wall && wall < near.wall_end() {
+            near.instant(wall)
+        } else {
+            self.first_reaching(wall)
+        }
+    }
+
     /// A [`Walker`] for walls from `wall` on.
     pub(crate) fn walker(&self, wall: i64) -> Walker<'_> {
         // Before this instant the clock showed less than `wall`, whatever its offset was.
         let from = Instant(wall.saturating_sub(LARGEST_OFFSET));
-        Walker { zone: self, current: self.stretch_at(from) }
+        Walker {
+            zone: self,
+            current: self.stretch_at(from),
+        }
     }
 
     /// The instants at which the clock shows a wall: none, one, or several where it was set back.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::{SECOND, civil_of, wall_of},
-    grid::Zone,
+    grid::{Unit, Zone},
     interval::Instant,
 };
 
@@ -93,6 +93,17 @@ impl Cron {
                 Some(zone.first_reaching(last)).filter(|firing| *firing > Instant::MIN)
             }
             Hours::Wildcard => self.last_in_stretches(zone, at),
+        }
+    }
+
+    /// Whether it fires at one time of an hour or of a day only, so that no hour or date of its
+    /// zone's clock has two firings. Nothing is said of longer units.
+    pub(crate) fn fires_once_per(&self, unit: Unit) -> bool {
+        let is_single = |field: &croner::CronComponent| field.values().len() == 1;
+        match unit {
+            Unit::Hour => is_single(&self.pattern.pattern.minutes),
+            Unit::Day => is_single(&self.pattern.pattern.minutes) && is_single(&self.pattern.pattern.hours),
+            Unit::Week | Unit::Month | Unit::Year => false,
         }
     }
 
@@ -293,9 +304,14 @@ fn split(text: &str) -> Result<Vec<&str>, CronError> {
 
 impl Field {
     fn check(&self, written: &str) -> Result<(), CronError> {
+        let is_list = written.contains(',');
         written.split(',').try_for_each(|item| {
-            self.check_item(item)
-                .map_err(|why| CronError(format!("the {} field `{written}` is wrong: {why}", self.name)))
+            let checked = if is_list && matches!(item, "*" | "?") {
+                Err(format!("`{item}` means all and cannot be one of a list"))
+            } else {
+                self.check_item(item)
+            };
+            checked.map_err(|why| CronError(format!("the {} field `{written}` is wrong: {why}", self.name)))
         })
     }
 
@@ -319,13 +335,12 @@ impl Field {
         let Some((from, to)) = range.split_once('-') else {
             return self.value(range).map(drop);
         };
+        if from.is_empty() || to.is_empty() {
+            return Err(format!("`{range}` lacks one side of its range"));
+        }
         let (low, high) = (self.value(from)?, self.value(to)?);
         // Sunday ends a week as well as it begins one.
-        let high = if high == 0 && self.marks == Marks::DayOfWeek {
-            7
-        } else {
-            high
-        };
+        let high = if to.eq_ignore_ascii_case("SUN") { 7 } else { high };
         if low > high {
             return Err(format!("the range `{range}` runs backwards"));
         }

@@ -20,7 +20,10 @@ pub struct Zone {
 
 impl Zone {
     /// UTC.
-    pub const UTC: Self = Self { tz: jiff::tz::TimeZone::UTC, stretches: None };
+    pub const UTC: Self = Self {
+        tz: jiff::tz::TimeZone::UTC,
+        stretches: None,
+    };
 
     /// The zone of that IANA name, any letter case; nothing when there is none.
     pub fn named(name: &str) -> Option<Self> {
@@ -187,7 +190,7 @@ impl Grid {
         match self.cutter() {
             Cutter::Whole => Instant::MIN,
             Cutter::Hours => self.zone.stretch_at(at).hour_floor(at),
-            Cutter::Dates(span) => self.date_cut(span, span.index_of(self.zone.highest_wall(at))),
+            Cutter::Dates(span) => self.date_cut(span, at, 0),
             Cutter::Cron(cron) => cron.last_at_or_before(&self.zone, at).unwrap_or(Instant::MIN),
         }
     }
@@ -197,7 +200,7 @@ impl Grid {
         match self.cutter() {
             Cutter::Whole => Instant::MAX,
             Cutter::Hours => self.zone.stretch_at(at).hour_after(at),
-            Cutter::Dates(span) => self.date_cut(span, span.index_of(self.zone.highest_wall(at)) + 1),
+            Cutter::Dates(span) => self.date_cut(span, at, 1),
             Cutter::Cron(cron) => cron.next_after(&self.zone, at).unwrap_or(Instant::MAX),
         }
     }
@@ -363,8 +366,11 @@ impl Grid {
         })
     }
 
-    fn date_cut(&self, span: Span, index: i64) -> Instant {
-        self.zone.first_reaching(span.start_of(index))
+    /// The beginning of the date, week, month or year that holds an instant, or of one `n` later.
+    fn date_cut(&self, span: Span, at: Instant, n: i64) -> Instant {
+        let index = span.index_of(self.zone.highest_wall(at)).saturating_add(n);
+        self.zone
+            .first_reaching_near(self.zone.stretch_at(at), span.start_of(index))
     }
 
     /// Another cut, about `n` cuts away: an hour's interval is never longer than an hour, so it may
@@ -378,10 +384,7 @@ impl Grid {
         let guess = match self.cutter() {
             Cutter::Whole | Cutter::Cron(_) => cut,
             Cutter::Hours => self.floor(Instant(cut.0.saturating_add(n.saturating_mul(HOUR)))),
-            Cutter::Dates(span) => {
-                let index = span.index_of(self.zone.highest_wall(cut));
-                self.date_cut(span, index.saturating_add(n))
-            }
+            Cutter::Dates(span) => self.date_cut(span, cut, n),
         };
         // One date back it does not move when that date was skipped.
         match direction {

@@ -277,9 +277,10 @@ fn off_the_cuts(text: &str, range: Interval, grid: &Grid) -> Diagnostic {
         Cut::Unit(unit) => format!("one {} of {zone} each", unit.as_str()),
         Cut::Cron(cron) => format!("cut by the cron `{cron}` in {zone}"),
     };
-    let message = match grid.snap_in(range) {
-        None => format!("`{text}` is finer than the intervals, which are {cut}"),
-        Some(_) => format!("`{text}` does not begin and end where intervals do; they are {cut}"),
+    let message = if grid.count(range) == 1 {
+        format!("`{text}` is finer than the intervals, which are {cut}")
+    } else {
+        format!("`{text}` does not begin and end where intervals do; they are {cut}")
     };
     let around = grid.snap_out(range);
     Diagnostic::error(BAD_INTERVAL, message)

@@ -51,6 +51,7 @@ impl Schedule {
         match &grid.cut {
             Cut::Whole => false,
             Cut::Cron(cron) if *cron == self.cron && grid.zone == self.zone => false,
+            Cut::Unit(unit) if grid.zone == self.zone && self.cron.fires_once_per(*unit) => false,
             Cut::Cron(_) | Cut::Unit(_) => {
                 let mut holds_one = Instant::MIN;
                 self.ticks(SAMPLED).take(MAX_SAMPLED_TICKS).any(|tick| {

@@ -15,7 +15,11 @@ fn firings(cron: &str, name: &str, window: Interval) -> Vec<String> {
     let mut last = Instant(window.start.0 - 1);
     while let Some(firing) = cron.next_after(&zone, last).filter(|firing| *firing < window.end) {
         assert_eq!(cron.last_at_or_before(&zone, firing), Some(firing), "{cron}");
-        assert_ne!(cron.last_at_or_before(&zone, Instant(firing.0 - 1)), Some(firing), "{cron}");
+        assert_ne!(
+            cron.last_at_or_before(&zone, Instant(firing.0 - 1)),
+            Some(firing),
+            "{cron}"
+        );
         let shown = firing.to_timestamp().to_zoned(zone.tz().clone());
         firings.push(shown.strftime("%d %H:%M %:z").to_string());
         last = firing;
@@ -54,7 +58,10 @@ fn a_fixed_time_that_does_not_exist_fires_when_the_gap_ends() {
     // All that the gap swallowed is one firing.
     let gap = range("2013-03-10T06:30:00Z", "2013-03-10T08:00:00Z");
     assert_eq!(firings("*/15 2 * * *", "America/New_York", gap), ["10 03:00 -04:00"]);
-    assert_eq!(firings("30 2,3 * * *", "America/New_York", gap), ["10 03:00 -04:00", "10 03:30 -04:00"]);
+    assert_eq!(
+        firings("30 2,3 * * *", "America/New_York", gap),
+        ["10 03:00 -04:00", "10 03:30 -04:00"]
+    );
 }
 
 #[test]
@@ -64,7 +71,11 @@ fn a_fixed_time_that_comes_twice_fires_the_first_time() {
         ["02 01:30 -04:00", "03 01:30 -04:00", "04 01:30 -05:00"]
     );
     assert_eq!(
-        firings("0 1-3 * * *", "America/New_York", range("2013-11-03T04:00:00Z", "2013-11-04T05:00:00Z")),
+        firings(
+            "0 1-3 * * *",
+            "America/New_York",
+            range("2013-11-03T04:00:00Z", "2013-11-04T05:00:00Z")
+        ),
         ["03 01:00 -04:00", "03 02:00 -05:00", "03 03:00 -05:00"]
     );
 }
@@ -74,7 +85,12 @@ fn wildcard_and_step_hours_fire_in_both_passes_and_not_in_the_gap() {
     let autumn = range("2013-11-03T04:00:00Z", "2013-11-03T08:00:00Z");
     assert_eq!(
         firings("0 * * * *", "America/New_York", autumn),
-        ["03 00:00 -04:00", "03 01:00 -04:00", "03 01:00 -05:00", "03 02:00 -05:00"]
+        [
+            "03 00:00 -04:00",
+            "03 01:00 -04:00",
+            "03 01:00 -05:00",
+            "03 02:00 -05:00"
+        ]
     );
     assert_eq!(
         firings("30 1-23/2 * * *", "America/New_York", autumn),
@@ -83,7 +99,12 @@ fn wildcard_and_step_hours_fire_in_both_passes_and_not_in_the_gap() {
     let spring = range("2013-03-10T05:00:00Z", "2013-03-10T09:00:00Z");
     assert_eq!(
         firings("30 * * * *", "America/New_York", spring),
-        ["10 00:30 -05:00", "10 01:30 -05:00", "10 03:30 -04:00", "10 04:30 -04:00"]
+        [
+            "10 00:30 -05:00",
+            "10 01:30 -05:00",
+            "10 03:30 -04:00",
+            "10 04:30 -04:00"
+        ]
     );
 }
 
@@ -96,13 +117,20 @@ fn half_an_hour_is_repeated_on_lord_howe() {
     );
     assert_eq!(firings("45 1 * * *", "Australia/Lord_Howe", back), ["07 01:45 +11:00"]);
     let forward = range("2013-10-05T14:00:00Z", "2013-10-05T17:00:00Z");
-    assert_eq!(firings("10 2 * * *", "Australia/Lord_Howe", forward), ["06 02:30 +11:00"]);
+    assert_eq!(
+        firings("10 2 * * *", "Australia/Lord_Howe", forward),
+        ["06 02:30 +11:00"]
+    );
 }
 
 #[test]
 fn midnight_on_a_day_that_begins_at_one_fires_at_one() {
     assert_eq!(
-        firings("0 0 * * *", "America/Sao_Paulo", range("2013-10-19T12:00:00Z", "2013-10-22T00:00:00Z")),
+        firings(
+            "0 0 * * *",
+            "America/Sao_Paulo",
+            range("2013-10-19T12:00:00Z", "2013-10-22T00:00:00Z")
+        ),
         ["20 01:00 -02:00", "21 00:00 -02:00"]
     );
 }
@@ -111,7 +139,11 @@ fn midnight_on_a_day_that_begins_at_one_fires_at_one() {
 fn a_skipped_date_fires_once_with_the_next() {
     // The 30th did not exist: what was due at its midnight is due when the 31st begins, as that is.
     assert_eq!(
-        firings("0 0 * * *", "Pacific/Apia", range("2011-12-29T00:00:00Z", "2012-01-01T00:00:00Z")),
+        firings(
+            "0 0 * * *",
+            "Pacific/Apia",
+            range("2011-12-29T00:00:00Z", "2012-01-01T00:00:00Z")
+        ),
         ["29 00:00 -10:00", "31 00:00 +14:00", "01 00:00 +14:00"]
     );
 }
@@ -121,7 +153,11 @@ fn names_lists_and_marks_are_understood() {
     let march = range("2013-03-01T00:00:00Z", "2013-04-01T00:00:00Z");
     let days = |cron: &str| {
         let firings = firings(cron, "UTC", march);
-        firings.iter().map(|firing| firing[..2].to_owned()).collect::<Vec<_>>().join(" ")
+        firings
+            .iter()
+            .map(|firing| firing[..2].to_owned())
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(days("0 0 * * mon"), "04 11 18 25");
     assert_eq!(days("0 0 * MAR SAT-SUN"), "02 03 09 10 16 17 23 24 30 31");
@@ -168,9 +204,30 @@ fn the_ends_of_time_are_safe() {
 #[test]
 fn a_fault_names_its_field_and_says_why() {
     let faults = [
-        "", "0 5 * *", "0 0 5 * * *", "@often", "60 5 * * *", "x 5 * * *", "0 24 * * *", "0 5 0 * *", "0 5 * 13 *",
-        "0 5 * JANUARY *", "0 5 * * MONDAY", "0 5 * * 8", "0 5-3 * * *", "0 5/2 * * *", "0 */0 * * *", "*/90 5 * * *",
-        "0 1,,2 * * *", "0 L * * *", "0 5 * * FRI#6", "0 5 40W * *", "0 5 30 FEB *", "0 5 31 4,6 *", "0 -5 * * *",
+        "",
+        "0 5 * *",
+        "0 0 5 * * *",
+        "@often",
+        "60 5 * * *",
+        "x 5 * * *",
+        "0 24 * * *",
+        "0 5 0 * *",
+        "0 5 * 13 *",
+        "0 5 * JANUARY *",
+        "0 5 * * MONDAY",
+        "0 5 * * 8",
+        "0 5-3 * * *",
+        "0 5/2 * * *",
+        "0 */0 * * *",
+        "*/90 5 * * *",
+        "0 1,,2 * * *",
+        "0 L * * *",
+        "0 5 * * FRI#6",
+        "0 5 40W * *",
+        "0 5 * * *,1",
+        "0 5 30 FEB *",
+        "0 5 31 4,6 *",
+        "0 -5 * * *",
     ];
     let said: Vec<String> = faults
         .iter()
@@ -182,8 +239,43 @@ fn a_fault_names_its_field_and_says_why() {
     insta::assert_snapshot!(said.join("\n"));
 }
 
+/// One item of a field's list, with numbers from `low` to `high` and some names and marks.
+fn any_item(low: u32, high: u32, words: &'static [&'static str]) -> BoxedStrategy<String> {
+    let range = (low..=high, low..=high).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b)));
+    let items = prop_oneof![
+        (low..=high).prop_map(|value| value.to_string()),
+        range.clone(),
+        (1..=high).prop_map(|step| format!("*/{step}")),
+        (range, 1..=high).prop_map(|(range, step)| format!("{range}/{step}")),
+    ];
+    if words.is_empty() {
+        return items.boxed();
+    }
+    prop_oneof![3 => items, 1 => prop::sample::select(words).prop_map(str::to_owned)].boxed()
+}
+
+fn any_field(low: u32, high: u32, words: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let list = prop::collection::vec(any_item(low, high, words), 1..3).prop_map(|items| items.join(","));
+    prop_oneof![1 => Just("*".to_owned()), 3 => list]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// What our check lets through, croner reads; a date that never comes is the one fault left.
+    #[test]
+    fn every_cron_of_the_grammar_is_read(
+        minute in any_field(0, 59, &[]),
+        hour in any_field(0, 23, &[]),
+        day in any_field(1, 31, &["L", "LW", "15W", "1w"]),
+        month in any_field(1, 12, &["JAN", "feb", "Nov", "JAN-MAR", "OCT-DEC/2"]),
+        weekday in any_field(0, 7, &["SUN", "mon", "Sat", "FRI#2", "1#5", "MONL", "5l", "0#L", "SAT-SUN", "MON-FRI/2"]),
+    ) {
+        let text = format!("{minute} {hour} {day} {month} {weekday}");
+        if let Err(error) = Cron::parse(&text) {
+            prop_assert!(error.to_string().contains("never fires"), "{}", error);
+        }
+    }
 
     #[test]
     fn next_and_last_are_neighbours(

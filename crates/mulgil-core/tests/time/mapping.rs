@@ -9,8 +9,14 @@ use proptest::prelude::*;
 
 use crate::{CRONS, UNITS, ZONES, at, crons, range, set, units};
 
-const LAST_28_DAYS: Mapping = Mapping::Window { count: 28, unit: Unit::Day };
-const LAST_7_DAYS: Mapping = Mapping::Window { count: 7, unit: Unit::Day };
+const LAST_28_DAYS: Mapping = Mapping::Window {
+    count: 28,
+    unit: Unit::Day,
+};
+const LAST_7_DAYS: Mapping = Mapping::Window {
+    count: 7,
+    unit: Unit::Day,
+};
 const AS_IT_IS: Mapping = Mapping::Whole { restates: false };
 
 /// The days of New York from 2013 to 2014.
@@ -32,7 +38,10 @@ fn day(date: &str) -> Interval {
 }
 
 fn days(first: &str, last: &str) -> Interval {
-    Interval { start: day(first).start, end: day(last).end }
+    Interval {
+        start: day(first).start,
+        end: day(last).end,
+    }
 }
 
 #[test]
@@ -45,7 +54,10 @@ fn the_same_cuts_map_to_themselves_inside_both_extents() {
     assert_eq!(Mapping::Overlap.needs(&reader, &upstream, day("2012-12-31")), None);
     assert_eq!(Mapping::Overlap.touches(&reader, &upstream, day("2014-01-01")), None);
     let edge = days("2012-12-30", "2013-01-02");
-    assert_eq!(Mapping::Overlap.touches(&reader, &upstream, edge), Some(days("2013-01-01", "2013-01-02")));
+    assert_eq!(
+        Mapping::Overlap.touches(&reader, &upstream, edge),
+        Some(days("2013-01-01", "2013-01-02"))
+    );
 }
 
 #[test]
@@ -65,7 +77,9 @@ fn finer_is_all_inside_and_coarser_the_one_around() {
 fn a_day_of_another_zone_lies_over_two() {
     let seoul = units(Unit::Day, "Asia/Seoul");
     let tenth = day("2013-03-10");
-    let needed = Mapping::Overlap.needs(&new_york(Unit::Day), &seoul, tenth).expect("some days");
+    let needed = Mapping::Overlap
+        .needs(&new_york(Unit::Day), &seoul, tenth)
+        .expect("some days");
     assert_eq!(needed, range("2013-03-09T15:00:00Z", "2013-03-11T15:00:00Z"));
 }
 
@@ -73,16 +87,28 @@ fn a_day_of_another_zone_lies_over_two() {
 fn a_window_ends_with_the_readers_own_interval() {
     let (reader, upstream) = (new_york(Unit::Day), new_york(Unit::Day));
     let tenth = day("2013-03-10");
-    assert_eq!(LAST_7_DAYS.reads(&reader, tenth), Some(days("2013-03-04", "2013-03-10")));
-    assert_eq!(LAST_7_DAYS.needs(&reader, &upstream, tenth), Some(days("2013-03-04", "2013-03-10")));
+    assert_eq!(
+        LAST_7_DAYS.reads(&reader, tenth),
+        Some(days("2013-03-04", "2013-03-10"))
+    );
+    assert_eq!(
+        LAST_7_DAYS.needs(&reader, &upstream, tenth),
+        Some(days("2013-03-04", "2013-03-10"))
+    );
     // Several of them together: from the first one's window to the last one's.
     let two = days("2013-03-10", "2013-03-11");
     assert_eq!(LAST_7_DAYS.reads(&reader, two), Some(days("2013-03-04", "2013-03-11")));
     // A reader by month reads the end of its month, one by hour whole days up to its own.
     let march = days("2013-03-01", "2013-03-31");
-    assert_eq!(LAST_7_DAYS.reads(&new_york(Unit::Month), march), Some(days("2013-03-25", "2013-03-31")));
+    assert_eq!(
+        LAST_7_DAYS.reads(&new_york(Unit::Month), march),
+        Some(days("2013-03-25", "2013-03-31"))
+    );
     let hour = range("2013-03-10T17:00:00Z", "2013-03-10T18:00:00Z");
-    assert_eq!(LAST_7_DAYS.reads(&new_york(Unit::Hour), hour), Some(days("2013-03-04", "2013-03-10")));
+    assert_eq!(
+        LAST_7_DAYS.reads(&new_york(Unit::Hour), hour),
+        Some(days("2013-03-04", "2013-03-10"))
+    );
 }
 
 #[test]
@@ -101,7 +127,10 @@ fn one_changed_day_touches_28_windows_clipped_by_the_end() {
 #[test]
 fn a_window_before_the_upstream_began_is_ready_and_empty() {
     let (reader, upstream) = (new_york(Unit::Day), days_of_2013());
-    assert_eq!(LAST_7_DAYS.needs(&reader, &upstream, day("2013-01-02")), Some(days("2013-01-01", "2013-01-02")));
+    assert_eq!(
+        LAST_7_DAYS.needs(&reader, &upstream, day("2013-01-02")),
+        Some(days("2013-01-01", "2013-01-02"))
+    );
     assert_eq!(LAST_7_DAYS.needs(&reader, &upstream, day("2012-12-31")), None);
     let candidates = set(&[days("2012-12-30", "2013-01-10")]);
     let filled = set(&[days("2013-01-01", "2013-01-03")]);
@@ -132,33 +161,63 @@ fn a_single_file_is_needed_whole_but_touches_only_what_changed_in_it() {
     assert_eq!(Mapping::Overlap.reads(&reader, tenth), Some(tenth));
     let hours = range("2013-03-10T17:00:00Z", "2013-03-10T19:00:00Z");
     assert_eq!(Mapping::Overlap.touches(&reader, &file, hours), Some(tenth));
-    assert_eq!(LAST_7_DAYS.touches(&reader, &file, hours), Some(days("2013-03-10", "2013-03-16")));
-    assert_eq!(Mapping::Overlap.touches(&reader, &file, Interval::WHOLE), Some(reader.extent()));
+    assert_eq!(
+        LAST_7_DAYS.touches(&reader, &file, hours),
+        Some(days("2013-03-10", "2013-03-16"))
+    );
+    assert_eq!(
+        Mapping::Overlap.touches(&reader, &file, Interval::WHOLE),
+        Some(reader.extent())
+    );
     let candidates = set(&[tenth]);
-    assert_eq!(Mapping::Overlap.ready(&reader, &file, &RangeSet::whole(), &candidates), candidates);
-    assert_eq!(Mapping::Overlap.ready(&reader, &file, &RangeSet::new(), &candidates), RangeSet::new());
+    assert_eq!(
+        Mapping::Overlap.ready(&reader, &file, &RangeSet::whole(), &candidates),
+        candidates
+    );
+    assert_eq!(
+        Mapping::Overlap.ready(&reader, &file, &RangeSet::new(), &candidates),
+        RangeSet::new()
+    );
 }
 
 #[test]
 fn a_reader_that_is_not_cut_reads_all() {
     let (reader, upstream) = (Grid::whole(Zone::UTC), days_of_2013());
     for mapping in [Mapping::Overlap, LAST_7_DAYS, AS_IT_IS] {
-        assert_eq!(mapping.needs(&reader, &upstream, Interval::WHOLE), Some(upstream.extent()));
+        assert_eq!(
+            mapping.needs(&reader, &upstream, Interval::WHOLE),
+            Some(upstream.extent())
+        );
         assert_eq!(mapping.reads(&reader, Interval::WHOLE), None);
-        assert_eq!(mapping.touches(&reader, &upstream, day("2013-03-10")), Some(Interval::WHOLE));
+        assert_eq!(
+            mapping.touches(&reader, &upstream, day("2013-03-10")),
+            Some(Interval::WHOLE)
+        );
         assert_eq!(mapping.touches(&reader, &upstream, day("2014-03-10")), None);
         let half = set(&[days("2013-01-01", "2013-06-30")]);
-        assert_eq!(mapping.ready(&reader, &upstream, &half, &RangeSet::whole()), RangeSet::new());
+        assert_eq!(
+            mapping.ready(&reader, &upstream, &half, &RangeSet::whole()),
+            RangeSet::new()
+        );
         let all = set(&[upstream.extent()]);
-        assert_eq!(mapping.ready(&reader, &upstream, &all, &RangeSet::whole()), RangeSet::whole());
+        assert_eq!(
+            mapping.ready(&reader, &upstream, &all, &RangeSet::whole()),
+            RangeSet::whole()
+        );
     }
 }
 
 #[test]
 fn what_is_read_as_it_is_touches_everything_and_restates_where_it_says_so() {
     let (reader, upstream) = (days_of_2013(), days_of_2013());
-    assert_eq!(AS_IT_IS.needs(&reader, &upstream, day("2013-03-10")), Some(upstream.extent()));
-    assert_eq!(AS_IT_IS.touches(&reader, &upstream, day("2013-03-10")), Some(reader.extent()));
+    assert_eq!(
+        AS_IT_IS.needs(&reader, &upstream, day("2013-03-10")),
+        Some(upstream.extent())
+    );
+    assert_eq!(
+        AS_IT_IS.touches(&reader, &upstream, day("2013-03-10")),
+        Some(reader.extent())
+    );
     assert_eq!(AS_IT_IS.reads(&reader, day("2013-03-10")), None);
     assert!(!AS_IT_IS.restates());
     assert!(Mapping::Whole { restates: true }.restates() && Mapping::Overlap.restates() && LAST_7_DAYS.restates());
@@ -166,7 +225,10 @@ fn what_is_read_as_it_is_touches_everything_and_restates_where_it_says_so() {
 
 #[test]
 fn a_window_of_nothing_needs_and_touches_nothing() {
-    let nothing = Mapping::Window { count: 0, unit: Unit::Day };
+    let nothing = Mapping::Window {
+        count: 0,
+        unit: Unit::Day,
+    };
     let grid = days_of_2013();
     assert_eq!(nothing.needs(&grid, &grid, day("2013-03-10")), None);
     assert_eq!(nothing.touches(&grid, &grid, day("2013-03-10")), None);
@@ -177,10 +239,20 @@ fn the_ends_of_time_are_safe() {
     for unit in UNITS {
         let (reader, upstream) = (units(unit, "Asia/Seoul"), new_york(Unit::Day));
         for mapping in [Mapping::Overlap, LAST_28_DAYS, AS_IT_IS] {
-            assert_eq!(mapping.touches(&reader, &upstream, Interval::WHOLE), Some(Interval::WHOLE));
-            assert_eq!(mapping.needs(&reader, &upstream, Interval::WHOLE), Some(Interval::WHOLE));
+            assert_eq!(
+                mapping.touches(&reader, &upstream, Interval::WHOLE),
+                Some(Interval::WHOLE)
+            );
+            assert_eq!(
+                mapping.needs(&reader, &upstream, Interval::WHOLE),
+                Some(Interval::WHOLE)
+            );
             let candidates = RangeSet::whole();
-            assert!(mapping.ready(&reader, &upstream, &RangeSet::new(), &candidates).is_empty());
+            assert!(
+                mapping
+                    .ready(&reader, &upstream, &RangeSet::new(), &candidates)
+                    .is_empty()
+            );
         }
     }
 }
@@ -217,7 +289,10 @@ fn any_mapping() -> impl Strategy<Value = Mapping> {
 fn any_range() -> impl Strategy<Value = Interval> {
     let start = at("2011-01-01T00:00:00Z").0..at("2012-12-31T00:00:00Z").0;
     let length = prop_oneof![1..7_200_000_000i64, 1..700_000_000_000i64, 1..9_000_000_000_000i64];
-    (start, length).prop_map(|(start, length)| Interval { start: Instant(start), end: Instant(start + length) })
+    (start, length).prop_map(|(start, length)| Interval {
+        start: Instant(start),
+        end: Instant(start + length),
+    })
 }
 
 proptest! {

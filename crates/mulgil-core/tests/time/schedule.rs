@@ -9,7 +9,10 @@ use mulgil_core::{
 use crate::{at, crons, range, units, zone};
 
 fn schedule(cron: &str, name: &str) -> Schedule {
-    Schedule { cron: Cron::parse(cron).expect("a cron"), zone: zone(name) }
+    Schedule {
+        cron: Cron::parse(cron).expect("a cron"),
+        zone: zone(name),
+    }
 }
 
 #[test]
@@ -17,10 +20,16 @@ fn ticks_are_before_after_and_inside() {
     let daily = schedule("0 5 * * *", "Asia/Seoul");
     let five = at("2026-03-09T20:00:00Z");
     assert_eq!(daily.last_tick(five), Some(five));
-    assert_eq!(daily.last_tick(at("2026-03-09T19:59:59Z")), Some(at("2026-03-08T20:00:00Z")));
+    assert_eq!(
+        daily.last_tick(at("2026-03-09T19:59:59Z")),
+        Some(at("2026-03-08T20:00:00Z"))
+    );
     assert_eq!(daily.next_tick(five), Some(at("2026-03-10T20:00:00Z")));
     let window = range("2026-03-09T20:00:00Z", "2026-03-11T20:00:00Z");
-    assert_eq!(daily.ticks(window).collect::<Vec<_>>(), [five, at("2026-03-10T20:00:00Z")]);
+    assert_eq!(
+        daily.ticks(window).collect::<Vec<_>>(),
+        [five, at("2026-03-10T20:00:00Z")]
+    );
 }
 
 #[test]
