@@ -112,7 +112,7 @@ impl Reader {
             let stale: RangeSet = filled[from..]
                 .iter()
                 .take_while(|cover| cover.range.start < range.end)
-                .filter(|cover| counts(reason, cover))
+                .filter(|cover| self.mapping.restates() && counts(reason, cover))
                 .filter_map(|cover| cover.range.intersect(range))
                 .collect();
             if !stale.is_empty() {

@@ -76,16 +76,19 @@ async fn facts_after(conn: &mut SqliteConnection, seq: i64, limit: i64) -> Resul
 async fn derived(conn: &mut SqliteConnection) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for table in DERIVED {
-        let rows = sqlx::query(AssertSqlSafe(format!("select * from {table} order by 1, 2, 3")))
+        let rows = sqlx::query(AssertSqlSafe(format!("select * from {table}")))
             .fetch_all(&mut *conn)
             .await?;
+        let from = lines.len();
         for row in rows {
             let mut line = (*table).to_owned();
             for column in row.columns() {
-                line.push_str(&format!(" {}={}", column.name(), value(&row, column.ordinal())?));
+                let value = value(&row, column.ordinal())?;
+                line.extend([" ", column.name(), "=", &value]);
             }
             lines.push(line);
         }
+        lines[from..].sort_unstable();
     }
     Ok(lines)
 }

@@ -1,7 +1,7 @@
 //! Sources: their files as they were last seen, and what it means when they are not like that now.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -136,6 +136,22 @@ impl Store {
             Box::pin(async move {
                 let known = load_all(conn).await?;
                 Ok(known.into_iter().map(|(name, known)| (name, known.seen())).collect())
+            })
+        })
+        .await
+    }
+
+    /// The files of a source that were there once and are gone, by path, each with the time that it
+    /// held.
+    pub async fn files_gone(&self, source: &NodeName) -> Result<Vec<(PathBuf, Interval)>, Fault> {
+        let source = source.clone();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let Some(known) = load(conn, &source).await? else {
+                    return Ok(Vec::new());
+                };
+                let gone = known.files.values().filter(|known| known.gone);
+                Ok(gone.map(|known| (known.file.path.clone(), over(&known.file))).collect())
             })
         })
         .await
@@ -300,8 +316,9 @@ fn compare(known: Option<&Known>, source: &Source, seen: &SourceSeen) -> Option<
             compare_file(before, file, &mut changed.changes);
         }
     }
+    let there: BTreeSet<&Path> = seen.files.iter().map(|file| file.path.as_path()).collect();
     for (path, before) in known.files.iter().filter(|(_, before)| !before.gone) {
-        if !seen.files.iter().any(|file| file.path == *path) {
+        if !there.contains(path.as_path()) {
             changed.gone.push(path.clone());
             changed
                 .changes

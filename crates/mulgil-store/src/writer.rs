@@ -250,3 +250,79 @@ fn gone() -> Fault {
             .with_remedy("start again, and report this with the command that you typed"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+
+    use super::*;
+
+    async fn writer(folder: &Path) -> Writer {
+        let path = folder.join("test.db");
+        let mut conn = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .connect()
+            .await
+            .unwrap();
+        conn.execute("create table line (text text not null)").await.unwrap();
+        Writer::start(conn, &path)
+    }
+
+    async fn insert(writer: &Writer, text: String) -> Result<(), Fault> {
+        writer
+            .write(move |conn| {
+                Box::pin(async move {
+                    sqlx::query("insert into line (text) values ($1)")
+                        .bind(text)
+                        .execute(conn)
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    async fn run(writer: &Writer, sql: &'static str) {
+        let ran = writer.write(move |conn| {
+            Box::pin(async move {
+                conn.execute(sql).await?;
+                Ok(())
+            })
+        });
+        ran.await.unwrap();
+    }
+
+    async fn count(writer: &Writer) -> i64 {
+        let counted = writer.write(|conn| {
+            Box::pin(async move {
+                let (count,): (i64,) = sqlx::query_as("select count(*) from line").fetch_one(conn).await?;
+                Ok(count)
+            })
+        });
+        counted.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_to_all_that_shared_the_transaction_and_the_next_one_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let writer = writer(folder.path()).await;
+        insert(&writer, "before".to_owned()).await.unwrap();
+        run(&writer, "pragma max_page_count = 8").await;
+        let large = || "x".repeat(100_000);
+        let (small, full, after) = tokio::join!(
+            insert(&writer, "small".to_owned()),
+            insert(&writer, large()),
+            insert(&writer, "after".to_owned())
+        );
+        for fault in [small, full, after].map(Result::unwrap_err) {
+            assert_eq!(fault.code, codes::DISK_FULL, "{fault}");
+            assert_eq!(fault.retry, mulgil_core::diagnostic::Retry::AfterHumanFix);
+        }
+        assert_eq!(count(&writer).await, 1);
+        run(&writer, "pragma max_page_count = 1000").await;
+        insert(&writer, large()).await.unwrap();
+        assert_eq!(count(&writer).await, 2);
+        writer.close().await;
+    }
+}

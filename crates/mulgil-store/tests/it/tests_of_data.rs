@@ -1,0 +1,148 @@
+//! Data tests: what they keep from readers, and when they let it go.
+
+use mulgil_core::{
+    diagnostic::Severity,
+    interval::Interval,
+    port::TestOutcome,
+    project::Project,
+    run::{RunState, TaskKind},
+    task::{BoundTest, Claim, TestSpec},
+};
+use mulgil_store::{ClaimRequest, Store};
+
+use crate::support::*;
+
+fn tested() -> Project {
+    let mut project = shop();
+    project.nodes[6] = with_test(project.nodes[6].clone(), "unique_sales_id", Severity::Warning);
+    project
+}
+
+async fn claim_tests(store: &Store, project: &Project, at: i64) -> Claim {
+    let request = ClaimRequest {
+        kind: TaskKind::Test,
+        ..request(project, 1, &instance("sales"), Interval::WHOLE)
+    };
+    store.claim(request, minute(at)).await.unwrap()
+}
+
+async fn record_tests(store: &Store, project: &Project, claim: &Claim, failures: &[(&str, u64)], at: i64) {
+    let node = project.node(&name("sales")).unwrap();
+    let spec = TestSpec {
+        instance: instance("sales"),
+        relation: node.relation.clone(),
+        zone: node.grid.zone.clone(),
+        tests: node
+            .tests
+            .iter()
+            .map(|test| BoundTest {
+                test: test.clone(),
+                sql: String::new(),
+                bindings: Vec::new(),
+            })
+            .collect(),
+    };
+    let outcome = |(name, failures): &(&str, u64)| TestOutcome {
+        name: (*name).to_owned(),
+        failures: *failures,
+        sample: Vec::new(),
+    };
+    let outcomes: Vec<_> = failures.iter().map(outcome).collect();
+    store
+        .record_tests(project, claim, &spec, &outcomes, minute(at))
+        .await
+        .unwrap();
+}
+
+async fn untested(store: &Store, project: &Project) -> [String; 2] {
+    let state = store.load_state(project).await.unwrap();
+    ["sales[country=kr]", "sales[country=jp]"].map(|of| {
+        in_days(
+            &state
+                .nodes
+                .get(&instance(of))
+                .map(|node| node.untested.clone())
+                .unwrap_or_default(),
+        )
+    })
+}
+
+#[tokio::test]
+async fn new_intervals_wait_until_the_blocking_tests_have_passed() {
+    let (store, project) = (scratch().await, tested());
+    begin(&store, Vec::new()).await;
+    fill(&store, &project, "sales[country=kr]", days(0, 3), 1, 1).await;
+    fill(&store, &project, "sales[country=jp]", days(1, 2), 1, 1).await;
+    assert_eq!(untested(&store, &project).await, ["0..3", "1..2"]);
+
+    let claim = claim_tests(&store, &project, 2).await;
+    record_tests(
+        &store,
+        &project,
+        &claim,
+        &[("not_null_sales_id", 4), ("unique_sales_id", 0)],
+        3,
+    )
+    .await;
+    assert_eq!(untested(&store, &project).await, ["0..3", "1..2"]);
+
+    let claim = claim_tests(&store, &project, 4).await;
+    // What is filled after the tests began was not seen by them.
+    fill(&store, &project, "sales[country=kr]", days(3, 4), 1, 5).await;
+    record_tests(
+        &store,
+        &project,
+        &claim,
+        &[("not_null_sales_id", 0), ("unique_sales_id", 9)],
+        6,
+    )
+    .await;
+    assert_eq!(untested(&store, &project).await, ["3..4", ""]);
+
+    let state = store.load_state(&project).await.unwrap();
+    let tests = &state.nodes[&instance("sales")].tests;
+    assert!(tests["not_null_sales_id"].passed && !tests["unique_sales_id"].passed);
+    let seen = tests["not_null_sales_id"].fill_seq;
+    assert!(seen > state.nodes[&instance("sales[country=jp]")].fill_seq);
+    assert!(seen < state.nodes[&instance("sales[country=kr]")].fill_seq);
+    let (_, tasks) = store.run(1).await.unwrap().unwrap();
+    let of_tests: Vec<_> = tasks
+        .iter()
+        .filter(|task| task.kind == TaskKind::Test)
+        .map(|task| task.state)
+        .collect();
+    assert_eq!(
+        of_tests,
+        [RunState::Success],
+        "a warning does not fail the attempt that came last"
+    );
+}
+
+#[tokio::test]
+async fn a_test_alone_lets_nothing_go_that_another_has_not_seen() {
+    let (store, project) = (scratch().await, tested());
+    let strict = {
+        let mut project = project.clone();
+        project.nodes[6] = with_test(project.nodes[6].clone(), "accepted_sales_kind", Severity::Error);
+        project
+    };
+    begin(&store, Vec::new()).await;
+    fill(&store, &strict, "sales[country=kr]", days(0, 3), 1, 1).await;
+    let claim = claim_tests(&store, &strict, 2).await;
+    record_tests(&store, &strict, &claim, &[("not_null_sales_id", 0)], 3).await;
+    assert_eq!(untested(&store, &strict).await[0], "0..3");
+    let claim = claim_tests(&store, &strict, 4).await;
+    record_tests(&store, &strict, &claim, &[("accepted_sales_kind", 0)], 5).await;
+    assert_eq!(untested(&store, &strict).await[0], "");
+}
+
+#[tokio::test]
+async fn tests_that_are_not_declared_any_more_keep_nobody_waiting() {
+    let (store, project) = (scratch().await, tested());
+    begin(&store, Vec::new()).await;
+    fill(&store, &project, "sales[country=kr]", days(0, 3), 1, 1).await;
+    let mut without = project.clone();
+    without.nodes[6].tests.clear();
+    assert_eq!(untested(&store, &without).await[0], "");
+    assert_eq!(untested(&store, &project).await[0], "0..3");
+}
