@@ -1,0 +1,69 @@
+//! Data tests: queries whose rows are failures. All rows are counted, a few are shown.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{array::RecordBatch, json::ArrayWriter},
+    physical_plan::execute_stream,
+};
+use futures::StreamExt;
+use mulgil_core::{
+    codes,
+    diagnostic::Diagnostic,
+    grid::Zone,
+    port::{Fault, TestOutcome},
+    task::{BoundTest, TestSpec},
+};
+use serde_json::Value;
+
+use crate::{
+    fault::{self, Author},
+    session::Sessions,
+};
+
+/// Failing rows that are shown.
+const SHOWN_ROWS: usize = 5;
+
+/// Runs the tests of a spec, one after the other.
+pub(crate) async fn run(sessions: &Arc<Sessions>, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
+    let mut outcomes = Vec::with_capacity(spec.tests.len());
+    for test in &spec.tests {
+        outcomes.push(run_one(sessions, test, &spec.zone).await?);
+    }
+    Ok(outcomes)
+}
+
+async fn run_one(sessions: &Arc<Sessions>, test: &BoundTest, zone: &Zone) -> Result<TestOutcome, Fault> {
+    let author = Author::Node(test.test.name.clone());
+    let to_fault = |error| fault::sql(&error, &author);
+    let planned = sessions.plan(&test.sql, &test.bindings, zone, &author).await?;
+    let plan = planned.state.create_physical_plan(&planned.plan).await.map_err(to_fault)?;
+    let mut rows = execute_stream(plan, planned.state.task_ctx()).map_err(to_fault)?;
+    let (mut failures, mut sample) = (0_u64, Vec::new());
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(to_fault)?;
+        let wanted = SHOWN_ROWS.saturating_sub(sample.len()).min(batch.num_rows());
+        if wanted > 0 {
+            sample.extend(as_json(&batch.slice(0, wanted))?);
+        }
+        failures += batch.num_rows() as u64;
+    }
+    Ok(TestOutcome {
+        name: test.test.name.clone(),
+        failures,
+        sample,
+    })
+}
+
+fn as_json(rows: &RecordBatch) -> Result<Vec<Value>, Fault> {
+    let mut writer = ArrayWriter::new(Vec::new());
+    writer
+        .write(rows)
+        .and_then(|()| writer.finish())
+        .map_err(|error| unshown(&error.to_string()))?;
+    serde_json::from_slice(&writer.into_inner()).map_err(|error| unshown(&error.to_string()))
+}
+
+fn unshown(error: &str) -> Fault {
+    Box::new(Diagnostic::error(codes::BUG, format!("failing rows could not be shown: {error}")))
+}

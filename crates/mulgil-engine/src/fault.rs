@@ -1,0 +1,331 @@
+//! Turns what DataFusion, Delta and the file system say into coded faults. A coded fault of our own
+//! that travelled through their error types comes out as it was. Nothing here does any work.
+
+use std::{error::Error, io, path::Path};
+
+use datafusion::{common::SchemaError, error::DataFusionError, parquet::errors::ParquetError};
+use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
+use mulgil_core::{
+    codes,
+    diagnostic::{Code, Diagnostic, Retry},
+    port::Fault,
+};
+
+/// Errors that a chain may have; a guard against one that leads back into itself.
+const MAX_CHAIN: usize = 32;
+
+/// Names at most so far from what was written that are still worth proposing.
+const NEAR_MISS: f64 = 0.7;
+
+/// Whose SQL it is: that decides the code and who has to act.
+#[derive(Clone, Debug)]
+pub(crate) enum Author {
+    /// A person at the prompt.
+    Typed,
+    /// A model, seed, view or data test, by its name.
+    Node(String),
+}
+
+impl Author {
+    fn code(&self, of_node: Code) -> Code {
+        match self {
+            Self::Typed => codes::BAD_QUERY,
+            Self::Node(_) => of_node,
+        }
+    }
+
+    fn whose(&self) -> String {
+        match self {
+            Self::Typed => "the query".to_owned(),
+            Self::Node(name) => format!("the SQL of `{name}`"),
+        }
+    }
+}
+
+/// A failure of planning or running SQL.
+pub(crate) fn sql(error: &DataFusionError, author: &Author) -> Fault {
+    if let Some(fault) = hidden_inside(error) {
+        return fault;
+    }
+    match root(error) {
+        DataFusionError::SQL(parser, _) => syntax(&parser.to_string(), author),
+        DataFusionError::SchemaError(schema, _) => schema_fault(schema, error, author),
+        DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => planning(text, error, author),
+        DataFusionError::ResourcesExhausted(text) => exhausted(text),
+        DataFusionError::Internal(text) => Box::new(
+            Diagnostic::error(codes::BUG, format!("the engine broke while it ran {}: {}", author.whose(), first_line(text)))
+                .with_remedy("please report this with the SQL; writing the expression in another way often helps meanwhile"),
+        ),
+        other => running(&other.to_string(), author),
+    }
+}
+
+/// A failure of reading or writing a Delta table.
+pub(crate) fn delta(error: &DeltaTableError, table: &Path) -> Fault {
+    if let Some(fault) = hidden_inside(error) {
+        return fault;
+    }
+    let conflict = match error {
+        DeltaTableError::VersionAlreadyExists(_) => true,
+        DeltaTableError::Transaction { source } => {
+            matches!(source, TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_))
+        }
+        _ => false,
+    };
+    if conflict {
+        return table_changed(table);
+    }
+    Box::new(
+        Diagnostic::error(
+            codes::TABLE_UNREADABLE,
+            format!("the table in {} cannot be read or written: {}", table.display(), first_line(&error.to_string())),
+        )
+        .with_remedy("compare the files of its `_delta_log` with a backup; `mulgil restore` brings the table back")
+        .with_retry(Retry::AfterHumanFix),
+    )
+}
+
+/// Somebody else committed while we were writing.
+pub(crate) fn table_changed(table: &Path) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::TABLE_CHANGED,
+            format!("somebody else wrote the table in {} while it was being filled, so nothing was committed", table.display()),
+        )
+        .with_remedy("nothing: it is tried again by itself; if it happens often, find who else writes this table")
+        .with_retry(Retry::Later),
+    )
+}
+
+/// A failure of writing a data file.
+pub(crate) fn parquet(error: &ParquetError, path: &Path) -> Fault {
+    hidden_inside(error).unwrap_or_else(|| {
+        Box::new(Diagnostic::error(
+            codes::BUG,
+            format!("the data file {} could not be encoded: {}", path.display(), first_line(&error.to_string())),
+        ))
+    })
+}
+
+/// A failure of the file system.
+pub(crate) fn io(error: &io::Error, path: &Path) -> Fault {
+    disk(error.kind(), &error.to_string(), Some(path))
+}
+
+/// What is nearest to a name among others, if anything is near.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
+        .filter(|(near, _)| *near >= NEAR_MISS)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Follows a chain of errors for a fault of our own, or one of the disk, wherever it hides.
+fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
+    let mut next = Some(error);
+    for _ in 0..MAX_CHAIN {
+        let current = next?;
+        if let Some(diagnostic) = current.downcast_ref::<Diagnostic>() {
+            return Some(Box::new(diagnostic.clone()));
+        }
+        if let Some(fault) = current.downcast_ref::<Fault>() {
+            return Some(fault.clone());
+        }
+        if let Some(DataFusionError::ResourcesExhausted(text)) = current.downcast_ref::<DataFusionError>() {
+            return Some(exhausted(text));
+        }
+        next = match current.downcast_ref::<io::Error>() {
+            // An I/O error hides what it was made from behind its own reference.
+            Some(error) => match error.get_ref() {
+                Some(inner) => Some(inner),
+                None => return Some(disk(error.kind(), &outer_text(error), None)),
+            },
+            None => current.source(),
+        };
+    }
+    None
+}
+
+/// An error as text, with no more than its first line.
+fn outer_text(error: &io::Error) -> String {
+    first_line(&error.to_string()).to_owned()
+}
+
+fn disk(kind: io::ErrorKind, text: &str, path: Option<&Path>) -> Fault {
+    let place = path.map(|path| format!(" in {}", path.display())).unwrap_or_default();
+    let (code, message, remedy) = match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+            codes::DISK_FULL,
+            format!("the disk is full: writing{place} failed"),
+            "free some space, then run again; what was committed is safe, and nothing half-written is read",
+        ),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => (
+            codes::READ_ONLY,
+            format!("no right to read or write{place}: {text}"),
+            "give this user the right to write the warehouse folder, or mount it writable, then run again",
+        ),
+        _ => (
+            codes::DISK_FAILED,
+            format!("the file system failed{place}: {text}"),
+            "check the disk (`dmesg`, free inodes, mounts), then run again",
+        ),
+    };
+    Box::new(
+        Diagnostic::error(code, message)
+            .with_remedy(remedy)
+            .with_retry(Retry::AfterHumanFix),
+    )
+}
+
+fn exhausted(text: &str) -> Fault {
+    if text.contains("disk") || text.contains("temp") && text.contains("directory") {
+        return Box::new(
+            Diagnostic::error(codes::DISK_FULL, format!("what was spilled to disk reached its limit: {}", first_line(text)))
+                .with_remedy("raise the spill limit, or make the query smaller: fewer columns, a filter, a shorter range")
+                .with_retry(Retry::AfterHumanFix),
+        );
+    }
+    Box::new(
+        Diagnostic::error(codes::OUT_OF_MEMORY, format!("the query needs more memory than it may have: {}", first_line(text)))
+            .with_remedy("raise the memory limit, fill fewer intervals at once (`batch`), or join on less")
+            .with_retry(Retry::AfterHumanFix),
+    )
+}
+
+fn syntax(text: &str, author: &Author) -> Fault {
+    let text = first_line(text).trim_start_matches("sql parser error: ");
+    let (what, place) = match text.split_once(" at Line: ") {
+        Some((what, place)) => (what, format!(" at line {}", place.replace(", Column: ", ", column "))),
+        None => (text, String::new()),
+    };
+    Box::new(
+        Diagnostic::error(
+            author.code(codes::SQL_INVALID),
+            format!("{} does not parse{place}: {what}", author.whose()),
+        )
+        .with_remedy("mend the SQL there; lines are counted in the SQL after its template was rendered"),
+    )
+}
+
+fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) -> Fault {
+    let diagnostic = match schema {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let remedy = match nearest(field.name(), valid_fields.iter().map(|column| column.name.as_str())) {
+                Some(near) => format!("write `{near}`"),
+                None => format!("the columns here are: {}", listed(valid_fields.iter().map(|column| column.name.as_str()))),
+            };
+            Diagnostic::error(
+                author.code(codes::UNKNOWN_COLUMN),
+                format!("{} names the column `{}`, which is not there{}", author.whose(), field.name(), spot(error)),
+            )
+            .with_remedy(remedy)
+        }
+        SchemaError::AmbiguousReference { field } => Diagnostic::error(
+            author.code(codes::SQL_INVALID),
+            format!("{} names `{}`, which more than one of its tables has{}", author.whose(), field.name(), spot(error)),
+        )
+        .with_remedy(format!("say whose: `table.{}`", field.name())),
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            Diagnostic::error(
+                author.code(codes::SQL_INVALID),
+                format!("{} gives two columns the name `{name}`{}", author.whose(), spot(error)),
+            )
+            .with_remedy("give one of them another name with `as`")
+        }
+    };
+    Box::new(diagnostic)
+}
+
+fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            author.code(codes::SQL_INVALID),
+            format!("{} cannot be planned{}: {}", author.whose(), spot(error), first_line(text)),
+        )
+        .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly"),
+    )
+}
+
+fn running(text: &str, author: &Author) -> Fault {
+    let text = first_line(text);
+    let text = ["Arrow error: ", "Execution error: ", "Optimizer rule 'simplify_expressions' failed "]
+        .iter()
+        .fold(text, |text, prefix| text.trim_start_matches(prefix));
+    Box::new(
+        Diagnostic::error(author.code(codes::SQL_FAILED), format!("{} failed while it ran: {text}", author.whose()))
+            .with_remedy("mend the value at its source, or allow for it in the SQL (`try_cast`, `nullif`, `case`)"),
+    )
+}
+
+/// The error at the bottom of DataFusion's own wrappers.
+fn root(error: &DataFusionError) -> &DataFusionError {
+    match error {
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => root(inner),
+        DataFusionError::Shared(inner) => root(inner),
+        DataFusionError::Collection(all) => all.first().map_or(error, root),
+        other => other,
+    }
+}
+
+/// The place that the planner noted, for the middle of a sentence.
+fn spot(error: &DataFusionError) -> String {
+    error
+        .diagnostic()
+        .and_then(|noted| noted.span)
+        .map(|span| format!(" (line {}, column {})", span.start.line, span.start.column))
+        .unwrap_or_default()
+}
+
+fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 12;
+    let names: Vec<_> = names.collect();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or(text).trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::error::ArrowError;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_ours_comes_out_of_any_wrapping_as_it_went_in() {
+        let ours = Diagnostic::error(codes::ROW_OUTSIDE_RANGE, "a row of `m`").with_remedy("look");
+        let external = DataFusionError::External(Box::new(ours.clone()));
+        let through_arrow = DataFusionError::ArrowError(
+            Box::new(ArrowError::ExternalError(Box::new(external.context("while scanning")))),
+            None,
+        );
+        let shared = DataFusionError::Shared(std::sync::Arc::new(through_arrow));
+        assert_eq!(*sql(&shared, &Author::Typed), ours);
+    }
+
+    #[test]
+    fn a_full_disk_is_found_below_delta_and_datafusion() {
+        let store = |error: io::Error| deltalake::ObjectStoreError::Generic {
+            store: "local",
+            source: Box::new(error),
+        };
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let fault = delta(&DeltaTableError::ObjectStore { source: store(full()) }, Path::new("/w/t"));
+        assert_eq!((fault.code, fault.retry), (codes::DISK_FULL, Retry::AfterHumanFix));
+        let error = DataFusionError::ObjectStore(Box::new(store(io::Error::other(store(full())))));
+        assert_eq!(sql(&error, &Author::Typed).code, codes::DISK_FULL);
+        let denied = DataFusionError::IoError(io::ErrorKind::ReadOnlyFilesystem.into());
+        assert_eq!(sql(&denied, &Author::Typed).code, codes::READ_ONLY);
+    }
+
+    #[test]
+    fn near_misses_are_found_and_far_ones_are_not() {
+        assert_eq!(nearest("orderz", ["orders", "customers"]), Some("orders"));
+        assert_eq!(nearest("weather", ["qqq"]), None);
+    }
+}

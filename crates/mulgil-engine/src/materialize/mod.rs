@@ -1,0 +1,237 @@
+//! Fills: the rows of one or more queries become one commit of a table. Each materialization is a
+//! file; what they share is here: running the queries, stamping their rows, writing and committing.
+
+mod interval;
+pub(crate) mod parts;
+pub(crate) mod shape;
+mod stamp;
+mod stats;
+mod table;
+pub(crate) mod target;
+mod view;
+mod work;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use datafusion::{
+    execution::TaskContext,
+    physical_plan::{ExecutionPlan, execute_stream_partitioned},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use mulgil_core::{
+    codes,
+    diagnostic::Diagnostic,
+    port::{CommitTag, Fault, FillOutcome, Filled, Progress},
+    project::Materialization,
+    task::{Claim, FillQuery, FillSpec},
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use self::{
+    parts::{NewFiles, Part, PartSink, Parts},
+    shape::Shape,
+    stamp::{Content, Slots},
+    target::{PartitionValues, Target, Touched},
+    work::{Places, Work},
+};
+use crate::{
+    fault::{self, Author},
+    session::Sessions,
+    warehouse::Warehouse,
+};
+
+/// Queries of one fill that run at once: enough to hide planning behind work.
+const QUERIES_AT_ONCE: usize = 2;
+
+/// Makes the rows of a fill and commits them. Dropped before its end it leaves no commit.
+pub(crate) async fn fill(
+    sessions: &Arc<Sessions>,
+    warehouse: &Warehouse,
+    spec: &FillSpec,
+    claim: &Claim,
+    progress: &dyn Progress,
+) -> Result<FillOutcome, Fault> {
+    let fill = Fill {
+        sessions,
+        warehouse,
+        spec,
+        claim,
+        progress,
+        author: Author::Node(spec.instance.to_string()),
+    };
+    match spec.materialization {
+        Materialization::Interval => interval::fill(&fill).await,
+        Materialization::Table | Materialization::Seed => table::fill(&fill).await,
+        Materialization::View => view::fill(&fill).await,
+    }
+}
+
+/// A fill under way.
+struct Fill<'a> {
+    sessions: &'a Arc<Sessions>,
+    warehouse: &'a Warehouse,
+    spec: &'a FillSpec,
+    claim: &'a Claim,
+    progress: &'a dyn Progress,
+    author: Author,
+}
+
+/// A query, ready to be run.
+type Ready = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
+
+/// Rows that were made and written, named by no commit yet.
+struct Made {
+    shape: Shape,
+    contents: Vec<Content>,
+    parts: Vec<(Part, PartitionValues)>,
+    files: NewFiles,
+}
+
+impl Fill<'_> {
+    /// Runs everything: the rows of all queries, those that stay of files that are cut, the commit.
+    async fn run(&self, target: Target, slots: Slots) -> Result<FillOutcome, Fault> {
+        let touched = target.touched(slots.intervals())?;
+        let made = self.make(&target, &slots, &touched).await?;
+        let filled: Vec<Filled> = slots
+            .intervals()
+            .iter()
+            .zip(&made.contents)
+            .map(|(interval, content)| content.filled(*interval, &made.shape.output))
+            .collect();
+        let tag = CommitTag {
+            ledger: self.claim.ledger.clone(),
+            seq: self.claim.seq,
+            attempt: self.claim.attempt,
+            instance: self.spec.instance.clone(),
+            range: self.spec.range,
+            fingerprint: self.spec.fingerprint,
+            intervals: filled.clone(),
+        };
+        // From here on a commit may name the new files, even if we are not told of it.
+        made.files.keep();
+        let version = target.commit(&made.shape, &tag, touched, made.parts).await?;
+        Ok(FillOutcome {
+            version: Some(version as i64),
+            intervals: filled,
+            columns: made.shape.columns(&self.spec.instance.key),
+        })
+    }
+
+    async fn make(&self, target: &Target, slots: &Slots, touched: &Touched) -> Result<Made, Fault> {
+        let first = self.spec.queries.first().ok_or_else(no_query)?;
+        let ready = self.plan(first).await?;
+        let shape = Shape::fit(&ready.0.schema(), target.existing()?, &self.spec.instance)?;
+        slots.check(&shape.output)?;
+        let parts = Parts::start(self.warehouse, target.folder(), &target.file_schema(&shape), self.claim.seq);
+        let work = Arc::new(Work {
+            places: Places::of(target, slots.intervals()),
+            slots: slots.clone(),
+            has_interval_column: target.has_interval_column(),
+            instance: self.spec.instance.clone(),
+            file: target.file_schema(&shape),
+            shape,
+        });
+        match self.run_queries(first, ready, target, touched, &work, &parts.sink()).await {
+            Ok(contents) => {
+                let (parts, files) = parts.finish().await?;
+                let place = |part: Part| {
+                    let values = work.places.values(part.partition);
+                    (part, values)
+                };
+                Ok(Made {
+                    shape: work.shape.clone(),
+                    contents,
+                    parts: parts.into_iter().map(place).collect(),
+                    files,
+                })
+            }
+            Err(fault) => Err(parts.failure(fault).await),
+        }
+    }
+
+    async fn run_queries(
+        &self,
+        first: &FillQuery,
+        ready: Ready,
+        target: &Target,
+        touched: &Touched,
+        work: &Arc<Work>,
+        sink: &PartSink,
+    ) -> Result<Vec<Content>, Fault> {
+        if !touched.cut.is_empty() {
+            interval::write_rest(self, target, touched, work, sink).await?;
+        }
+        let rows = AtomicU64::new(0);
+        let mut contents = self.execute(first, Some(ready), work, sink, &rows).await?;
+        let rest: Vec<_> = self.spec.queries[1..]
+            .iter()
+            .map(|query| self.execute(query, None, work, sink, &rows))
+            .collect();
+        let mut rest = stream::iter(rest).buffer_unordered(QUERIES_AT_ONCE);
+        while let Some(query) = rest.try_next().await? {
+            add_all(&mut contents, query);
+        }
+        Ok(contents)
+    }
+
+    async fn plan(&self, query: &FillQuery) -> Result<Ready, Fault> {
+        let planned = self
+            .sessions
+            .plan(&query.sql, &query.bindings, &self.spec.grid.zone, &self.author)
+            .await?;
+        let plan = planned
+            .state
+            .create_physical_plan(&planned.plan)
+            .await
+            .map_err(|error| fault::sql(&error, &self.author))?;
+        Ok((plan, planned.state.task_ctx()))
+    }
+
+    /// Runs one query to its end; each partition of its plan is stamped and hashed on its own task.
+    async fn execute(
+        &self,
+        query: &FillQuery,
+        ready: Option<Ready>,
+        work: &Arc<Work>,
+        sink: &PartSink,
+        rows: &AtomicU64,
+    ) -> Result<Vec<Content>, Fault> {
+        let (plan, task) = match ready {
+            Some(ready) => ready,
+            None => self.plan(query).await?,
+        };
+        work.shape.admit(&plan.schema(), &self.spec.instance)?;
+        let streams = execute_stream_partitioned(plan, task).map_err(|error| fault::sql(&error, &self.author))?;
+        let (counted, mut counts) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        for stream in streams {
+            let (work, sink) = (Arc::clone(work), sink.clone());
+            let (counted, author, range) = (counted.clone(), self.author.clone(), query.range);
+            tasks.spawn(async move { work.write_all(stream, range, &sink, &counted, &author).await });
+        }
+        drop(counted);
+        while let Some(more) = counts.recv().await {
+            self.progress.rows(rows.fetch_add(more, Ordering::Relaxed) + more);
+        }
+        let mut contents = vec![Content::default(); work.slots.intervals().len()];
+        while let Some(part) = tasks.join_next().await {
+            add_all(&mut contents, part.map_err(|error| broke(&error.to_string()))??);
+        }
+        Ok(contents)
+    }
+}
+
+fn add_all(all: &mut [Content], more: Vec<Content>) {
+    all.iter_mut().zip(more).for_each(|(all, one)| all.add(one));
+}
+
+fn no_query() -> Fault {
+    broke("it has no query for its range")
+}
+
+fn broke(error: &str) -> Fault {
+    Box::new(Diagnostic::error(codes::BUG, format!("a fill broke: {error}")))
+}

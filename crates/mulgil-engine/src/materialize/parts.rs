@@ -1,0 +1,364 @@
+//! Writes the data files of a fill: one Parquet file for each partition, many open at once, within
+//! a bound of memory. The files are named by no commit yet; unless they are kept, they are removed.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use datafusion::{
+    arrow::{
+        array::{Array, RecordBatch},
+        compute::concat_batches,
+        datatypes::SchemaRef,
+    },
+    parquet::{
+        arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
+        basic::{Compression, ZstdLevel},
+        errors::ParquetError,
+        file::properties::{EnabledStatistics, WriterProperties},
+    },
+};
+use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
+use tokio::{sync::mpsc, task::JoinSet};
+
+use super::stats;
+use crate::{
+    fault,
+    store::{DataFile, DurableStore},
+    warehouse::Warehouse,
+};
+
+/// Rows that are gathered for a partition before they are encoded together.
+const GATHERED_ROWS: usize = 8_192;
+/// Bytes after which a file is closed and the next one of its partition begun.
+const FILE_BYTES: usize = 256 << 20;
+/// Batches that may wait for each encoder.
+const WAITING_BATCHES: usize = 8;
+
+/// One data file, closed.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Its name in the table's folder.
+    pub(crate) name: String,
+    /// The partition that it belongs to, as the caller counts them.
+    pub(crate) partition: usize,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub(crate) modified_ms: i64,
+    /// Delta's statistics of it.
+    pub(crate) stats: String,
+}
+
+/// Data files that no commit names: removed when dropped, unless kept.
+pub(crate) struct NewFiles {
+    store: DurableStore,
+    paths: Vec<PathBuf>,
+}
+
+impl NewFiles {
+    fn none(store: &DurableStore) -> Self {
+        Self {
+            store: store.clone(),
+            paths: Vec::new(),
+        }
+    }
+
+    fn adopt(&mut self, mut other: Self) {
+        self.paths.append(&mut other.paths);
+    }
+
+    /// A commit may name them from now on.
+    pub(crate) fn keep(mut self) {
+        self.paths.clear();
+    }
+}
+
+impl Drop for NewFiles {
+    fn drop(&mut self) {
+        self.store.discard(&self.paths);
+    }
+}
+
+enum Message {
+    Rows(usize, RecordBatch),
+    Finish,
+}
+
+/// Where rows are handed over to be written; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct PartSink {
+    encoders: Vec<mpsc::Sender<Message>>,
+}
+
+impl PartSink {
+    /// Hands over rows of a partition; waits while the encoders are behind.
+    pub(crate) async fn write(&self, partition: usize, rows: RecordBatch) -> Result<(), Fault> {
+        self.encoders[partition % self.encoders.len()]
+            .send(Message::Rows(partition, rows))
+            .await
+            .map_err(|_| stopped())
+    }
+}
+
+/// The encoders of one fill, each on a thread of its own.
+pub(crate) struct Parts {
+    sink: PartSink,
+    tasks: JoinSet<Result<(Vec<Part>, NewFiles), Option<Fault>>>,
+    store: DurableStore,
+}
+
+impl Parts {
+    /// Starts encoders for files of one form in a table's folder.
+    pub(crate) fn start(warehouse: &Warehouse, folder: &Path, schema: &SchemaRef, seq: i64) -> Self {
+        let count = warehouse.partitions();
+        let random = RandomState::new().hash_one(seq);
+        let mut tasks = JoinSet::new();
+        let mut encoders = Vec::with_capacity(count);
+        for number in 0..count {
+            let (sender, receiver) = mpsc::channel(WAITING_BATCHES);
+            let encoder = Encoder {
+                folder: folder.to_owned(),
+                prefix: format!("part-{seq:08}-{random:016x}-{number}"),
+                schema: Arc::clone(schema),
+                budget: warehouse.writer_bytes() / count,
+                open: HashMap::new(),
+                closed: Vec::new(),
+                files: NewFiles::none(warehouse.store()),
+            };
+            tasks.spawn_blocking(move || encoder.run(receiver));
+            encoders.push(sender);
+        }
+        Self {
+            sink: PartSink { encoders },
+            tasks,
+            store: warehouse.store().clone(),
+        }
+    }
+
+    /// Where rows are handed over.
+    pub(crate) fn sink(&self) -> PartSink {
+        self.sink.clone()
+    }
+
+    /// Closes all files.
+    pub(crate) async fn finish(self) -> Result<(Vec<Part>, NewFiles), Fault> {
+        for encoder in &self.sink.encoders {
+            // An encoder that is gone has failed; its own result says why.
+            let _ = encoder.send(Message::Finish).await;
+        }
+        self.collect().await
+    }
+
+    /// Why writing stopped, if it did: the reason that the encoders have, else the one given.
+    pub(crate) async fn failure(self, other: Fault) -> Fault {
+        match self.collect().await {
+            Err(fault) if fault.code != codes::BUG => fault,
+            Err(_) | Ok(_) => other,
+        }
+    }
+
+    async fn collect(self) -> Result<(Vec<Part>, NewFiles), Fault> {
+        let Self { sink, mut tasks, store } = self;
+        drop(sink);
+        let (mut parts, mut files) = (Vec::new(), NewFiles::none(&store));
+        let mut failed = None;
+        while let Some(result) = tasks.join_next().await {
+            match result {
+                Ok(Ok((mut more, new))) => {
+                    parts.append(&mut more);
+                    files.adopt(new);
+                }
+                Ok(Err(fault)) => failed = fault.or(failed).or_else(|| Some(stopped())),
+                Err(error) => {
+                    failed = Some(Box::new(Diagnostic::error(codes::BUG, format!("an encoder broke: {error}"))));
+                }
+            }
+        }
+        match failed {
+            Some(fault) => Err(fault),
+            None => Ok((parts, files)),
+        }
+    }
+}
+
+fn stopped() -> Fault {
+    Box::new(Diagnostic::error(codes::BUG, "the writing of data files stopped before all rows were there"))
+}
+
+/// Encodes the partitions that fall to it.
+struct Encoder {
+    folder: PathBuf,
+    prefix: String,
+    schema: SchemaRef,
+    budget: usize,
+    open: HashMap<usize, Open>,
+    closed: Vec<Part>,
+    files: NewFiles,
+}
+
+/// A partition's rows that wait, and its file.
+#[derive(Default)]
+struct Open {
+    waiting: Vec<RecordBatch>,
+    waiting_rows: usize,
+    waiting_bytes: usize,
+    file: Option<OpenFile>,
+}
+
+struct OpenFile {
+    writer: ArrowWriter<DataFile>,
+    name: String,
+    path: PathBuf,
+}
+
+impl Encoder {
+    /// Takes rows until it is told to finish. Without that its caller is gone, and so are its files.
+    fn run(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(Vec<Part>, NewFiles), Option<Fault>> {
+        while let Some(message) = messages.blocking_recv() {
+            match message {
+                Message::Rows(partition, rows) => self.take(partition, rows).map_err(Some)?,
+                Message::Finish => {
+                    let partitions: Vec<usize> = self.open.keys().copied().collect();
+                    for partition in partitions {
+                        self.close(partition).map_err(Some)?;
+                    }
+                    return Ok((self.closed, self.files));
+                }
+            }
+        }
+        Err(None)
+    }
+
+    fn take(&mut self, partition: usize, rows: RecordBatch) -> Result<(), Fault> {
+        let open = self.open.entry(partition).or_default();
+        open.waiting_rows += rows.num_rows();
+        open.waiting_bytes += bytes_of(&rows);
+        open.waiting.push(rows);
+        if open.waiting_rows >= GATHERED_ROWS {
+            self.encode(partition)?;
+        }
+        if self.held_bytes() > self.budget {
+            self.relieve()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that all open files hold in memory.
+    fn held_bytes(&self) -> usize {
+        self.open
+            .values()
+            .map(|open| open.waiting_bytes + open.file.as_ref().map_or(0, |file| file.writer.memory_size()))
+            .sum()
+    }
+
+    /// Moves what the largest half of the open files hold to the disk, as row groups of their own.
+    fn relieve(&mut self) -> Result<(), Fault> {
+        let mut sizes: Vec<(usize, usize)> = self
+            .open
+            .iter()
+            .map(|(partition, open)| {
+                let encoded = open.file.as_ref().map_or(0, |file| file.writer.memory_size());
+                (open.waiting_bytes + encoded, *partition)
+            })
+            .collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, partition) in sizes.iter().take(sizes.len().div_ceil(2)) {
+            self.encode(*partition)?;
+            if let Some(file) = self.open.get_mut(partition).and_then(|open| open.file.as_mut()) {
+                file.writer.flush().map_err(|error| write_fault(&error, &file.path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes the rows of a partition that wait.
+    fn encode(&mut self, partition: usize) -> Result<(), Fault> {
+        let Some(open) = self.open.get_mut(&partition).filter(|open| !open.waiting.is_empty()) else {
+            return Ok(());
+        };
+        let waiting = std::mem::take(&mut open.waiting);
+        (open.waiting_rows, open.waiting_bytes) = (0, 0);
+        let mut file = match open.file.take() {
+            Some(file) => file,
+            None => self.create()?,
+        };
+        concat_batches(&self.schema, &waiting)
+            .map_err(ParquetError::from)
+            .and_then(|rows| file.writer.write(&rows))
+            .map_err(|error| write_fault(&error, &file.path))?;
+        let is_full = file.writer.bytes_written() + file.writer.in_progress_size() >= FILE_BYTES;
+        if let Some(open) = self.open.get_mut(&partition) {
+            open.file = Some(file);
+        }
+        if is_full { self.close(partition) } else { Ok(()) }
+    }
+
+    fn create(&mut self) -> Result<OpenFile, Fault> {
+        let name = format!("{}-{:05}.parquet", self.prefix, self.files.paths.len());
+        let path = self.folder.join(&name);
+        let file = self.files.store.create_data(&path).map_err(|error| fault::io(&error, &path))?;
+        self.files.paths.push(path.clone());
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties())
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)
+            .map_err(|error| write_fault(&error, &path))?;
+        Ok(OpenFile { writer, name, path })
+    }
+
+    /// Ends the file of a partition.
+    fn close(&mut self, partition: usize) -> Result<(), Fault> {
+        self.encode(partition)?;
+        let Some(mut file) = self.open.remove(&partition).and_then(|open| open.file) else {
+            return Ok(());
+        };
+        let path = file.path;
+        let metadata = file.writer.finish().map_err(|error| write_fault(&error, &path))?;
+        file.writer.inner_mut().flush().map_err(|error| fault::io(&error, &path))?;
+        drop(file.writer);
+        let on_disk = std::fs::metadata(&path).map_err(|error| fault::io(&error, &path))?;
+        self.closed.push(Part {
+            name: file.name,
+            partition,
+            size: on_disk.len(),
+            modified_ms: modified_ms(&on_disk),
+            stats: stats::of(&metadata, &self.schema),
+        });
+        Ok(())
+    }
+}
+
+/// Small files of a day's rows are the rule: no page indexes, and the cheapest level of zstd.
+fn properties() -> WriterProperties {
+    let level = ZstdLevel::try_new(1).unwrap_or_default();
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .set_created_by("mulgil".to_owned())
+        .build()
+}
+
+/// The bytes of a batch's own rows, also where they are a slice of something larger.
+fn bytes_of(rows: &RecordBatch) -> usize {
+    rows.columns()
+        .iter()
+        .map(|column| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()))
+        .sum()
+}
+
+fn modified_ms(file: &std::fs::Metadata) -> i64 {
+    file.modified()
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+        .map_or(0, |since| since.as_millis() as i64)
+}
+
+fn write_fault(error: &ParquetError, path: &Path) -> Fault {
+    fault::parquet(error, path)
+}

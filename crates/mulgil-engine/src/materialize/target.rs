@@ -1,0 +1,480 @@
+//! The table that a fill writes: what it is now, which of its files the fill replaces, and the one
+//! commit that swaps them. Data first, then the commit; a commit that did not happen changes nothing.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::PathBuf,
+};
+
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use deltalake::{
+    DeltaTable,
+    kernel::{
+        Action, Add, LogicalFileView, Metadata, MetadataExt, Protocol, StructType, Transaction,
+        engine::arrow_conversion::{TryIntoArrow, TryIntoKernel},
+        new_metadata,
+        transaction::{CommitBuilder, CommitProperties, TableReference},
+    },
+    logstore::LogStoreRef,
+    protocol::{DeltaOperation, SaveMode},
+};
+use jiff::Timestamp;
+use mulgil_core::{
+    codes, crash,
+    diagnostic::Diagnostic,
+    grid::Zone,
+    interval::{Instant, Interval},
+    name::Key,
+    port::{CommitTag, Fault},
+    task::{Claim, FillSpec},
+};
+use serde_json::json;
+
+use super::{
+    parts::Part,
+    shape::{self, Existing, Shape},
+};
+use crate::{
+    fault,
+    hidden::{DAY, INTERVAL, TimePartition},
+    table::interval_type,
+    warehouse::Warehouse,
+    zone,
+};
+
+/// Under which key of a commit's own information ours stands.
+pub(crate) const TAG: &str = "mulgil";
+/// The table property that says in which zone `_day` is a date.
+pub(crate) const ZONE_PROPERTY: &str = "mulgil.timezone";
+/// Commits after which the table's state is written down as a whole.
+const CHECKPOINT_EVERY: u64 = 25;
+
+/// The app id of a ledger's transactions.
+pub(crate) fn app_id(ledger: &str) -> String {
+    format!("mulgil/{ledger}")
+}
+
+/// What a fill replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaces {
+    /// All that the table has; its columns and partitions may change.
+    All,
+    /// All rows of the fill's key.
+    Key,
+    /// The rows of the fill's key in its range.
+    Range(Interval),
+}
+
+/// A partition's values, by column, as Delta writes them.
+pub(crate) type PartitionValues = BTreeMap<String, Option<String>>;
+
+/// The table of a fill.
+pub(crate) struct Target {
+    folder: PathBuf,
+    table: Option<DeltaTable>,
+    log_store: LogStoreRef,
+    key: Key,
+    time: TimePartition,
+    zone: Zone,
+    replaces: Replaces,
+}
+
+impl Target {
+    /// Opens the table, if there is one, and checks that this claim may write it.
+    pub(crate) async fn open(
+        warehouse: &Warehouse,
+        spec: &FillSpec,
+        claim: &Claim,
+        time: TimePartition,
+        replaces: Replaces,
+    ) -> Result<Self, Fault> {
+        let target = Self {
+            folder: warehouse.folder(&spec.relation),
+            table: warehouse.open(&spec.relation).await?,
+            log_store: warehouse.log_store(&spec.relation)?,
+            key: spec.instance.key.clone(),
+            time,
+            zone: spec.grid.zone.clone(),
+            replaces,
+        };
+        target.check_fence(claim).await?;
+        target.check_layout(spec)?;
+        Ok(target)
+    }
+
+    /// The folder of the table.
+    pub(crate) fn folder(&self) -> &PathBuf {
+        &self.folder
+    }
+
+    /// The table as it is.
+    pub(crate) fn table(&self) -> Option<&DeltaTable> {
+        self.table.as_ref()
+    }
+
+    /// The columns that an output has to fit into.
+    pub(crate) fn existing(&self) -> Result<Existing, Fault> {
+        match (&self.table, self.replaces) {
+            (None, _) | (Some(_), Replaces::All) => Ok(Existing::None),
+            (Some(table), Replaces::Key | Replaces::Range(_)) => {
+                let schema = self.arrow_schema(table)?;
+                Ok(Existing::Columns(shape::visible(&schema, &self.key)))
+            }
+        }
+    }
+
+    fn arrow_schema(&self, table: &DeltaTable) -> Result<Schema, Fault> {
+        let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
+        let schema: Result<Schema, _> = state.schema().as_ref().try_into_arrow();
+        schema.map_err(|error| broken(&error.to_string()))
+    }
+
+    async fn check_fence(&self, claim: &Claim) -> Result<(), Fault> {
+        let Some(table) = &self.table else {
+            return Ok(());
+        };
+        let recorded = table
+            .snapshot()
+            .map_err(|error| fault::delta(&error, &self.folder))?
+            .transaction_version(self.log_store.as_ref(), app_id(&claim.ledger))
+            .await
+            .map_err(|error| fault::delta(&error, &self.folder))?;
+        match recorded {
+            Some(recorded) if recorded >= claim.seq => Err(Box::new(
+                Diagnostic::error(
+                    codes::FENCED,
+                    format!(
+                        "attempt {} holds the claim {} and may not write {}: the table already records the claim {recorded}",
+                        claim.attempt,
+                        claim.seq,
+                        self.folder.display()
+                    ),
+                )
+                .with_remedy("nothing: a newer attempt did or does this work; `mulgil runs ls` shows it"),
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn partition_columns(&self) -> Vec<String> {
+        let by_time = match self.time {
+            TimePartition::None => None,
+            TimePartition::Interval => Some(INTERVAL),
+            TimePartition::Day => Some(DAY),
+        };
+        let keys = self.key.0.keys().cloned();
+        keys.chain(by_time.map(str::to_owned)).collect()
+    }
+
+    fn check_layout(&self, spec: &FillSpec) -> Result<(), Fault> {
+        let Some(table) = self.table.as_ref().filter(|_| self.replaces != Replaces::All) else {
+            return Ok(());
+        };
+        let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
+        let has = state.metadata().partition_columns();
+        let wants = self.partition_columns();
+        if has.iter().eq(wants.iter()) {
+            return Ok(());
+        }
+        let shown = |columns: &[String]| match columns {
+            [] => "not partitioned".to_owned(),
+            columns => format!("partitioned by {}", columns.join(", ")),
+        };
+        Err(Box::new(
+            Diagnostic::error(
+                codes::LAYOUT_MISFIT,
+                format!(
+                    "the table `{}` is {}, and `{}` now has to be {}",
+                    spec.relation,
+                    shown(has),
+                    spec.instance,
+                    shown(&wants)
+                ),
+            )
+            .with_remedy(format!("replace the whole table: `mulgil run {} --full`", spec.instance.node)),
+        ))
+    }
+
+    /// Whether `_interval` is written into the files, as it is no partition.
+    pub(crate) fn has_interval_column(&self) -> bool {
+        self.time == TimePartition::Day
+    }
+
+    /// The columns of a data file: all that readers see and that is no partition.
+    pub(crate) fn file_schema(&self, shape: &Shape) -> SchemaRef {
+        let mut fields: Vec<_> = shape.table.iter().cloned().collect();
+        if self.has_interval_column() {
+            fields.push(Field::new(INTERVAL, interval_type(), true).into());
+        }
+        Schema::new(fields).into()
+    }
+
+    /// The values of the partition that holds the rows of an interval that starts at an instant.
+    pub(crate) fn partition_of(&self, start: Instant) -> PartitionValues {
+        let mut values = self.key_values();
+        match self.time {
+            TimePartition::None => {}
+            TimePartition::Interval => {
+                let text = start.to_timestamp().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+                values.insert(INTERVAL.to_owned(), Some(text));
+            }
+            TimePartition::Day => {
+                values.insert(DAY.to_owned(), self.day_of(start));
+            }
+        }
+        values
+    }
+
+    fn day_of(&self, start: Instant) -> Option<String> {
+        Some(super::stamp::day_text(zone::date_of(&self.zone, start)))
+    }
+
+    fn key_values(&self) -> PartitionValues {
+        let key = self.key.0.iter();
+        key.map(|(column, value)| (column.clone(), Some(value.clone()))).collect()
+    }
+
+    /// The files of the table that the fill touches.
+    pub(crate) fn touched(&self, intervals: &[Interval]) -> Result<Touched, Fault> {
+        let mut touched = Touched::default();
+        let days: HashSet<Option<String>> = match self.time {
+            TimePartition::Day => intervals.iter().map(|interval| self.day_of(interval.start)).collect(),
+            TimePartition::None | TimePartition::Interval => HashSet::new(),
+        };
+        let Some(table) = &self.table else {
+            return Ok(touched);
+        };
+        let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
+        for file in state.log_data().iter() {
+            match self.reach(&file, &days) {
+                Reach::None => {}
+                Reach::Whole => touched.replaced.push(file),
+                Reach::Part => touched.cut.push(file),
+            }
+        }
+        Ok(touched)
+    }
+
+    fn reach(&self, file: &LogicalFileView, days: &HashSet<Option<String>>) -> Reach {
+        let values = file.partition_values_map();
+        let is_ours = self.key.0.iter().all(|(column, value)| {
+            values.get(column).and_then(Option::as_ref) == Some(value)
+        });
+        match self.replaces {
+            Replaces::All => Reach::Whole,
+            _ if !is_ours => Reach::None,
+            Replaces::Key => Reach::Whole,
+            Replaces::Range(range) => match self.time {
+                TimePartition::None => Reach::Whole,
+                TimePartition::Interval => match values.get(INTERVAL).and_then(Option::as_deref).and_then(instant) {
+                    Some(start) if range.contains_instant(start) => Reach::Whole,
+                    Some(_) | None => Reach::None,
+                },
+                TimePartition::Day => match values.get(DAY) {
+                    Some(day) if days.contains(day) => reach_in_day(file, range),
+                    Some(_) | None => Reach::None,
+                },
+            },
+        }
+    }
+
+    /// Commits new files in place of touched ones, with the tag and the app transaction.
+    pub(crate) async fn commit(
+        self,
+        shape: &Shape,
+        tag: &CommitTag,
+        touched: Touched,
+        new: Vec<(Part, PartitionValues)>,
+    ) -> Result<u64, Fault> {
+        let mut actions = self.schema_actions(shape)?;
+        let old = touched.replaced.iter().chain(&touched.cut);
+        actions.extend(old.map(|file| Action::Remove(file.remove_action(true))));
+        actions.extend(new.into_iter().map(|(part, values)| Action::Add(add(part, values))));
+        let properties = CommitProperties::default()
+            // Whoever committed since we looked may have read or written what we replace.
+            .with_max_retries(0)
+            .with_application_transaction(Transaction::new(app_id(&tag.ledger), tag.seq))
+            .with_metadata([(TAG.to_owned(), json!(tag))]);
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Overwrite,
+            partition_by: Some(self.partition_columns()),
+            predicate: None,
+        };
+        let to_fault = |error| fault::delta(&error, &self.folder);
+        let state = self
+            .table
+            .as_ref()
+            .map(DeltaTable::snapshot)
+            .transpose()
+            .map_err(to_fault)?;
+        let committed = CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(state.map(|state| state as &dyn TableReference), self.log_store.clone(), operation)
+            .into_prepared_commit_future()
+            .await
+            .map_err(to_fault)?
+            .await
+            .map_err(to_fault)?;
+        crash::point("committed");
+        self.checkpoint(committed.version).await;
+        Ok(committed.version)
+    }
+
+    /// Protocol and metadata, where the commit changes them.
+    fn schema_actions(&self, shape: &Shape) -> Result<Vec<Action>, Fault> {
+        let schema = self.table_schema(shape)?;
+        let to_fault = |error: deltalake::kernel::Error| broken(&error.to_string());
+        let Some(table) = &self.table else {
+            let properties = [("delta.enableExpiredLogCleanup", "false"), (ZONE_PROPERTY, self.zone.name())];
+            let metadata = new_metadata(&schema, self.partition_columns(), properties).map_err(to_fault)?;
+            return Ok(vec![Action::Protocol(protocol(None, &schema)?), Action::Metadata(metadata)]);
+        };
+        let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
+        let old = state.metadata();
+        let partitions = self.partition_columns();
+        if *state.schema() == schema && old.partition_columns().iter().eq(partitions.iter()) {
+            return Ok(Vec::new());
+        }
+        let mut actions = Vec::new();
+        if needs_naive_times(&schema) && !needs_naive_times(&state.schema()) {
+            actions.push(Action::Protocol(protocol(Some(state.protocol()), &schema)?));
+        }
+        let metadata = if old.partition_columns().iter().eq(partitions.iter()) {
+            old.clone().with_schema(&schema).map_err(to_fault)?
+        } else {
+            repartitioned(old, &schema, partitions, self.zone.name())?
+        };
+        actions.push(Action::Metadata(metadata));
+        Ok(actions)
+    }
+
+    /// Keys first, then what readers see, then what is hidden.
+    fn table_schema(&self, shape: &Shape) -> Result<StructType, Fault> {
+        let keys = self
+            .key
+            .0
+            .keys()
+            .map(|name| Field::new(name, datafusion::arrow::datatypes::DataType::Utf8, true).into());
+        let mut fields: Vec<_> = keys.chain(shape.table.iter().cloned()).collect();
+        if self.time != TimePartition::None {
+            fields.push(Field::new(INTERVAL, interval_type(), true).into());
+        }
+        if self.time == TimePartition::Day {
+            fields.push(Field::new(DAY, datafusion::arrow::datatypes::DataType::Date32, true).into());
+        }
+        let schema: Result<StructType, _> = (&Schema::new(fields)).try_into_kernel();
+        schema.map_err(|error| broken(&error.to_string()))
+    }
+
+    /// Writes the table's state down now and then, so that opening it stays cheap. Without it the
+    /// table is as right as before, so a failure is not the fill's.
+    async fn checkpoint(self, version: u64) {
+        if (version + 1).is_multiple_of(CHECKPOINT_EVERY) {
+            let mut table = DeltaTable::new(self.log_store);
+            if table.load_version(version).await.is_ok() {
+                let _ = deltalake::checkpoints::create_checkpoint(&table, None).await;
+            }
+        }
+    }
+}
+
+/// The files that a fill touches.
+#[derive(Default)]
+pub(crate) struct Touched {
+    /// Files whose rows are all replaced.
+    pub(crate) replaced: Vec<LogicalFileView>,
+    /// Files of which some rows may stay.
+    pub(crate) cut: Vec<LogicalFileView>,
+}
+
+enum Reach {
+    None,
+    Whole,
+    Part,
+}
+
+/// How far a range reaches into a file of a day's partition, by the file's own bounds.
+fn reach_in_day(file: &LogicalFileView, range: Interval) -> Reach {
+    let stats: Option<serde_json::Value> = file.stats().and_then(|stats| serde_json::from_str(&stats).ok());
+    let bound = |name: &str| stats.as_ref()?.get(name)?.get(INTERVAL)?.as_str().and_then(instant);
+    match (bound("minValues"), bound("maxValues")) {
+        (Some(least), Some(greatest)) if greatest < range.start || least >= range.end => Reach::None,
+        (Some(least), Some(greatest)) if range.contains_instant(least) && range.contains_instant(greatest) => {
+            Reach::Whole
+        }
+        _ => Reach::Part,
+    }
+}
+
+/// Reads a timestamp as Delta writes it: with a zone, or else in UTC.
+pub(crate) fn instant(text: &str) -> Option<Instant> {
+    let with_zone = text.parse::<Timestamp>().ok();
+    with_zone
+        .or_else(|| {
+            let civil: jiff::civil::DateTime = text.parse().ok()?;
+            jiff::tz::Offset::UTC.to_timestamp(civil).ok()
+        })
+        .map(Instant::from_timestamp)
+}
+
+fn add(part: Part, partition_values: PartitionValues) -> Add {
+    Add {
+        path: part.name,
+        partition_values: partition_values.into_iter().collect::<HashMap<_, _>>(),
+        size: part.size as i64,
+        modification_time: part.modified_ms,
+        data_change: true,
+        stats: Some(part.stats),
+        tags: None,
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+        clustering_provider: None,
+    }
+}
+
+fn needs_naive_times(schema: &StructType) -> bool {
+    deltalake::kernel::contains_timestampntz(schema.fields())
+}
+
+/// The least protocol that a schema needs, on top of the one that is there.
+fn protocol(old: Option<&Protocol>, schema: &StructType) -> Result<Protocol, Fault> {
+    const NAIVE_TIMES: &str = "timestampNtz";
+    if !needs_naive_times(schema) && old.is_none() {
+        let plain = json!({ "minReaderVersion": 1, "minWriterVersion": 2 });
+        return serde_json::from_value(plain).map_err(|error| broken(&error.to_string()));
+    }
+    let old = old.map(|old| json!(old)).unwrap_or_default();
+    let features = |name: &str, implied: &[&str]| -> Vec<String> {
+        let listed = old.get(name).and_then(serde_json::Value::as_array);
+        let mut features: Vec<String> = match listed {
+            Some(listed) => listed.iter().filter_map(|feature| feature.as_str().map(str::to_owned)).collect(),
+            None => implied.iter().map(|feature| (*feature).to_owned()).collect(),
+        };
+        if !features.iter().any(|feature| feature == NAIVE_TIMES) {
+            features.push(NAIVE_TIMES.to_owned());
+        }
+        features
+    };
+    let raised = json!({
+        "minReaderVersion": 3,
+        "minWriterVersion": 7,
+        "readerFeatures": features("readerFeatures", &[]),
+        "writerFeatures": features("writerFeatures", &["appendOnly", "invariants"]),
+    });
+    serde_json::from_value(raised).map_err(|error| broken(&error.to_string()))
+}
+
+/// The metadata of the same table with other partition columns.
+fn repartitioned(old: &Metadata, schema: &StructType, partitions: Vec<String>, zone: &str) -> Result<Metadata, Fault> {
+    let mut properties = old.configuration().clone();
+    properties.insert(ZONE_PROPERTY.to_owned(), zone.to_owned());
+    let metadata = new_metadata(schema, partitions, properties).map_err(|error| broken(&error.to_string()))?;
+    metadata
+        .with_table_id(old.id().to_owned())
+        .map_err(|error| broken(&error.to_string()))
+}
+
+fn broken(error: &str) -> Fault {
+    Box::new(Diagnostic::error(codes::BUG, format!("the schema of a table could not be made: {error}")))
+}

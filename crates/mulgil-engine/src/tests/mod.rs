@@ -1,0 +1,221 @@
+//! Fills, reads, histories and losses of power on real tables in temporary folders.
+
+mod faults;
+mod fills;
+mod history;
+mod power;
+mod reads;
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use async_trait::async_trait;
+use mulgil_core::{
+    grid::{Cut, Grid, Unit, Zone},
+    interval::{Instant, Interval},
+    name::{Instance, Key, NodeName, Relation},
+    port::{ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, QuerySpec},
+    project::{CodeFp, Materialization},
+    task::{Binding, Claim, FillQuery, FillSpec, Reads},
+};
+use tempfile::TempDir;
+
+use crate::{
+    EmbeddedEngine,
+    store::{Disk, OsDisk},
+};
+
+/// The ledger of the tests.
+const LEDGER: &str = "shop/dev";
+
+/// An engine over a folder of its own.
+struct World {
+    dir: TempDir,
+    engine: EmbeddedEngine,
+    seq: AtomicI64,
+}
+
+struct NoProgress;
+
+impl Progress for NoProgress {
+    fn rows(&self, _rows: u64) {}
+}
+
+#[derive(Default)]
+struct Bytes(Vec<u8>);
+
+#[async_trait]
+impl ByteSink for Bytes {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn config(dir: &TempDir) -> EngineConfig {
+    EngineConfig {
+        root: dir.path().to_owned(),
+        warehouse: dir.path().join("warehouse"),
+        memory_bytes: 256 << 20,
+        spill_dir: dir.path().join("spill"),
+        spill_bytes: 1 << 30,
+        partitions: 2,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::over(dir, Box::new(OsDisk))
+    }
+
+    fn over(dir: TempDir, disk: Box<dyn Disk>) -> Self {
+        let engine = EmbeddedEngine::on_disk(&config(&dir), disk).unwrap();
+        Self {
+            dir,
+            engine,
+            seq: AtomicI64::new(0),
+        }
+    }
+
+    fn claim(&self) -> Claim {
+        let seq = self.seq.fetch_add(1, Ordering::SeqCst) + 1;
+        Claim {
+            attempt: seq,
+            epoch: seq,
+            seq,
+            ledger: LEDGER.to_owned(),
+        }
+    }
+
+    async fn fill(&self, spec: &FillSpec) -> Result<FillOutcome, Fault> {
+        self.engine.fill(spec, &self.claim(), &NoProgress).await
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.dir.path().join("warehouse/shop").join(name)
+    }
+
+    /// A query's result as CSV lines, header first.
+    async fn lines(&self, zone: &str, bindings: Vec<Binding>, sql: &str) -> Result<Vec<String>, Fault> {
+        let spec = QuerySpec {
+            sql: sql.to_owned(),
+            bindings,
+            zone: Zone::named(zone).unwrap(),
+            format: Format::Csv,
+            limits: QueryLimits {
+                timeout_ms: 60_000,
+                max_rows: None,
+            },
+        };
+        let mut sink = Bytes::default();
+        self.engine.query(&spec, &mut sink).await?;
+        let text = String::from_utf8(sink.0).unwrap();
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// The rows of a query over one table by days of New York.
+    async fn rows(&self, sql: &str) -> Vec<String> {
+        let lines = self.lines("America/New_York", vec![days_table(None)], sql).await.unwrap();
+        lines[1..].to_vec()
+    }
+}
+
+fn relation(name: &str) -> Relation {
+    Relation {
+        schema: "shop".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn at(text: &str) -> Instant {
+    Instant::from_timestamp(text.parse().unwrap())
+}
+
+fn grid(unit: Unit, zone: &str) -> Grid {
+    Grid {
+        cut: Cut::Unit(unit),
+        zone: Zone::named(zone).unwrap(),
+        begin: None,
+        end: None,
+    }
+}
+
+/// Days of New York, as civil dates, the last one excluded.
+fn days(from: &str, to: &str) -> Interval {
+    let zone = Zone::named("America/New_York").unwrap();
+    let start = |date: &str| {
+        let date: jiff::civil::Date = date.parse().unwrap();
+        Instant::from_timestamp(date.to_zoned(zone.tz().clone()).unwrap().timestamp())
+    };
+    Interval::new(start(from), start(to)).unwrap()
+}
+
+fn binding(name: &str, grid: Grid, event_time: Option<&str>, scope: Option<Interval>, key: Key) -> Binding {
+    Binding {
+        schema: None,
+        name: name.to_owned(),
+        reads: Reads::Table {
+            relation: relation(name),
+            grid,
+            event_time: event_time.map(str::to_owned),
+            scope,
+            key,
+        },
+    }
+}
+
+/// The table `t` by days of New York.
+fn days_table(scope: Option<Interval>) -> Binding {
+    binding("t", grid(Unit::Day, "America/New_York"), Some("at"), scope, Key::default())
+}
+
+/// A fill of the table `t` by days of New York.
+fn fill_days(range: Interval, sql: &str) -> FillSpec {
+    FillSpec {
+        instance: Instance::of(NodeName::new("t")),
+        relation: relation("t"),
+        materialization: Materialization::Interval,
+        grid: grid(Unit::Day, "America/New_York"),
+        event_time: Some("at".to_owned()),
+        range,
+        queries: vec![FillQuery {
+            range,
+            sql: sql.to_owned(),
+            bindings: Vec::new(),
+        }],
+        fingerprint: CodeFp::default(),
+        replaces_all: false,
+    }
+}
+
+/// A fill of a table without a grid.
+fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
+    FillSpec {
+        instance: Instance::of(NodeName::new(name)),
+        relation: relation(name),
+        materialization: Materialization::Table,
+        grid: Grid::whole(Zone::UTC),
+        event_time: None,
+        range: Interval::WHOLE,
+        queries: vec![FillQuery {
+            range: Interval::WHOLE,
+            sql: sql.to_owned(),
+            bindings,
+        }],
+        fingerprint: CodeFp::default(),
+        replaces_all: true,
+    }
+}
+
+/// SQL that gives one row per hour `[from, to)` in UTC, counted from 0 in `n`.
+fn hours_sql(range: Interval) -> String {
+    format!(
+        "select to_timestamp_micros(u)::timestamptz as at, (u - {start}) / 3600000000 as n \
+         from (select unnest(range({start}, {end}, 3600000000)) as u)",
+        start = range.start.0,
+        end = range.end.0
+    )
+}
