@@ -1,6 +1,6 @@
 //! How long the ledger's hot paths take. `cargo bench -p mulgil-store`; prints milliseconds.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::wildcard_imports)]
 
 #[path = "../tests/it/support.rs"]
 #[allow(dead_code, unreachable_pub)]

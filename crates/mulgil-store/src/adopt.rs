@@ -228,21 +228,21 @@ impl Table {
                 at: Instant::MIN,
                 touched: all.clone(),
             });
-        } else if log.gap {
+        } else if log.gap && recorded != Some(log.version) {
             let version = log.version;
             changes.push(ForeignChange {
                 commit: ForeignCommit::Gap { version, recorded },
                 at: Instant::MIN,
-                touched: self.without(&all, ours.iter().map(|(_, tag)| *tag)),
+                touched: without(&all, ours.iter().map(|(_, tag)| *tag)),
             });
         }
-        for commit in log
-            .commits
-            .iter()
-            .filter(|commit| !ours.iter().any(|(our, _)| our.version == commit.version))
-        {
+        let is_new = |commit: &&Commit| {
+            let is_recorded = recorded.is_some_and(|recorded| commit.version <= recorded && recorded <= log.version);
+            !is_recorded && !ours.iter().any(|(our, _)| our.version == commit.version)
+        };
+        for commit in log.commits.iter().filter(is_new) {
             let later = ours.iter().filter(|(our, _)| our.version > commit.version);
-            let touched = self.without(&self.touched(&commit.touched), later.map(|(_, tag)| *tag));
+            let touched = without(&self.touched(&commit.touched), later.map(|(_, tag)| *tag));
             let at = Instant(commit.committed_at_us);
             changes.push(ForeignChange {
                 commit: ForeignCommit::Commit {
@@ -278,21 +278,6 @@ impl Table {
             }
         }
         by_instance
-    }
-
-    fn without<'a>(
-        &self,
-        touched: &BTreeMap<Instance, RangeSet>,
-        filled_again: impl Iterator<Item = &'a CommitTag>,
-    ) -> BTreeMap<Instance, RangeSet> {
-        let mut left = touched.clone();
-        for tag in filled_again {
-            if let Some(ranges) = left.get_mut(&tag.instance) {
-                ranges.remove(tag.range);
-            }
-        }
-        left.retain(|_, ranges| !ranges.is_empty());
-        left
     }
 
     async fn mark(
@@ -357,6 +342,21 @@ struct ForeignChange {
     /// When; [`Instant::MIN`] where nobody knows.
     at: Instant,
     touched: BTreeMap<Instance, RangeSet>,
+}
+
+/// What is touched and nobody of us has filled again.
+fn without<'a>(
+    touched: &BTreeMap<Instance, RangeSet>,
+    filled_again: impl Iterator<Item = &'a CommitTag>,
+) -> BTreeMap<Instance, RangeSet> {
+    let mut left = touched.clone();
+    for tag in filled_again {
+        if let Some(ranges) = left.get_mut(&tag.instance) {
+            ranges.remove(tag.range);
+        }
+    }
+    left.retain(|_, ranges| !ranges.is_empty());
+    left
 }
 
 fn widened(grid: &Grid, at: Interval) -> Interval {

@@ -6,7 +6,7 @@
 use mulgil_core::{
     interval::{Instant, Interval},
     port::Filled,
-    run::{RunState, TaskKind},
+    run::RunState,
     state::Cause,
     task::Column,
 };
@@ -108,7 +108,7 @@ async fn claim(conn: &mut SqliteConnection, seq: i64, at: Instant, claimed: &Cla
     .bind(claimed.task_run)
     .bind(claimed.run)
     .bind(text::of_instance(&claimed.instance))
-    .bind(kind_text(claimed.kind))
+    .bind(text::of_kind(claimed.kind))
     .bind(claimed.range.start.0)
     .bind(claimed.range.end.0)
     .bind(claimed.reason.to_string())
@@ -233,7 +233,7 @@ async fn test(conn: &mut SqliteConnection, at: Instant, tested: &Tested) -> Resu
     if let Some(through) = tested.clears_through {
         for instance in &tested.instances {
             document::change(&mut *conn, &text::of_instance(instance), |document| {
-                document.pass(through)
+                document.pass(through);
             })
             .await?;
         }
@@ -349,12 +349,4 @@ async fn mark(conn: &mut SqliteConnection, seq: i64, cause: &Cause, marks: &[Mar
         .await?;
     }
     Ok(())
-}
-
-/// As a task run's kind is stored.
-pub(crate) fn kind_text(kind: TaskKind) -> &'static str {
-    match kind {
-        TaskKind::Fill => "fill",
-        TaskKind::Test => "test",
-    }
 }

@@ -14,9 +14,7 @@ use mulgil_core::{
 use sqlx::SqliteConnection;
 
 use crate::{
-    Store, apply,
-    apply::kind_text,
-    document,
+    Store, apply, document,
     error::Error,
     fact::{Claimed, Fact, Failed, RunBegan},
     text,
@@ -280,11 +278,7 @@ pub(crate) async fn live(conn: &mut SqliteConnection, claim: &Claim) -> Result<L
         instance: text::instance(&instance).ok_or_else(|| Error::damaged("a task run's instance cannot be read"))?,
         range: Interval::new(Instant(start), Instant(end))
             .ok_or_else(|| Error::damaged("a task run's range is empty"))?,
-        kind: if kind == kind_text(TaskKind::Test) {
-            TaskKind::Test
-        } else {
-            TaskKind::Fill
-        },
+        kind: text::kind(&kind).ok_or_else(|| Error::damaged("a task run's kind cannot be read"))?,
     })
 }
 
@@ -331,7 +325,7 @@ async fn task_run(conn: &mut SqliteConnection, request: &ClaimRequest) -> Result
     )
     .bind(request.run)
     .bind(text::of_instance(&request.instance))
-    .bind(kind_text(request.kind))
+    .bind(text::of_kind(request.kind))
     .bind(request.range.start.0)
     .bind(request.range.end.0)
     .fetch_optional(&mut *conn)

@@ -8,12 +8,18 @@
 //!
 //! It never decides what is due, never reads a source or a table, and never asks for the time.
 
+#![allow(
+    clippy::unnecessary_box_returns,
+    reason = "a fault is a boxed diagnostic in every crate, because it is rare and large"
+)]
+
 mod adopt;
 mod apply;
 mod attempt;
 mod chunk;
 mod document;
 mod error;
+mod evidence;
 pub mod fact;
 mod fill;
 mod load;
@@ -28,7 +34,8 @@ mod writer;
 
 pub use adopt::Adopted;
 pub use attempt::{ClaimRequest, NewRun};
+pub use evidence::{Evidence, FillFact};
 pub use fill::Recorded;
 pub use lock::{DataLock, Holder};
-pub use read::{Evidence, FillFact, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LogLine, RelationEntry, TableState};
+pub use read::{LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LogLine, RelationEntry, TableState};
 pub use store::Store;

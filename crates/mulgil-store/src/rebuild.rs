@@ -100,11 +100,7 @@ fn value(row: &sqlx::sqlite::SqliteRow, column: usize) -> Result<String, Error> 
     }
     Ok(match raw.type_info().name() {
         "INTEGER" => row.try_get::<i64, _>(column)?.to_string(),
-        "BLOB" => row
-            .try_get::<Vec<u8>, _>(column)?
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        "BLOB" => format!("{:02x?}", row.try_get::<Vec<u8>, _>(column)?),
         _ => row.try_get::<String, _>(column)?,
     })
 }

@@ -1,8 +1,11 @@
-//! How names stand in the ledger: one text each, read back to the same value.
+//! How names and kinds stand in the ledger: one text each, read back to the same value.
 
 use std::collections::BTreeMap;
 
-use mulgil_core::name::{Instance, Key, NodeName, Relation};
+use mulgil_core::{
+    name::{Instance, Key, NodeName, Relation},
+    run::TaskKind,
+};
 
 /// `name` or `name[column=value,…]`, as people write it; a sign in a key that would end it early
 /// is written `%5D` and so on.
@@ -43,6 +46,21 @@ pub(crate) fn instance(text: &str) -> Option<Instance> {
 pub(crate) fn of_relation(relation: &Relation) -> String {
     let schema = relation.schema.replace('%', "%25").replace('.', "%2E");
     format!("{schema}.{}", relation.name)
+}
+
+/// `fill` or `test`.
+pub(crate) fn of_kind(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Fill => "fill",
+        TaskKind::Test => "test",
+    }
+}
+
+/// Reads what [`of_kind`] writes.
+pub(crate) fn kind(text: &str) -> Option<TaskKind> {
+    [TaskKind::Fill, TaskKind::Test]
+        .into_iter()
+        .find(|kind| of_kind(*kind) == text)
 }
 
 fn escape(part: &str, out: &mut String) {

@@ -96,7 +96,7 @@ impl Writer {
 /// A request whose type is forgotten.
 trait Job: Send {
     /// Does the work inside the group's transaction.
-    fn run<'c>(self: Box<Self>, conn: &'c mut SqliteConnection) -> Work<'c, Done>;
+    fn run(self: Box<Self>, conn: &mut SqliteConnection) -> Work<'_, Done>;
     /// Answers without having done it.
     fn refuse(self: Box<Self>, fault: Fault);
 }
@@ -128,7 +128,7 @@ where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Result<T, Error>> + Send + 'static,
 {
-    fn run<'c>(self: Box<Self>, conn: &'c mut SqliteConnection) -> Work<'c, Done> {
+    fn run(self: Box<Self>, conn: &mut SqliteConnection) -> Work<'_, Done> {
         Box::pin(async move {
             let Self { work, answer, ledger } = *self;
             // Whoever asked may have gone meanwhile: a failed send is no matter in any branch.
@@ -252,6 +252,7 @@ fn gone() -> Fault {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod tests {
     use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 

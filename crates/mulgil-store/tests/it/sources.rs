@@ -95,6 +95,8 @@ async fn a_file_that_is_gone_leaves_its_rows_stale_but_not_due() {
             .collect();
         assert_eq!(told, [(day(1), &"data/day-001.json".into(), &true.into())], "{of}");
     }
+    let gone = store.files_gone(&name("raw.events")).await.unwrap();
+    assert_eq!(gone, [("data/day-001.json".into(), day(1))]);
     // It comes back as it was, and later as another one.
     assert!(
         look_at_events(&store, &project, &[(0, "a"), (1, "b")], 4)
