@@ -18,18 +18,19 @@ use mulgil_core::{
 };
 
 use crate::{
-    LoadOptions, Loaded, Settings,
+    LoadOptions, Loaded, Settings, batching,
     catalog::{Catalog, Model, SeedFile},
-    check::{self, Known},
+    check,
     compile::{self, Compiler},
     config::{self, Config, Kind, Layer, MODEL_KEYS, Setting},
     files::{self, DataFile, Files, TextFile},
     fingerprint::Canonical,
     graph,
     manifest::{self, Manifest},
+    mentions::{self, Known},
     properties::{Described, Properties},
     template::{Facts, Globals, Mention, Rendered, Templates},
-    text, yaml,
+    text, values, yaml,
 };
 
 /// Loads the project in a folder.
@@ -99,17 +100,20 @@ impl<'a> Assembly<'a> {
         self.add_seeds(faults);
         self.add_models(faults);
         self.describe(faults);
-        check::mentions(&mut self.catalog, &self.known, &self.templates, faults);
+        mentions::resolve(&mut self.catalog, &self.known, &self.templates, faults);
         self.sort(faults);
         self.cut_time(faults);
         check::relations(&self.catalog, faults);
         check::sql(&self.catalog, &self.templates, faults);
         let nodes = self.nodes(faults);
-        if self.catalog.models.is_empty() && self.known.broken.is_empty() {
+        if self.catalog.models.is_empty() && faults.is_empty() {
             faults.push(
-                Diagnostic::warning(codes::EMPTY_PROJECT, "the project has no models and no seeds, so nothing is to do")
-                    .at(Place::file(files::MANIFEST))
-                    .with_remedy("write a SELECT into a file such as `models/first.sql`"),
+                Diagnostic::warning(
+                    codes::EMPTY_PROJECT,
+                    "the project has no models and no seeds, so nothing is to do",
+                )
+                .at(Place::file(files::MANIFEST))
+                .with_remedy("write a SELECT into a file such as `models/first.sql`"),
             );
         }
         self.finish(nodes)
@@ -184,9 +188,11 @@ impl<'a> Assembly<'a> {
             }
         };
         let described = self.properties.models.get(name.as_str());
-        let in_file = self.settings_in_file(&path, &facts, &first, faults);
+        let in_file = self.settings_in_file(&path, &first, faults);
         check_one_schedule(&name, &in_file, described, faults);
-        let mut own = described.map(|described| described.settings.clone()).unwrap_or_default();
+        let mut own = described
+            .map(|described| described.settings.clone())
+            .unwrap_or_default();
         config::overlay(&mut own, &in_file);
         let mut layer = self.manifest.models.layer_of(&path);
         config::overlay(&mut layer, &own);
@@ -215,10 +221,10 @@ impl<'a> Assembly<'a> {
         again: Option<Rendered>,
         seed: Option<SeedFile>,
     ) {
-        let schema = config
-            .schema
-            .as_ref()
-            .map_or_else(|| self.schema.clone(), |schema| format!("{}{schema}", self.manifest.schema_prefix));
+        let schema = config.schema.as_ref().map_or_else(
+            || self.schema.clone(),
+            |schema| format!("{}{schema}", self.manifest.schema_prefix),
+        );
         self.catalog.by_name.insert(name.clone(), self.catalog.models.len());
         self.catalog.models.push(Model {
             relation: Relation {
@@ -246,41 +252,42 @@ impl<'a> Assembly<'a> {
     /// The name that a file gives, if it is one and is free.
     fn claim_name(&mut self, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<NodeName> {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        if let Some(why) = config::bad_name(stem) {
+        if let Some(why) = values::bad_name(stem) {
             faults.push(
-                Diagnostic::error(codes::BAD_NAME, format!("a model or seed cannot be named `{stem}`: {why}"))
-                    .at(Place::file(path))
-                    .with_remedy("rename the file; its name is the table's name"),
+                Diagnostic::error(
+                    codes::BAD_NAME,
+                    format!("a model or seed cannot be named `{stem}`: {why}"),
+                )
+                .at(Place::file(path))
+                .with_remedy("rename the file; its name is the table's name"),
             );
             return None;
         }
         let name = NodeName::new(stem);
         // Names that differ in case alone would be one folder on some disks and one word in SQL.
-        match self.known.files.get(&stem.to_lowercase()) {
-            Some(first) => {
-                faults.push(
-                    Diagnostic::error(codes::DUPLICATE_NAME, format!("there are two models or seeds named `{stem}`"))
-                        .at(Place::file(path))
-                        .with_related(Place::file(first), "the other one")
-                        .with_remedy("rename one of the files"),
-                );
-                None
-            }
-            None => {
-                self.known.files.insert(stem.to_lowercase(), path.to_path_buf());
-                self.known.names.insert(name.clone());
-                Some(name)
-            }
+        if let Some(first) = self.known.files.get(&stem.to_lowercase()) {
+            faults.push(
+                Diagnostic::error(
+                    codes::DUPLICATE_NAME,
+                    format!("there are two models or seeds named `{stem}`"),
+                )
+                .at(Place::file(path))
+                .with_related(Place::file(first), "the other one")
+                .with_remedy("rename one of the files"),
+            );
+            return None;
         }
+        self.known.files.insert(stem.to_lowercase(), path.to_path_buf());
+        self.known.names.insert(name.clone());
+        Some(name)
     }
 
-    fn settings_in_file(&self, path: &Path, facts: &Facts, first: &Rendered, faults: &mut Vec<Diagnostic>) -> Layer {
+    fn settings_in_file(&self, path: &Path, first: &Rendered, faults: &mut Vec<Diagnostic>) -> Layer {
         let mut layer = Layer::new();
-        for (index, mention) in first.mentions.iter().enumerate() {
+        for mention in &first.mentions {
             let Mention::Config(settings) = mention else { continue };
-            let call = self.templates.locate(path, facts, index);
             for (key, value) in settings {
-                let place = self.templates.locate_setting(&call, key);
+                let place = self.templates.locate_setting(path, key);
                 if MODEL_KEYS.contains(&key.as_str()) {
                     let value = value.clone();
                     layer.insert(key.clone(), Setting { value, place });
@@ -294,12 +301,19 @@ impl<'a> Assembly<'a> {
 
     /// Descriptions of what is not there.
     fn describe(&self, faults: &mut Vec<Diagnostic>) {
-        let is_seed = |name: &str| self.catalog.model(&NodeName::new(name)).is_some_and(|model| model.seed.is_some());
+        let is_seed = |name: &str| {
+            self.catalog
+                .model(&NodeName::new(name))
+                .is_some_and(|model| model.seed.is_some())
+        };
         let unusable = |name: &str| {
             let name = NodeName::new(name);
             self.known.broken.contains(&name) || self.known.disabled.contains(&name)
         };
-        let groups = [("model", &self.properties.models, false), ("seed", &self.properties.seeds, true)];
+        let groups = [
+            ("model", &self.properties.models, false),
+            ("seed", &self.properties.seeds, true),
+        ];
         for (what, described, seeds) in groups {
             for (name, one) in described {
                 let is_there = self.known.names.contains(&NodeName::new(name));
@@ -315,9 +329,12 @@ impl<'a> Assembly<'a> {
                     )
                 };
                 faults.push(
-                    Diagnostic::error(codes::UNKNOWN_PROPERTY, format!("there is no {what} `{name}` to describe"))
-                        .at(one.place.clone())
-                        .with_remedy(remedy),
+                    Diagnostic::error(
+                        codes::UNKNOWN_PROPERTY,
+                        format!("there is no {what} `{name}` to describe"),
+                    )
+                    .at(one.place.clone())
+                    .with_remedy(remedy),
                 );
             }
         }
@@ -330,9 +347,12 @@ impl<'a> Assembly<'a> {
                 |near| format!("write `{near}`, or declare it in `mulgil.yml`"),
             );
             faults.push(
-                Diagnostic::error(codes::UNKNOWN_PROPERTY, format!("there is no source `{name}` to describe"))
-                    .at(one.place.clone())
-                    .with_remedy(remedy),
+                Diagnostic::error(
+                    codes::UNKNOWN_PROPERTY,
+                    format!("there is no source `{name}` to describe"),
+                )
+                .at(one.place.clone())
+                .with_remedy(remedy),
             );
         }
     }
@@ -370,10 +390,14 @@ impl<'a> Assembly<'a> {
                 Upstream::Node(name) => self.catalog.model(name).is_some_and(|upstream| upstream.reads_broken),
                 Upstream::Source(_) => false,
             });
-            self.catalog.by_name.insert(model.name.clone(), self.catalog.models.len());
+            self.catalog
+                .by_name
+                .insert(model.name.clone(), self.catalog.models.len());
             self.catalog.models.push(model);
         }
-        self.known.broken.extend(unsorted.into_iter().flatten().map(|model| model.name));
+        self.known
+            .broken
+            .extend(unsorted.into_iter().flatten().map(|model| model.name));
     }
 
     /// Gives each model by interval its `begin` and `end`, upstream first.
@@ -400,10 +424,14 @@ impl<'a> Assembly<'a> {
     /// The latest begin and the earliest end among the inputs by interval.
     fn extent_of_inputs(&self, model: &Model) -> (Option<Instant>, Option<Instant>) {
         let upstreams = || {
-            model.bases.iter().filter(|base| !base.unscoped).filter_map(|base| match &base.from {
-                Upstream::Node(name) => self.catalog.model(name),
-                Upstream::Source(_) => None,
-            })
+            model
+                .bases
+                .iter()
+                .filter(|base| !base.unscoped)
+                .filter_map(|base| match &base.from {
+                    Upstream::Node(name) => self.catalog.model(name),
+                    Upstream::Source(_) => None,
+                })
         };
         (
             upstreams().filter_map(|upstream| upstream.grid.begin).max(),
@@ -415,7 +443,7 @@ impl<'a> Assembly<'a> {
         let mut canonical = Canonical::default();
         let mut test_names: BTreeMap<String, Place> = BTreeMap::new();
         let mut nodes = Vec::with_capacity(self.catalog.models.len());
-        let batches = compile::batches(&self.catalog);
+        let batches = batching::batches(&self.catalog);
         for (model, batch) in self.catalog.models.iter().zip(batches) {
             let fingerprint = canonical.fingerprint(model, &self.catalog);
             let group = if model.seed.is_some() {
@@ -454,7 +482,11 @@ impl<'a> Assembly<'a> {
             sources: self.catalog.sources.values().cloned().collect(),
             nodes,
         };
-        let batches = project.nodes.iter().map(|node| (node.name.clone(), node.batch)).collect();
+        let batches = project
+            .nodes
+            .iter()
+            .map(|node| (node.name.clone(), node.batch))
+            .collect();
         let compiler = Compiler::new(Arc::new(compile::Inner {
             templates: self.templates,
             catalog: self.catalog,
@@ -503,10 +535,13 @@ fn check_one_schedule(name: &NodeName, in_file: &Layer, described: Option<&Descr
         && one.value != other.value
     {
         faults.push(
-            Diagnostic::error(codes::TWO_SCHEDULES, format!("the model `{name}` has two schedules that differ"))
-                .at(one.place.clone())
-                .with_related(other.place.clone(), "the other schedule")
-                .with_remedy("remove one of them"),
+            Diagnostic::error(
+                codes::TWO_SCHEDULES,
+                format!("the model `{name}` has two schedules that differ"),
+            )
+            .at(one.place.clone())
+            .with_related(other.place.clone(), "the other schedule")
+            .with_remedy("remove one of them"),
         );
     }
 }

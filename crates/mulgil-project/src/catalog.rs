@@ -51,7 +51,8 @@ impl Model {
 
     /// Whether its SQL names what the test looks for.
     pub(crate) fn mentions(&self, test: impl Fn(&Mention) -> bool) -> bool {
-        self.renderings().any(|(_, rendered)| rendered.mentions.iter().any(&test))
+        self.renderings()
+            .any(|(_, rendered)| rendered.mentions.iter().any(&test))
     }
 }
 
@@ -110,7 +111,12 @@ impl Catalog {
                 None => merge(&mut bases, read.from.clone(), read.unscoped, via),
                 Some(view) => {
                     for base in &view.bases {
-                        merge(&mut bases, base.from.clone(), read.unscoped || base.unscoped, via.clone());
+                        merge(
+                            &mut bases,
+                            base.from.clone(),
+                            read.unscoped || base.unscoped,
+                            via.clone(),
+                        );
                     }
                 }
             }
@@ -161,7 +167,9 @@ impl Catalog {
     /// Whether what is read has parts by time that a plan can tell apart.
     pub(crate) fn has_intervals(&self, upstream: &Upstream) -> bool {
         match upstream {
-            Upstream::Node(name) => self.model(name).is_some_and(|model| model.config.kind == Kind::Interval),
+            Upstream::Node(name) => self
+                .model(name)
+                .is_some_and(|model| model.config.kind == Kind::Interval),
             Upstream::Source(name) => self.sources.get(name).is_some_and(|source| match &source.files {
                 FilePattern::PerInterval { .. } => true,
                 FilePattern::Single(_) => source.event_time.is_some(),

@@ -1,9 +1,9 @@
-//! What can only be checked with the whole project in hand: names that models use, circles,
-//! windows, grids, keys, tests.
+//! What can only be checked with the whole project in hand: circles, windows, grids, schedules,
+//! relations, SQL, data tests.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use mulgil_core::{
@@ -12,194 +12,30 @@ use mulgil_core::{
     grid::{Grid, Zone},
     interval::Instant,
     name::{NodeName, Relation},
-    project::{DataTest, TestKind, Upstream},
+    project::{DataTest, TestKind},
 };
 
 use crate::{
-    catalog::{Catalog, Model, Read},
+    catalog::{Catalog, Model},
     config::Kind,
+    mentions::Known,
     sql,
     template::{Facts, Mention, Templates},
     text,
 };
-
-/// The names that files gave, whether they can be used or not.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// By the lower case of the name.
-    pub(crate) files: HashMap<String, PathBuf>,
-    pub(crate) names: BTreeSet<NodeName>,
-    pub(crate) broken: BTreeSet<NodeName>,
-    pub(crate) disabled: BTreeSet<NodeName>,
-}
-
-/// Resolves what the models mention, and writes down what they read.
-pub(crate) fn mentions(catalog: &mut Catalog, known: &Known, templates: &Templates, faults: &mut Vec<Diagnostic>) {
-    for index in 0..catalog.models.len() {
-        let mut found = Found {
-            catalog,
-            known,
-            model: &catalog.models[index],
-            reads: Vec::new(),
-            reads_broken: false,
-            told: BTreeSet::new(),
-            faults: Vec::new(),
-        };
-        let model = found.model;
-        for (incremental, rendered) in model.renderings() {
-            let facts = Facts::sentinels(model.name.as_str(), incremental);
-            for (at, mention) in rendered.mentions.iter().enumerate() {
-                if let Some(fault) = found.mention(mention) {
-                    let place = templates.locate(&model.file, &facts, at);
-                    // The second rendering repeats the faults of the first.
-                    if found.told.insert((place.to_string(), fault.message.clone())) {
-                        found.faults.push(fault.at(place));
-                    }
-                }
-            }
-        }
-        let (reads, reads_broken) = (found.reads, found.reads_broken);
-        faults.append(&mut found.faults);
-        let model = &mut catalog.models[index];
-        model.reads = reads;
-        model.reads_broken = reads_broken;
-    }
-}
-
-struct Found<'a> {
-    catalog: &'a Catalog,
-    known: &'a Known,
-    model: &'a Model,
-    reads: Vec<Read>,
-    reads_broken: bool,
-    told: BTreeSet<(String, String)>,
-    faults: Vec<Diagnostic>,
-}
-
-impl Found<'_> {
-    fn mention(&mut self, mention: &Mention) -> Option<Diagnostic> {
-        match mention {
-            Mention::Config(_) | Mention::This => None,
-            Mention::Ref {
-                package,
-                name,
-                unscoped,
-            } => self.reference(package.as_deref(), name, *unscoped),
-            Mention::Source { group, table, unscoped } => self.source(group, table, *unscoped),
-            Mention::Key(column) => self.key(column),
-            Mention::Interval(word) => self.interval(word),
-            Mention::MissingVar(name) => Some(missing(codes::UNKNOWN_VAR, "the variable", name, "var", "add it under `vars:` in `mulgil.yml`")),
-            Mention::MissingEnvVar(name) => {
-                Some(missing(codes::UNKNOWN_ENV_VAR, "the environment variable", name, "env_var", "set it"))
-            }
-        }
-    }
-
-    fn read(&mut self, from: Upstream, unscoped: bool) {
-        match self.reads.iter_mut().find(|read| read.from == from) {
-            Some(read) => read.unscoped &= unscoped,
-            None => self.reads.push(Read { from, unscoped }),
-        }
-    }
-
-    fn reference(&mut self, package: Option<&str>, name: &str, unscoped: bool) -> Option<Diagnostic> {
-        let node = NodeName::new(name);
-        let model = &self.model.name;
-        if self.catalog.by_name.contains_key(&node) {
-            self.read(Upstream::Node(node), unscoped);
-            return package.and_then(|package| self.package(package, name));
-        }
-        self.reads_broken = true;
-        if self.known.broken.contains(&node) {
-            return None;
-        }
-        let message = format!("model `{model}` refers to `{name}`, which is not in this project");
-        if self.known.disabled.contains(&node) {
-            return Some(
-                Diagnostic::error(codes::UNKNOWN_REF, format!("model `{model}` refers to `{name}`, which is switched off"))
-                    .with_remedy(format!("set `enabled: true` for `{name}`, or remove the reference")),
-            );
-        }
-        let source = self.catalog.sources.keys().find_map(|source| {
-            let (group, table) = source.as_str().split_once('.')?;
-            (table == name).then(|| format!("write `source('{group}', '{table}')`"))
-        });
-        let near = text::nearest(name, self.known.names.iter().map(NodeName::as_str));
-        let remedy = source.or_else(|| near.map(|near| format!("write `ref('{near}')`"))).unwrap_or_else(|| {
-            format!("write the model in `models/{name}.sql`, or declare a source in `mulgil.yml` and write `source('…', '{name}')`")
-        });
-        Some(Diagnostic::error(codes::UNKNOWN_REF, message).with_remedy(remedy))
-    }
-
-    fn package(&self, package: &str, name: &str) -> Option<Diagnostic> {
-        let own = self.catalog.project.as_str();
-        (package != own).then(|| {
-            Diagnostic::error(
-                codes::UNKNOWN_REF,
-                format!("`ref` names the project `{package}`, but only `{own}` is loaded"),
-            )
-            .with_remedy(format!("write `ref('{name}')`"))
-        })
-    }
-
-    fn source(&mut self, group: &str, table: &str, unscoped: bool) -> Option<Diagnostic> {
-        let name = NodeName::new(format!("{group}.{table}"));
-        if self.catalog.sources.contains_key(&name) {
-            self.read(Upstream::Source(name), unscoped);
-            return None;
-        }
-        self.reads_broken = true;
-        let known = self.catalog.sources.keys().map(NodeName::as_str);
-        let remedy = text::nearest(name.as_str(), known).and_then(|near| near.split_once('.')).map_or_else(
-            || "declare it under `sources:` in `mulgil.yml`, with its `files:`".to_owned(),
-            |(group, table)| format!("write `source('{group}', '{table}')`"),
-        );
-        let message = format!("model `{}` reads the source `{name}`, which is not declared", self.model.name);
-        Some(Diagnostic::error(codes::UNKNOWN_SOURCE, message).with_remedy(remedy))
-    }
-
-    fn key(&self, column: &str) -> Option<Diagnostic> {
-        let keys = &self.model.config.keys;
-        if keys.iter().any(|key| key.name == column) {
-            return None;
-        }
-        let known = keys.iter().map(|key| key.name.as_str());
-        let remedy = text::nearest(column, known.clone()).map_or_else(
-            || format!("add `keys={{'{column}': ['…']}}` to `config()`; it has the keys: {}", text::listed(known)),
-            |near| format!("write `key.{near}`"),
-        );
-        let message = format!("model `{}` has no key `{column}`", self.model.name);
-        Some(Diagnostic::error(codes::KEYS_MISUSED, message).with_remedy(remedy))
-    }
-
-    fn interval(&self, word: &str) -> Option<Diagnostic> {
-        (self.model.config.kind != Kind::Interval).then(|| {
-            Diagnostic::error(
-                codes::NO_INTERVAL_HERE,
-                format!(
-                    "model `{}` names `{word}`, but it is not filled by intervals, so there is none",
-                    self.model.name
-                ),
-            )
-            .with_remedy("add `interval='day'` and `event_time` to `config()`, or remove the word")
-        })
-    }
-}
-
-fn missing(code: mulgil_core::diagnostic::Code, what: &str, name: &str, function: &str, how: &str) -> Diagnostic {
-    Diagnostic::error(code, format!("{what} `{name}` has no value"))
-        .with_remedy(format!("{how}, or give a default: `{function}('{name}', '…')`"))
-}
 
 /// The fault of a circle, at the reference by which the first of it reads the second.
 pub(crate) fn cycle_fault(catalog: &Catalog, templates: &Templates, circle: &[usize]) -> Diagnostic {
     let models: Vec<&Model> = circle.iter().map(|index| &catalog.models[*index]).collect();
     let mut path: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     path.push(path[0]);
-    let mut places = models.iter().zip(models.iter().cycle().skip(1)).map(|(reader, upstream)| {
-        let what = format!("`{}` reads `{}`", reader.name, upstream.name);
-        (place_of_ref(templates, reader, &upstream.name), what)
-    });
+    let mut places = models
+        .iter()
+        .zip(models.iter().cycle().skip(1))
+        .map(|(reader, upstream)| {
+            let what = format!("`{}` reads `{}`", reader.name, upstream.name);
+            (place_of_ref(templates, reader, &upstream.name), what)
+        });
     let mut fault = Diagnostic::error(
         codes::CYCLE,
         format!("these models read each other in a circle: {}", path.join(" → ")),
@@ -233,7 +69,10 @@ fn place_of_ref(templates: &Templates, reader: &Model, upstream: &NodeName) -> P
 pub(crate) fn reading(model: &Model, catalog: &Catalog, faults: &mut Vec<Diagnostic>) {
     let config = &model.config;
     let windows = config.reads.iter().map(|(name, window)| ("reads", name, &window.place));
-    let restates = config.restate_on.iter().map(|(name, place)| ("restate_on", name, place));
+    let restates = config
+        .restate_on
+        .iter()
+        .map(|(name, place)| ("restate_on", name, place));
     for (key, name, place) in windows.chain(restates) {
         let bases: Vec<_> = model
             .bases
@@ -242,9 +81,12 @@ pub(crate) fn reading(model: &Model, catalog: &Catalog, faults: &mut Vec<Diagnos
             .collect();
         if model.config.kind != Kind::Interval {
             faults.push(
-                Diagnostic::error(codes::NEEDS_INTERVAL, format!("`{key}` has a meaning only for a model that is filled by intervals"))
-                    .at(place.clone())
-                    .with_remedy(format!("add `interval='day'`, or remove `{key}`")),
+                Diagnostic::error(
+                    codes::NEEDS_INTERVAL,
+                    format!("`{key}` has a meaning only for a model that is filled by intervals"),
+                )
+                .at(place.clone())
+                .with_remedy(format!("add `interval='day'`, or remove `{key}`")),
             );
         } else if bases.is_empty() && !model.reads_broken {
             let known: BTreeSet<&str> = model.bases.iter().map(|base| base.via.as_str()).collect();
@@ -253,9 +95,12 @@ pub(crate) fn reading(model: &Model, catalog: &Catalog, faults: &mut Vec<Diagnos
                 |near| format!("write `{near}`"),
             );
             faults.push(
-                Diagnostic::error(codes::NOT_READ, format!("`{key}` names `{name}`, which the model `{}` does not read", model.name))
-                    .at(place.clone())
-                    .with_remedy(remedy),
+                Diagnostic::error(
+                    codes::NOT_READ,
+                    format!("`{key}` names `{name}`, which the model `{}` does not read", model.name),
+                )
+                .at(place.clone())
+                .with_remedy(remedy),
             );
         } else if key == "reads" && !bases.is_empty() && !bases.iter().any(|base| catalog.has_intervals(&base.from)) {
             faults.push(
@@ -280,7 +125,11 @@ pub(crate) fn grid(model: &Model, grid: &Grid, faults: &mut Vec<Diagnostic>) {
             faults.push(
                 Diagnostic::error(
                     codes::OFF_GRID,
-                    format!("`{key}` of `{}` is {}, where no interval begins", model.name, shown(*at, &grid.zone)),
+                    format!(
+                        "`{key}` of `{}` is {}, where no interval begins",
+                        model.name,
+                        shown(*at, &grid.zone)
+                    ),
                 )
                 .at(place.clone())
                 .with_remedy(format!(
@@ -294,7 +143,11 @@ pub(crate) fn grid(model: &Model, grid: &Grid, faults: &mut Vec<Diagnostic>) {
     if let (Some(begin), Some(end)) = (grid.begin, grid.end)
         && begin >= end
     {
-        let place = config.end.as_ref().or(config.begin.as_ref()).map(|(_, place)| place.clone());
+        let place = config
+            .end
+            .as_ref()
+            .or(config.begin.as_ref())
+            .map(|(_, place)| place.clone());
         faults.push(
             Diagnostic::error(
                 codes::OFF_GRID,
@@ -309,23 +162,31 @@ pub(crate) fn grid(model: &Model, grid: &Grid, faults: &mut Vec<Diagnostic>) {
             .with_remedy("write a `begin` before the `end`"),
         );
     }
-    if grid.begin.is_none() && !model.reads_broken {
+    let interval_place = config.interval_place.as_ref().filter(|place| place.file == model.file);
+    let place = interval_place.map_or_else(|| Place::file(&model.file), Clone::clone);
+    if grid.begin.is_none() && !model.reads_broken && !config.has_unreadable {
         faults.push(
             Diagnostic::error(
                 codes::NO_BEGIN,
-                format!("the model `{}` has no `begin`, and reads no model by interval to take it from", model.name),
+                format!(
+                    "the model `{}` has no `begin`, and reads no model by interval to take it from",
+                    model.name
+                ),
             )
-            .at(Place::file(&model.file))
+            .at(place.clone())
             .with_remedy("add the first day that you want, such as `begin='2022-01-01'`"),
         );
     }
-    if config.event_time.is_none() {
+    if config.event_time.is_none() && !config.has_unreadable {
         faults.push(
             Diagnostic::error(
                 codes::NO_EVENT_TIME,
-                format!("the model `{}` does not say which column tells a row's time", model.name),
+                format!(
+                    "the model `{}` does not say which column tells a row's time",
+                    model.name
+                ),
             )
-            .at(Place::file(&model.file))
+            .at(place)
             .with_remedy("add the column, such as `event_time='event_at'`"),
         );
     }
@@ -342,7 +203,9 @@ pub(crate) fn grid(model: &Model, grid: &Grid, faults: &mut Vec<Diagnostic>) {
                 ),
             )
             .at(place.clone())
-            .with_remedy("make the interval or the schedule match, or set `partial=true` to fill the open interval too"),
+            .with_remedy(
+                "make the interval or the schedule match, or set `partial=true` to fill the open interval too",
+            ),
         );
     }
 }
@@ -350,7 +213,11 @@ pub(crate) fn grid(model: &Model, grid: &Grid, faults: &mut Vec<Diagnostic>) {
 /// Two nodes that would write one table.
 pub(crate) fn relations(catalog: &Catalog, faults: &mut Vec<Diagnostic>) {
     let mut taken: HashMap<Relation, &Model> = HashMap::new();
-    for model in catalog.models.iter().filter(|model| model.config.kind != Kind::Ephemeral) {
+    for model in catalog
+        .models
+        .iter()
+        .filter(|model| model.config.kind != Kind::Ephemeral)
+    {
         let folded = Relation {
             schema: model.relation.schema.to_lowercase(),
             name: model.relation.name.to_lowercase(),
@@ -359,7 +226,10 @@ pub(crate) fn relations(catalog: &Catalog, faults: &mut Vec<Diagnostic>) {
             faults.push(
                 Diagnostic::error(
                     codes::DUPLICATE_NAME,
-                    format!("`{}` and `{}` would both be the table `{}`", first.name, model.name, model.relation),
+                    format!(
+                        "`{}` and `{}` would both be the table `{}`",
+                        first.name, model.name, model.relation
+                    ),
                 )
                 .at(Place::file(&model.file))
                 .with_related(Place::file(&first.file), "the other one")
@@ -369,19 +239,28 @@ pub(crate) fn relations(catalog: &Catalog, faults: &mut Vec<Diagnostic>) {
     }
 }
 
-/// SQL that is not one query.
+/// SQL that is not one query. Where a value is missing the SQL has a hole, which is told already.
 pub(crate) fn sql(catalog: &Catalog, templates: &Templates, faults: &mut Vec<Diagnostic>) {
-    for model in catalog.models.iter().filter(|model| model.seed.is_none()) {
-        for (_, rendered) in model.renderings() {
-            if let Err(fault) = sql::parse(&rendered.sql) {
-                let place = place_in_source(templates, &model.file, &rendered.sql, fault.at);
-                faults.push(
-                    Diagnostic::error(codes::SQL_SYNTAX, format!("the SQL of `{}` does not parse: {}", model.name, fault.message))
-                        .at(place)
-                        .with_remedy("mend the SQL; `mulgil check` names what else is wrong"),
-                );
-                break;
-            }
+    let has_hole = |mention: &Mention| matches!(mention, Mention::MissingVar(_) | Mention::MissingEnvVar(_));
+    let models = catalog.models.iter().filter(|model| model.seed.is_none());
+    for model in models.filter(|model| !model.mentions(has_hole)) {
+        let fault = model
+            .renderings()
+            .find_map(|(_, rendered)| Some((rendered, sql::parse(&rendered.sql).err()?)));
+        if let Some((rendered, fault)) = fault {
+            let remedy = if fault.is_syntax {
+                "mend the SQL; look at it as it is rendered if the template makes it"
+            } else {
+                "write one SELECT: its rows are the table's"
+            };
+            faults.push(
+                Diagnostic::error(
+                    codes::SQL_SYNTAX,
+                    format!("the SQL of `{}` cannot be read: {}", model.name, fault.message),
+                )
+                .at(place_in_source(templates, &model.file, &rendered.sql, fault.at))
+                .with_remedy(remedy),
+            );
         }
     }
 }
@@ -397,7 +276,10 @@ fn place_in_source(templates: &Templates, file: &Path, rendered: &str, at: Optio
     if source.lines().nth(line - 1) == Some(content) {
         return Place::at(file, line as u32, column as u32);
     }
-    let mut same = source.lines().enumerate().filter(|(_, other)| *other == content && !content.trim().is_empty());
+    let mut same = source
+        .lines()
+        .enumerate()
+        .filter(|(_, other)| *other == content && !content.trim().is_empty());
     match (same.next(), same.next()) {
         (Some((index, _)), None) => Place::at(file, index as u32 + 1, column as u32),
         _ if source.lines().count() == rendered.lines().count() => text::place_of_line(file, &source, line),
@@ -417,7 +299,10 @@ pub(crate) fn tests(
         faults.push(
             Diagnostic::error(
                 codes::BAD_DATA_TEST,
-                format!("the model `{}` is ephemeral: it has no rows of its own to test", model.name),
+                format!(
+                    "the model `{}` is ephemeral: it has no rows of its own to test",
+                    model.name
+                ),
             )
             .at(test.place.clone())
             .with_remedy("make it a view, or test the models that read it"),
@@ -426,10 +311,13 @@ pub(crate) fn tests(
     for test in tests {
         if let Some(first) = names.insert(test.name.clone(), test.place.clone()) {
             faults.push(
-                Diagnostic::error(codes::DUPLICATE_NAME, format!("there are two data tests named `{}`", test.name))
-                    .at(test.place.clone())
-                    .with_related(first, "the other one")
-                    .with_remedy("remove one of them, or give it a `name:`"),
+                Diagnostic::error(
+                    codes::DUPLICATE_NAME,
+                    format!("there are two data tests named `{}`", test.name),
+                )
+                .at(test.place.clone())
+                .with_related(first, "the other one")
+                .with_remedy("remove one of them, or give it a `name:`"),
             );
         }
         if let TestKind::Relationships { to, .. } = &test.kind
@@ -442,7 +330,10 @@ pub(crate) fn tests(
             faults.push(
                 Diagnostic::error(
                     codes::UNKNOWN_REF,
-                    format!("a data test of `{}` refers to `{to}`, which is not in this project", model.name),
+                    format!(
+                        "a data test of `{}` refers to `{to}`, which is not in this project",
+                        model.name
+                    ),
                 )
                 .at(test.place.clone())
                 .with_remedy(remedy),

@@ -45,7 +45,9 @@ pub(crate) struct Files {
 
 /// The nearest folder, from here upwards, that has a `mulgil.yml`.
 pub(crate) fn find_root(from: &Path) -> Option<PathBuf> {
-    from.ancestors().find(|folder| folder.join(MANIFEST).is_file()).map(Path::to_path_buf)
+    from.ancestors()
+        .find(|folder| folder.join(MANIFEST).is_file())
+        .map(Path::to_path_buf)
 }
 
 /// The text of `mulgil.yml`.
@@ -56,7 +58,9 @@ pub(crate) fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option
                 codes::NO_PROJECT,
                 format!("the folder {} has no `{MANIFEST}`, so it is no project", root.display()),
             )
-            .with_remedy(format!("go to a project folder, or write a `{MANIFEST}` with a `name:`")),
+            .with_remedy(format!(
+                "go to a project folder, or write a `{MANIFEST}` with a `name:`"
+            )),
         );
         return None;
     }
@@ -94,7 +98,9 @@ pub(crate) fn read(root: &Path, faults: &mut Vec<Diagnostic>) -> Files {
 }
 
 fn extension(path: &Path) -> &str {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default()
+    path.extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or_default()
 }
 
 fn text_file(root: &Path, path: PathBuf, faults: &mut Vec<Diagnostic>) -> Option<TextFile> {
@@ -132,7 +138,7 @@ fn read_text(root: &Path, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<S
         Ok(text) => Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
-            let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
             faults.push(
                 Diagnostic::error(codes::FILE_UNREADABLE, "the file is not UTF-8 text")
                     .at(Place {
@@ -148,9 +154,12 @@ fn read_text(root: &Path, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<S
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
-    Diagnostic::error(codes::FILE_UNREADABLE, format!("the file or folder cannot be read: {error}"))
-        .at(Place::file(path))
-        .with_remedy("give the right to read it, or keep it out with `.mulgilignore`")
+    Diagnostic::error(
+        codes::FILE_UNREADABLE,
+        format!("the file or folder cannot be read: {error}"),
+    )
+    .at(Place::file(path))
+    .with_remedy("give the right to read it, or keep it out with `.mulgilignore`")
 }
 
 fn walk(root: &Path, folder: &str, ignore: &Ignore, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {

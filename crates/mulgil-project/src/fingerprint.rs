@@ -59,7 +59,10 @@ impl Canonical {
     fn text(&self, model: &Model, catalog: &Catalog) -> String {
         let first = sql::canonical(&model.first.sql);
         let again = model.again.as_ref().map(|again: &Rendered| sql::canonical(&again.sql));
-        let mut text = format!("{first}\n{}\n", again.filter(|again| *again != first).unwrap_or_default());
+        let mut text = format!(
+            "{first}\n{}\n",
+            again.filter(|again| *again != first).unwrap_or_default()
+        );
         let parents: BTreeSet<&NodeName> = model
             .reads
             .iter()
@@ -71,7 +74,7 @@ impl Canonical {
             .collect();
         for parent in parents {
             let inner = self.0.get(parent).copied().unwrap_or_default();
-            text.push_str(&format!("{parent} {inner}\n"));
+            text.extend([parent.as_str(), " ", &inner.to_string(), "\n"]);
         }
         text
     }

@@ -44,15 +44,11 @@ fn circles(dependencies: &[Vec<usize>], mut left: BTreeSet<usize>) -> Vec<Vec<us
             let last = path[path.len() - 1];
             let Some(&next) = dependencies[last].iter().find(|next| left.contains(next)) else {
                 // It only waited for a circle that is already told.
-                path.iter().for_each(|index| {
-                    left.remove(index);
-                });
+                left.retain(|index| !path.contains(index));
                 break;
             };
             if let Some(from) = path.iter().position(|index| *index == next) {
-                path.iter().for_each(|index| {
-                    left.remove(index);
-                });
+                left.retain(|index| !path.contains(index));
                 let mut circle = path.split_off(from);
                 // It begins with its lowest, so that it reads the same whatever was found first.
                 let lowest = circle.iter().enumerate().min_by_key(|(_, index)| **index);

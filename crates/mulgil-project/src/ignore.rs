@@ -64,7 +64,10 @@ fn segments_match(pattern: &[String], path: &[&str]) -> bool {
     match (pattern.split_first(), path.split_first()) {
         (None, None) => true,
         (Some((first, rest)), _) if first == "**" => {
-            segments_match(rest, path) || path.split_first().is_some_and(|(_, below)| segments_match(pattern, below))
+            segments_match(rest, path)
+                || path
+                    .split_first()
+                    .is_some_and(|(_, below)| segments_match(pattern, below))
         }
         (Some((first, rest)), Some((name, below))) => {
             let (glob, name): (Vec<char>, Vec<char>) = (first.chars().collect(), name.chars().collect());

@@ -6,6 +6,7 @@
 //! is filled, or asks for the time.
 
 mod assemble;
+mod batching;
 mod catalog;
 mod check;
 mod compile;
@@ -15,11 +16,16 @@ mod fingerprint;
 mod graph;
 mod ignore;
 mod manifest;
+mod mentions;
 mod pattern;
 mod properties;
+mod reader;
+mod sources;
 mod sql;
 mod template;
+mod test_sql;
 mod text;
+mod values;
 mod yaml;
 
 use std::{

@@ -9,9 +9,8 @@ use std::{
 use mulgil_core::{
     codes,
     diagnostic::{Diagnostic, Place},
-    grid::{Cut, Grid, Zone},
-    name::NodeName,
-    project::{FileFormat, FilePattern, Source},
+    grid::Zone,
+    project::Source,
 };
 use serde_json::Value as Json;
 
@@ -19,8 +18,7 @@ use crate::{
     Settings,
     config::{self, Layer, MAPPING_KEYS, MODEL_KEYS, SEED_KEYS, Setting},
     files::MANIFEST,
-    pattern,
-    text,
+    sources, text, values,
     yaml::{self, Entry, Node, Value},
 };
 
@@ -38,16 +36,6 @@ const KEYS: &[&str] = &[
     "memory",
     "threads",
     "query_timeout",
-];
-const SOURCE_KEYS: &[&str] = &[
-    "files",
-    "format",
-    "event_time",
-    "timezone",
-    "columns",
-    "nulls",
-    "delimiter",
-    "description",
 ];
 /// The environment that exists without being listed.
 const DEFAULT_ENVIRONMENT: &str = "dev";
@@ -103,7 +91,7 @@ pub(crate) fn read(root: &Path, source: &str, environment: &str, faults: &mut Ve
         schema_prefix: reader.environment(tree.get("environments"), environment),
         models: reader.folder(tree.get("models"), &name, "models", MODEL_KEYS),
         seeds: reader.folder(tree.get("seeds"), &name, "seeds", SEED_KEYS),
-        sources: reader.sources(tree.get("sources"), &zone),
+        sources: sources::read(file, root, tree.get("sources"), &zone, reader.faults),
         vars: reader.vars(tree.get("vars"), &name),
         settings: reader.settings(&tree),
         name,
@@ -136,7 +124,7 @@ impl Reader<'_> {
             return "project".to_owned();
         };
         let name = yaml::text(self.file, node, "`name`", self.faults).unwrap_or_default();
-        if let Some(why) = config::bad_name(&name) {
+        if let Some(why) = values::bad_name(&name) {
             self.faults.push(
                 Diagnostic::error(codes::BAD_NAME, format!("the project cannot be named `{name}`: {why}"))
                     .at(node.spot.of(self.file))
@@ -149,7 +137,7 @@ impl Reader<'_> {
     fn zone(&mut self, node: Option<&Node>) -> Option<Zone> {
         let node = node?;
         let name = yaml::text(self.file, node, "`timezone`", self.faults)?;
-        config::parse_zone(&name, &node.spot.of(self.file))
+        values::parse_zone(&name, &node.spot.of(self.file))
             .map_err(|fault| self.faults.push(fault))
             .ok()
     }
@@ -162,17 +150,25 @@ impl Reader<'_> {
         if let Some(kind) = node.get("kind") {
             let word = yaml::text(self.file, kind, "`kind`", self.faults).unwrap_or_default();
             if word != "local" {
-                self.bad(kind, format!("`{word}` is no kind of warehouse"), "write `local`: Delta tables on disk");
+                self.bad(
+                    kind,
+                    format!("`{word}` is no kind of warehouse"),
+                    "write `local`: Delta tables on disk",
+                );
             }
         }
         match node.get("path") {
-            Some(path) => yaml::text(self.file, path, "`path`", self.faults).map_or(default, |path| self.root.join(path)),
+            Some(path) => {
+                yaml::text(self.file, path, "`path`", self.faults).map_or(default, |path| self.root.join(path))
+            }
             None => default,
         }
     }
 
     fn environment(&mut self, node: Option<&Node>, wanted: &str) -> String {
-        let entries = node.map_or(&[][..], |node| yaml::map(self.file, node, "`environments`", self.faults));
+        let entries = node.map_or(&[][..], |node| {
+            yaml::map(self.file, node, "`environments`", self.faults)
+        });
         for entry in entries {
             let what = format!("the environment `{}`", entry.key);
             let fields = yaml::map(self.file, &entry.node, &what, self.faults);
@@ -189,15 +185,21 @@ impl Reader<'_> {
             return self.schema_prefix(&entry.node);
         }
         if wanted != DEFAULT_ENVIRONMENT {
-            let known = entries.iter().map(|entry| entry.key.as_str()).chain([DEFAULT_ENVIRONMENT]);
+            let known = entries
+                .iter()
+                .map(|entry| entry.key.as_str())
+                .chain([DEFAULT_ENVIRONMENT]);
             let remedy = text::nearest(wanted, known.clone()).map_or_else(
                 || format!("add it under `environments:`; there are {}", text::listed(known)),
                 |near| format!("write `--env {near}`"),
             );
             self.faults.push(
-                Diagnostic::error(codes::UNKNOWN_ENVIRONMENT, format!("the project has no environment `{wanted}`"))
-                    .at(node.map_or_else(|| Place::file(self.file), |node| node.spot.of(self.file)))
-                    .with_remedy(remedy),
+                Diagnostic::error(
+                    codes::UNKNOWN_ENVIRONMENT,
+                    format!("the project has no environment `{wanted}`"),
+                )
+                .at(node.map_or_else(|| Place::file(self.file), |node| node.spot.of(self.file)))
+                .with_remedy(remedy),
             );
         }
         String::new()
@@ -208,8 +210,12 @@ impl Reader<'_> {
             return String::new();
         };
         let prefix = yaml::text(self.file, node, "`schema_prefix`", self.faults).unwrap_or_default();
-        if !prefix.is_empty() && config::bad_name(&prefix).is_some() {
-            self.bad(node, format!("`schema_prefix` cannot be `{prefix}`"), "use letters, digits and `_`: `dev_`");
+        if !prefix.is_empty() && values::bad_name(&prefix).is_some() {
+            self.bad(
+                node,
+                format!("`schema_prefix` cannot be `{prefix}`"),
+                "use letters, digits and `_`: `dev_`",
+            );
         }
         prefix
     }
@@ -230,20 +236,28 @@ impl Reader<'_> {
     fn folder_at(&mut self, node: &Node, path: &Path, keys: &[&str], what: &str, project: Option<&str>) -> Folder {
         let mut folder = Folder::default();
         for entry in yaml::map(self.file, node, what, self.faults) {
-            let (key, marked) = entry.key.strip_prefix('+').map_or((entry.key.as_str(), false), |key| (key, true));
+            let (key, marked) = entry
+                .key
+                .strip_prefix('+')
+                .map_or((entry.key.as_str(), false), |key| (key, true));
             let is_map = matches!(entry.node.value, Value::Map(_));
-            let is_setting = keys.contains(&key) && (marked || !is_map || MAPPING_KEYS.contains(&key));
+            // A folder may have the name of a setting; then `+` tells the setting.
+            let is_setting =
+                keys.contains(&key) && (marked || !is_map || MAPPING_KEYS.contains(&key) && !path.join(key).is_dir());
             if is_setting {
                 folder.settings.insert(key.to_owned(), self.setting(&entry.node));
                 continue;
             }
             if marked || !is_map {
-                self.faults.push(yaml::unknown_key(entry.spot.of(self.file), key, keys, what));
+                self.faults
+                    .push(yaml::unknown_key(entry.spot.of(self.file), key, keys, what));
                 continue;
             }
             let is_top = project == Some(key);
             let below = if is_top { path.to_path_buf() } else { path.join(key) };
-            let is_file = ["sql", "csv"].iter().any(|extension| below.with_extension(extension).is_file());
+            let is_file = ["sql", "csv"]
+                .iter()
+                .any(|extension| below.with_extension(extension).is_file());
             if !below.is_dir() && !is_file && !is_top {
                 self.unknown_folder(entry, path, keys);
             }
@@ -311,179 +325,37 @@ impl Reader<'_> {
             let text = yaml::text(self.file, node, "`memory`", self.faults).unwrap_or_default();
             settings.memory_bytes = parse_bytes(&text);
             if settings.memory_bytes.is_none() {
-                self.bad(node, format!("`memory` cannot be `{text}`"), "write a number and a unit: `2GB`, `512MB`");
+                self.bad(
+                    node,
+                    format!("`memory` cannot be `{text}`"),
+                    "write a number and a unit: `2GB`, `512MB`",
+                );
             }
         }
         if let Some(node) = tree.get("threads") {
             match node.value {
                 Value::Int(count @ 1..=1024) => settings.threads = usize::try_from(count).ok(),
-                _ => self.bad(node, "`threads` is not a count of threads", "write a whole number from 1 to 1024"),
+                _ => self.bad(
+                    node,
+                    "`threads` is not a count of threads",
+                    "write a whole number from 1 to 1024",
+                ),
             }
         }
         if let Some(node) = tree.get("query_timeout") {
             let text = yaml::text(self.file, node, "`query_timeout`", self.faults).unwrap_or_default();
-            settings.query_timeout_ms = config::parse_duration(&text)
+            settings.query_timeout_ms = values::parse_duration(&text)
                 .filter(|span| *span > 0)
                 .map(|span| span.unsigned_abs() / 1000);
             if settings.query_timeout_ms.is_none() {
-                self.bad(node, format!("`query_timeout` cannot be `{text}`"), "write a number and a unit: `30m`, `2h`");
+                self.bad(
+                    node,
+                    format!("`query_timeout` cannot be `{text}`"),
+                    "write a number and a unit: `30m`, `2h`",
+                );
             }
         }
         settings
-    }
-
-    fn sources(&mut self, node: Option<&Node>, project_zone: &Zone) -> Vec<Source> {
-        let mut sources = Vec::new();
-        let Some(node) = node else { return sources };
-        for group in yaml::map(self.file, node, "`sources`", self.faults) {
-            self.source_name(group);
-            for table in yaml::map(self.file, &group.node, &format!("the source `{}`", group.key), self.faults) {
-                self.source_name(table);
-                sources.extend(self.source(&group.key, table, project_zone));
-            }
-        }
-        sources
-    }
-
-    fn source_name(&mut self, entry: &Entry) {
-        if let Some(why) = config::bad_name(&entry.key) {
-            self.faults.push(
-                Diagnostic::error(codes::BAD_NAME, format!("a source cannot be named `{}`: {why}", entry.key))
-                    .at(entry.spot.of(self.file))
-                    .with_remedy("use letters, digits and `_`, beginning with a letter"),
-            );
-        }
-    }
-
-    fn source(&mut self, group: &str, entry: &Entry, project_zone: &Zone) -> Option<Source> {
-        let node = &entry.node;
-        let what = format!("the source `{group}.{}`", entry.key);
-        let fields = yaml::map(self.file, node, &what, self.faults);
-        yaml::check_keys(self.file, fields, SOURCE_KEYS, &what, self.faults);
-        let zone = self.zone(node.get("timezone"));
-        let (files, path) = self.source_files(entry, &what)?;
-        let format = self.source_format(node, &path)?;
-        let cut = match &files {
-            FilePattern::Single(_) => Cut::Whole,
-            FilePattern::PerInterval { unit, .. } => Cut::Unit(*unit),
-        };
-        Some(Source {
-            name: NodeName::new(format!("{group}.{}", entry.key)),
-            grid: Grid {
-                cut,
-                // Without a zone of its own, files are named after the project's days, but times
-                // without an offset are UTC.
-                zone: zone.clone().unwrap_or_else(|| project_zone.clone()),
-                begin: None,
-                end: None,
-            },
-            zone: zone.unwrap_or(Zone::UTC),
-            files,
-            format,
-            event_time: self.text_of(node, "event_time"),
-            columns: self.source_columns(node, &what),
-            description: self.text_of(node, "description"),
-            place: entry.spot.of(self.file),
-        })
-    }
-
-    fn text_of(&mut self, node: &Node, key: &str) -> Option<String> {
-        yaml::text(self.file, node.get(key)?, &format!("`{key}`"), self.faults)
-    }
-
-    fn source_files(&mut self, entry: &Entry, what: &str) -> Option<(FilePattern, String)> {
-        let Some(node) = entry.node.get("files") else {
-            self.faults.push(
-                Diagnostic::error(codes::MISSING_KEY, format!("{what} does not say where its files are"))
-                    .at(entry.spot.of(self.file))
-                    .with_remedy("add `files: data/events_{YYYYMMDD}.csv`, or the path of a single file"),
-            );
-            return None;
-        };
-        let path = yaml::text(self.file, node, "`files`", self.faults)?;
-        match pattern::parse(&path) {
-            Ok(files) => {
-                if let FilePattern::Single(single) = &files
-                    && !self.root.join(single).is_file()
-                {
-                    self.faults.push(
-                        Diagnostic::error(codes::MISSING_FILE, format!("the file `{path}` of {what} is not there"))
-                            .at(node.spot.of(self.file))
-                            .with_remedy("put the file there, or write its path from the project folder"),
-                    );
-                }
-                Some((files, path))
-            }
-            Err(why) => {
-                self.bad(
-                    node,
-                    format!("`files` of {what} cannot be read: {why}"),
-                    "write date fields as `{YYYY}`, `{MM}`, `{DD}`, `{HH}` or together as `{YYYYMMDD}`",
-                );
-                None
-            }
-        }
-    }
-
-    fn source_format(&mut self, node: &Node, path: &str) -> Option<FileFormat> {
-        let format = match node.get("format") {
-            Some(word_node) => {
-                let word = yaml::text(self.file, word_node, "`format`", self.faults)?;
-                let format = pattern::format_named(&word);
-                if format.is_none() {
-                    self.bad(word_node, format!("`format` cannot be `{word}`"), "write `csv`, `json` or `parquet`");
-                }
-                format?
-            }
-            None => {
-                let format = pattern::format_of(path);
-                if format.is_none()
-                    && let Some(files) = node.get("files")
-                {
-                    self.bad(files, "the file's name does not tell its format", "add `format: csv`, `json` or `parquet`");
-                }
-                format?
-            }
-        };
-        Some(self.csv_words(node, format))
-    }
-
-    fn csv_words(&mut self, node: &Node, format: FileFormat) -> FileFormat {
-        let (delimiter_node, nulls_node) = (node.get("delimiter"), node.get("nulls"));
-        match format {
-            FileFormat::Csv { mut delimiter, .. } => {
-                if let Some(node) = delimiter_node {
-                    let word = yaml::text(self.file, node, "`delimiter`", self.faults).unwrap_or_default();
-                    match word.replace("\\t", "\t").chars().collect::<Vec<_>>().as_slice() {
-                        [one] if one.is_ascii() => delimiter = *one,
-                        _ => self.bad(node, format!("`delimiter` cannot be `{word}`"), "write one ASCII character"),
-                    }
-                }
-                let null_words = nulls_node
-                    .map(|node| yaml::texts(self.file, node, "`nulls`", self.faults))
-                    .unwrap_or_default();
-                FileFormat::Csv { delimiter, null_words }
-            }
-            format @ (FileFormat::JsonLines | FileFormat::Parquet) => {
-                for node in [delimiter_node, nulls_node].into_iter().flatten() {
-                    self.bad(node, "`delimiter` and `nulls` have a meaning only for CSV", "remove it");
-                }
-                format
-            }
-        }
-    }
-
-    fn source_columns(&mut self, node: &Node, what: &str) -> BTreeMap<String, String> {
-        let Some(columns) = node.get("columns") else {
-            return BTreeMap::new();
-        };
-        yaml::map(self.file, columns, &format!("`columns` of {what}"), self.faults)
-            .iter()
-            .filter_map(|entry| {
-                let word = yaml::text(self.file, &entry.node, "a column's type", self.faults)?;
-                Some((entry.key.clone(), word))
-            })
-            .collect()
     }
 }
 

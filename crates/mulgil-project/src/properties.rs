@@ -1,10 +1,7 @@
 //! `schema.yml` and the other YAML files beside models and seeds: descriptions, configuration and
 //! data tests, by the names they are for. Whether those names exist is not known here.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use mulgil_core::{
     codes,
@@ -51,11 +48,21 @@ impl Properties {
         };
         let what = "this file";
         let entries = yaml::map(file, &tree, what, faults);
-        yaml::check_keys(file, entries, &["version", "models", "seeds", "sources", "macros"], what, faults);
+        yaml::check_keys(
+            file,
+            entries,
+            &["version", "models", "seeds", "sources", "macros"],
+            what,
+            faults,
+        );
         let mut reader = Reader { file, faults };
         for (key, keys) in [("models", MODEL_KEYS), ("seeds", SEED_KEYS)] {
             let described = reader.described(tree.get(key), key, keys);
-            let all = if key == "models" { &mut self.models } else { &mut self.seeds };
+            let all = if key == "models" {
+                &mut self.models
+            } else {
+                &mut self.seeds
+            };
             for (name, one) in described {
                 if let Some(first) = all.get(&name) {
                     reader.faults.push(
@@ -119,17 +126,15 @@ impl Reader<'_> {
     }
 
     fn item_name(&mut self, item: &Node, what: &str) -> Option<String> {
-        match item.get("name") {
-            Some(node) => yaml::text(self.file, node, "`name`", self.faults),
-            None => {
-                self.faults.push(
-                    Diagnostic::error(codes::MISSING_KEY, format!("an item of `{what}` has no name"))
-                        .at(item.spot.of(self.file))
-                        .with_remedy("add `name: …`"),
-                );
-                None
-            }
+        if let Some(node) = item.get("name") {
+            return yaml::text(self.file, node, "`name`", self.faults);
         }
+        self.faults.push(
+            Diagnostic::error(codes::MISSING_KEY, format!("an item of `{what}` has no name"))
+                .at(item.spot.of(self.file))
+                .with_remedy("add `name: …`"),
+        );
+        None
     }
 
     fn settings(&mut self, item: &Node, keys: &[&str]) -> Layer {
@@ -160,13 +165,7 @@ impl Reader<'_> {
         }
     }
 
-    fn column(
-        &mut self,
-        node: &Node,
-        model: &str,
-        columns: &mut BTreeMap<String, String>,
-        tests: &mut Vec<DataTest>,
-    ) {
+    fn column(&mut self, node: &Node, model: &str, columns: &mut BTreeMap<String, String>, tests: &mut Vec<DataTest>) {
         const KEYS: &[&str] = &[
             "name",
             "description",
@@ -206,7 +205,10 @@ impl Reader<'_> {
         let (word, fields): (&str, &[Entry]) = match &item.value {
             Value::Text(word) => (word, &[]),
             Value::Map(entries) => match entries.as_slice() {
-                [entry] => (&entry.key, yaml::map(self.file, &entry.node, "a data test", self.faults)),
+                [entry] => (
+                    &entry.key,
+                    yaml::map(self.file, &entry.node, "a data test", self.faults),
+                ),
                 _ => return self.bad_test(place, "a data test is one word, or one word with its arguments"),
             },
             Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) => {
@@ -232,7 +234,9 @@ impl Reader<'_> {
             "accepted_values" => TestKind::AcceptedValues {
                 column,
                 values: self.accepted_values(&arguments, &place)?,
-                quote: arguments.get("quote").is_none_or(|node| !matches!(node.value, Value::Bool(false))),
+                quote: arguments
+                    .get("quote")
+                    .is_none_or(|node| !matches!(node.value, Value::Bool(false))),
             },
             _ => self.relationships(&arguments, &place, column)?,
         };

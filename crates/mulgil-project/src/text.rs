@@ -30,7 +30,12 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .filter(|candidate| *candidate != word)
-        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, _)| *distance <= reach)
         .min()
         .map(|(_, candidate)| candidate)
@@ -54,8 +59,12 @@ pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 /// Whether a name has only letters, digits and `_` of ASCII and does not begin with a digit.
 pub(crate) fn is_name(text: &str) -> bool {
-    text.bytes().next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && text.bytes().all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
+    text.bytes()
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && text
+            .bytes()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == b'_')
 }
 
 #[cfg(test)]
@@ -64,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_place_counts_characters_and_lines_from_one() {
-        let place = place_of(Path::new("a.sql"), "é\nab물x", 6 + 1);
+        let place = place_of(Path::new("a.sql"), "é\nab물x", 8);
         assert_eq!(place.to_string(), "a.sql:2:4");
     }
 

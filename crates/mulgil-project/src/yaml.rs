@@ -74,7 +74,10 @@ impl Node {
 
     /// The value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
-        self.entries()?.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+        self.entries()?
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.node)
     }
 
     /// The same value without its places.
@@ -333,9 +336,12 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 
 /// A fault at a node: the value is not of the kind that is needed.
 pub(crate) fn wrong_kind(file: &Path, node: &Node, what: &str, wanted: &str) -> Diagnostic {
-    Diagnostic::error(codes::BAD_VALUE, format!("{what} is {}, but has to be {wanted}", node.kind()))
-        .at(node.spot.of(file))
-        .with_remedy(format!("write {wanted}"))
+    Diagnostic::error(
+        codes::BAD_VALUE,
+        format!("{what} is {}, but has to be {wanted}", node.kind()),
+    )
+    .at(node.spot.of(file))
+    .with_remedy(format!("write {wanted}"))
 }
 
 /// The entries of a mapping, or a fault.
@@ -384,13 +390,7 @@ pub(crate) fn texts(file: &Path, node: &Node, what: &str, faults: &mut Vec<Diagn
 }
 
 /// A fault for each key that is not among the known ones.
-pub(crate) fn check_keys(
-    file: &Path,
-    entries: &[Entry],
-    known: &[&str],
-    what: &str,
-    faults: &mut Vec<Diagnostic>,
-) {
+pub(crate) fn check_keys(file: &Path, entries: &[Entry], known: &[&str], what: &str, faults: &mut Vec<Diagnostic>) {
     for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
         faults.push(unknown_key(entry.spot.of(file), &entry.key, known, what));
     }
@@ -432,21 +432,55 @@ mod tests {
 
     #[test]
     fn a_tab_is_named() {
-        assert_snapshot!(read("a:\n\tb: 1\n"), @"");
+        assert_snapshot!(read("a:\n\tb: 1\n"), @"
+        error[MG1003]: a tab is used to indent, which YAML does not allow
+          --> x.yml:2:1
+        do: replace the tab by spaces
+        ");
     }
 
     #[test]
     fn a_repeated_key_names_both_places_and_the_rest_is_read() {
-        assert_snapshot!(read("a: 1\nb: 2\na: 3\n"), @"");
+        assert_snapshot!(read("a: 1\nb: 2\na: 3\n"), @r#"
+        error[MG1004]: the key `a` stands twice in one mapping, so one value would be lost
+          --> x.yml:3:1
+          --> x.yml:1:1  the first one
+        do: keep one of them
+        {"a":1,"b":2}
+        "#);
     }
 
     #[test]
     fn what_project_files_do_not_use_is_refused() {
-        assert_snapshot!(read("a: &x 1\nb: *x\n"), @"");
-        assert_snapshot!(read("a: !secret x\n"), @"");
-        assert_snapshot!(read("a: 1\n---\nb: 2\n"), @"");
-        assert_snapshot!(read("? [a, b]\n: 1\n"), @"");
-        assert_snapshot!(read("a: 'open\n"), @"");
-        assert_snapshot!(read(&format!("a: {}{}", "[".repeat(70), "]".repeat(70))), @"");
+        assert_snapshot!(read("a: &x 1\nb: *x\n"), @"
+        error[MG1003]: an anchor (`&name`) is YAML that project files do not use
+          --> x.yml:1:4
+        do: write the value itself; quote text that begins with `&`, `*` or `!`
+        ");
+        assert_snapshot!(read("a: !secret x\n"), @"
+        error[MG1003]: a tag (`!name`) is YAML that project files do not use
+          --> x.yml:1:4
+        do: write the value itself; quote text that begins with `&`, `*` or `!`
+        ");
+        assert_snapshot!(read("a: 1\n---\nb: 2\n"), @"
+        error[MG1003]: a second document begins here
+          --> x.yml:2:1
+        do: keep one document in a file
+        ");
+        assert_snapshot!(read("? [a, b]\n: 1\n"), @"
+        error[MG1003]: a key is not a word
+          --> x.yml:1:3
+        do: write a word before the colon
+        ");
+        assert_snapshot!(read("a: 'open\n"), @"
+        error[MG1003]: the YAML cannot be read: while scanning a quoted scalar, found unexpected end of stream
+          --> x.yml:1:4
+        do: look at this line and the one before it for indentation, a missing colon or an open quote
+        ");
+        assert_snapshot!(read(&format!("a: {}{}", "[".repeat(70), "]".repeat(70))), @"
+        error[MG1003]: the nesting is deeper than 64 levels
+          --> x.yml:1:68
+        do: flatten the document
+        ");
     }
 }

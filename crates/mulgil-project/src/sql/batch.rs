@@ -44,7 +44,9 @@ pub(crate) fn fills_many(query: &Query, names: &Names, event_time: Option<&str>,
         unit,
         event_time,
     };
-    analysis.query(query, &Ctes::new(), true).is_some_and(|rows| rows.scoped)
+    analysis
+        .query(query, &Ctes::new(), true)
+        .is_some_and(|rows| rows.scoped)
 }
 
 /// What is known of the rows that a query or a table gives, if they can be told apart by interval.
@@ -92,7 +94,9 @@ impl Analysis<'_> {
                 return None;
             }
             for cte in &with.cte_tables {
-                let rows = self.query(&cte.query, &ctes, false).filter(|_| cte.alias.columns.is_empty());
+                let rows = self
+                    .query(&cte.query, &ctes, false)
+                    .filter(|_| cte.alias.columns.is_empty());
                 ctes.insert(folded(&cte.alias.name), rows);
             }
         }
@@ -145,12 +149,11 @@ impl Analysis<'_> {
         let scope = self.from(&select.from, ctes)?;
         let scoped = scope.iter().any(|(_, rows)| rows.scoped);
         let keys = group_keys(select)?;
-        if scoped && mixes_rows(select, keys.is_some()) {
+        if scoped && mixes_rows(select, !keys.is_empty()) {
             return None;
         }
-        if let Some(keys) = keys.filter(|_| scoped)
-            && !keys.iter().any(|key| self.keeps_apart(key, select, &scope, is_output))
-        {
+        let is_kept_apart = keys.is_empty() || keys.iter().any(|key| self.keeps_apart(key, select, &scope, is_output));
+        if scoped && !is_kept_apart {
             return None;
         }
         Some(Rows {
@@ -256,11 +259,13 @@ impl Analysis<'_> {
                 // A row without a partner has NULL there, which is no time: such rows of many
                 // intervals would fall into one group.
                 if left_nulls {
-                    joined.iter_mut().for_each(|(_, rows)| rows.times.clear());
+                    for (_, rows) in &mut joined {
+                        rows.times.clear();
+                    }
                 }
                 joined.push(right);
-                if right_nulls {
-                    joined.iter_mut().rev().take(1).for_each(|(_, rows)| rows.times.clear());
+                if let Some((_, rows)) = joined.last_mut().filter(|_| right_nulls) {
+                    rows.times.clear();
                 }
             }
             // A comma is a cross join: only one of its sides may depend on the interval.
@@ -351,7 +356,7 @@ impl Analysis<'_> {
                 ..
             } => {
                 let rows = self.named(name, ctes)?;
-                Some((alias_name(alias.as_ref())?.unwrap_or(last_part(name)?), rows))
+                Some((alias_or(alias.as_ref(), last_part(name)?)?, rows))
             }
             TableFactor::Derived {
                 lateral: false,
@@ -360,7 +365,7 @@ impl Analysis<'_> {
                 sample: None,
             } => {
                 let rows = self.query(subquery, ctes, false)?;
-                Some((alias_name(alias.as_ref())?.unwrap_or_default(), rows))
+                Some((alias_or(alias.as_ref(), String::new())?, rows))
             }
             _ => None,
         }
@@ -427,16 +432,13 @@ fn is_qualified(expr: &Expr) -> bool {
 }
 
 /// The expressions of GROUP BY, with ordinals and names of the output replaced by what they stand
-/// for; `Some(None)` without GROUP BY, nothing where it cannot be told.
-fn group_keys(select: &Select) -> Option<Option<Vec<&Expr>>> {
+/// for; empty without GROUP BY, nothing where it cannot be told.
+fn group_keys(select: &Select) -> Option<Vec<&Expr>> {
     let GroupByExpr::Expressions(keys, modifiers) = &select.group_by else {
         return None;
     };
     if !modifiers.is_empty() {
         return None;
-    }
-    if keys.is_empty() {
-        return Some(None);
     }
     let mut resolved = Vec::with_capacity(keys.len());
     for key in keys {
@@ -455,7 +457,7 @@ fn group_keys(select: &Select) -> Option<Option<Vec<&Expr>>> {
             other => other,
         });
     }
-    Some(Some(resolved))
+    Some(resolved)
 }
 
 /// Whether the SELECT has what looks beyond one row: sub-queries, window functions, and without a
@@ -466,9 +468,7 @@ fn mixes_rows(select: &Select, is_grouped: bool) -> bool {
     }
     let looks_beyond = |part: &Expr| match part {
         Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => true,
-        Expr::Function(function) => {
-            function.over.is_some() || (!is_grouped && is_aggregate(&function_name(function)))
-        }
+        Expr::Function(function) => function.over.is_some() || (!is_grouped && is_aggregate(&function_name(function))),
         _ => false,
     };
     any_expression(&select.projection, looks_beyond)
@@ -511,7 +511,17 @@ fn is_aggregate(name: &str) -> bool {
         "sum",
     ];
     const PREFIXES: &[&str] = &[
-        "approx_", "bit_", "bool_", "covar", "every", "percentile_", "quantile_", "regr_", "stddev", "var_", "variance",
+        "approx_",
+        "bit_",
+        "bool_",
+        "covar",
+        "every",
+        "percentile_",
+        "quantile_",
+        "regr_",
+        "stddev",
+        "var_",
+        "variance",
     ];
     NAMES.contains(&name) || name == "var" || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
@@ -569,12 +579,11 @@ fn output_name(item: &SelectItem) -> Option<String> {
     }
 }
 
-/// The alias; nothing where its columns are renamed, which is not followed.
-fn alias_name(alias: Option<&TableAlias>) -> Option<Option<String>> {
+/// The alias, or else the name itself; nothing where columns are renamed, which is not followed.
+fn alias_or(alias: Option<&TableAlias>, name: String) -> Option<String> {
     match alias {
-        None => Some(None),
-        Some(alias) if alias.columns.is_empty() => Some(Some(folded(&alias.name))),
-        Some(_) => None,
+        None => Some(name),
+        Some(alias) => alias.columns.is_empty().then(|| folded(&alias.name)),
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) use self::batch::{Names, Scoping, fills_many};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SqlFault {
     pub(crate) message: String,
+    /// Whether it does not parse; else it is something else than one query.
+    pub(crate) is_syntax: bool,
     /// Line and column, from 1.
     pub(crate) at: Option<(usize, usize)>,
 }
@@ -50,6 +52,8 @@ fn folded(sql: &str) -> String {
         match token {
             Token::Whitespace(_) => continue,
             Token::Word(word) if word.quote_style.is_none() => out.push_str(&word.value.to_lowercase()),
+            // Its own printing leaves quotes inside as they are, and so cannot be told apart.
+            Token::SingleQuotedString(text) => out.extend(["'", &text.replace('\'', "''"), "'"]),
             other => out.push_str(&other.to_string()),
         }
         out.push(' ');
@@ -61,6 +65,7 @@ fn folded(sql: &str) -> String {
 fn whole(message: &str) -> SqlFault {
     SqlFault {
         message: message.to_owned(),
+        is_syntax: false,
         at: None,
     }
 }
@@ -68,15 +73,19 @@ fn whole(message: &str) -> SqlFault {
 fn fault(error: ParserError) -> SqlFault {
     let message = match error {
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
-        ParserError::RecursionLimitExceeded => "the SQL is nested too deep".to_owned(),
+        ParserError::RecursionLimitExceeded => "it is nested too deep".to_owned(),
     };
-    let place = message.rfind(" at Line: ").map(|index| message.split_at(index));
-    match place {
-        Some((text, place)) => SqlFault {
-            message: text.to_owned(),
-            at: read_place(place),
-        },
-        None => SqlFault { message, at: None },
+    let (text, at) = match message.rfind(" at Line: ") {
+        Some(index) => (&message[..index], read_place(&message[index..])),
+        None => (message.as_str(), None),
+    };
+    SqlFault {
+        message: text
+            .replace("Expected: ", "expected ")
+            .replace("found: EOF", "found its end")
+            .replace("found: ", "found "),
+        is_syntax: true,
+        at,
     }
 }
 
@@ -95,8 +104,12 @@ mod tests {
     fn layout_comments_and_case_do_not_count() {
         let plain = canonical("select A, 'It''s' as b from \"T\" inner join u on u.x = t.x -- why\nwhere c = 1");
         let other = canonical("SELECT a,'It''s' B\n/* here */ FROM \"T\" JOIN U ON U.X=T.X WHERE C=1;");
-        assert_snapshot!(plain, @"");
-        assert_ne!(plain, other.replace("inner ", ""), "an alias without `as` is printed with it");
+        assert_snapshot!(plain, @r#"select a , 'It''s' as b from "T" inner join u on u . x = t . x where c = 1"#);
+        assert_ne!(
+            plain,
+            other.replace("inner ", ""),
+            "an alias without `as` is printed with it"
+        );
         assert_eq!(canonical("select 1 x"), canonical("SELECT 1 AS X ;"));
     }
 
@@ -109,15 +122,25 @@ mod tests {
 
     #[test]
     fn what_does_not_parse_is_compared_by_its_tokens() {
-        assert_eq!(canonical("select from where  ("), canonical("SELECT from -- x\n where ("));
+        assert_eq!(
+            canonical("select from where  ("),
+            canonical("SELECT from -- x\n where (")
+        );
         assert_ne!(canonical("select from where ("), canonical("select from where )"));
+    }
+
+    fn message(sql: &str) -> String {
+        parse(sql).expect_err("it is not one query").message
     }
 
     #[test]
     fn faults_have_a_place() {
-        assert_eq!(parse("select 1\nfrom where x").err().and_then(|fault| fault.at), Some((2, 12)));
-        assert_snapshot!(parse("").unwrap_err().message, @"");
-        assert_snapshot!(parse("drop table x").unwrap_err().message, @"");
-        assert_snapshot!(parse("select 1; select 2").unwrap_err().message, @"");
+        assert_eq!(
+            parse("select a\nfrom t wher x = 1").err().and_then(|fault| fault.at),
+            Some((2, 13))
+        );
+        assert_snapshot!(message(""), @"the file holds no SQL");
+        assert_snapshot!(message("drop table x"), @"a model is one SELECT, and this is another statement");
+        assert_snapshot!(message("select 1; select 2"), @"a model is one SELECT, and here are several statements");
     }
 }

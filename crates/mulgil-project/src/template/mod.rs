@@ -34,8 +34,9 @@ const MAX_FUEL: u64 = 1_000_000;
 const MAX_OUTPUT_BYTES: usize = 4 << 20;
 /// How deep macros may call each other across files.
 const MAX_MACRO_DEPTH: u32 = 24;
-/// How deep blocks and calls may be nested inside one file.
-const MAX_RECURSION: usize = 100;
+/// How deep blocks and calls may be nested inside one file; a call of a macro counts for four. The
+/// engine makes its stack larger as it goes, so the limit can be for people and not for the stack.
+const MAX_RECURSION: usize = 400;
 /// The schema part of the names of inputs that are read without a filter (`ref('x').render()`).
 pub(crate) const UNSCOPED: &str = "__all";
 
@@ -242,15 +243,21 @@ impl Templates {
         }
     }
 
-    /// Where a setting of a `config(...)` call is written.
-    pub(crate) fn locate_setting(&self, config: &Place, key: &str) -> Place {
-        let (Some(line), Ok(template)) = (config.line, self.env.get_template(&template_name(&config.file))) else {
-            return config.clone();
-        };
-        let source = template.source();
-        let from: usize = source.split_inclusive('\n').take(line as usize - 1).map(str::len).sum();
-        find_setting(&source[from..], key)
-            .map_or_else(|| config.clone(), |offset| text::place_of(&config.file, source, from + offset))
+    /// Where a setting of a file's `config(...)` calls is written; the file, where a macro gave it.
+    pub(crate) fn locate_setting(&self, file: &Path, key: &str) -> Place {
+        let source = self.source(file).unwrap_or_default();
+        let from = source
+            .find("config(")
+            .map_or(source.len(), |call| call + "config(".len());
+        find_setting(&source[from..], key).map_or_else(
+            || Place::file(file),
+            |offset| text::place_of(file, &source, from + offset),
+        )
+    }
+
+    /// The variables and the environment, for what looks like a mistyped one.
+    pub(crate) fn globals(&self) -> &Globals {
+        &self.globals
     }
 
     /// The text of a file as it was written.
@@ -276,6 +283,9 @@ impl Templates {
             ErrorKind::UndefinedError => self.undefined(&detail),
             ErrorKind::OutOfFuel => limit_fault(format!("the template takes more than {MAX_FUEL} steps")),
             _ if overflowed => limit_fault(format!("the template writes more than {} MiB", MAX_OUTPUT_BYTES >> 20)),
+            _ if detail.starts_with("recursion limit") => {
+                limit_fault(format!("macros or blocks are nested deeper than {MAX_RECURSION} steps"))
+            }
             _ if detail.starts_with(scope::LIMIT) => limit_fault(detail[scope::LIMIT.len()..].to_owned()),
             _ if detail.starts_with(scope::NO_RUN) => Diagnostic::error(
                 codes::NO_RUN_HERE,
@@ -303,11 +313,18 @@ impl Templates {
             .map(|call| call.split('(').next().unwrap_or_default().trim().to_owned())
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| error.detail().unwrap_or_default().to_owned());
-        let known = self.macros.iter().map(String::as_str).chain(words::FUNCTIONS.iter().copied());
+        let known = self
+            .macros
+            .iter()
+            .map(String::as_str)
+            .chain(words::FUNCTIONS.iter().copied());
         let remedy = match text::nearest(&name, known) {
             Some(near) => format!("write `{near}(…)`"),
             None if self.incomplete => "mend the macro files first: the macro may be in one of them".to_owned(),
-            None => format!("write the macro in a file under `macros/`; there are {}", self.macro_names()),
+            None => format!(
+                "write the macro in a file under `macros/`; there are {}",
+                self.macro_names()
+            ),
         };
         Diagnostic::error(codes::UNKNOWN_MACRO, format!("there is no macro or function `{name}`")).with_remedy(remedy)
     }
@@ -353,23 +370,22 @@ fn syntax_fault(file: &Path, source: &str, error: &Error) -> Diagnostic {
         .with_remedy("look for a `{{`, `{%` or `{#` that is not closed, or a block without its end")
 }
 
-/// The offset of `key=` after an opening bracket; text in quotes is passed over.
+/// The offset of `key=` in the arguments of a call; text in quotes is passed over.
 fn find_setting(source: &str, key: &str) -> Option<usize> {
-    let bytes = source.as_bytes();
     let mut quote = None;
+    let mut before = '(';
     for (index, letter) in source.char_indices() {
-        match (quote, letter) {
-            (Some(open), letter) if open == letter => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(letter),
-            (None, _) if source[index..].starts_with(key) => {
-                let starts = index == 0 || !(bytes[index - 1].is_ascii_alphanumeric() || bytes[index - 1] == b'_');
-                let rest = source[index + key.len()..].trim_start();
-                if starts && rest.starts_with('=') && !rest.starts_with("==") {
-                    return Some(index);
-                }
+        let starts_word = !(before.is_ascii_alphanumeric() || before == '_');
+        before = letter;
+        if let Some(open) = quote {
+            quote = (open != letter).then_some(open);
+        } else if letter == '\'' || letter == '"' {
+            quote = Some(letter);
+        } else if starts_word && let Some(rest) = source[index..].strip_prefix(key) {
+            let rest = rest.trim_start();
+            if rest.starts_with('=') && !rest.starts_with("==") {
+                return Some(index);
             }
-            (None, _) => {}
         }
     }
     None

@@ -90,12 +90,24 @@ impl Object for Scope {
         let scope = self.clone();
         Some(match key.as_str()? {
             SELF => Value::from_dyn_object(scope),
-            "config" => Value::from_object(Function { scope, word: Word::Config }),
+            "config" => Value::from_object(Function {
+                scope,
+                word: Word::Config,
+            }),
             "ref" => Value::from_object(Function { scope, word: Word::Ref }),
-            "source" => Value::from_object(Function { scope, word: Word::Source }),
+            "source" => Value::from_object(Function {
+                scope,
+                word: Word::Source,
+            }),
             "var" => Value::from_object(Function { scope, word: Word::Var }),
-            "env_var" => Value::from_object(Function { scope, word: Word::EnvVar }),
-            "is_incremental" => Value::from_object(Function { scope, word: Word::IsIncremental }),
+            "env_var" => Value::from_object(Function {
+                scope,
+                word: Word::EnvVar,
+            }),
+            "is_incremental" => Value::from_object(Function {
+                scope,
+                word: Word::IsIncremental,
+            }),
             "this" => Value::from_object(This { scope }),
             "key" => Value::from_object(KeyValues { scope }),
             "run_started_at" | "invocation_id" => self.run_value(key.as_str()?),
@@ -210,13 +222,11 @@ impl Function {
         if let Some(value) = self.scope.globals.vars.get(&name) {
             return Ok(Value::from(Serde(value)));
         }
-        match default {
-            Some(default) => Ok(default),
-            None => {
-                self.scope.mention(Mention::MissingVar(name))?;
-                Ok(Value::from(""))
-            }
+        if let Some(default) = default {
+            return Ok(default);
         }
+        self.scope.mention(Mention::MissingVar(name))?;
+        Ok(Value::from(""))
     }
 
     fn env_var(&self, args: &[Value]) -> Result<Value, Error> {
@@ -224,13 +234,11 @@ impl Function {
         if let Some(value) = self.scope.globals.env.get(&name) {
             return Ok(Value::from(value.as_str()));
         }
-        match default {
-            Some(default) => Ok(default),
-            None => {
-                self.scope.mention(Mention::MissingEnvVar(name))?;
-                Ok(Value::from(""))
-            }
+        if let Some(default) = default {
+            return Ok(default);
         }
+        self.scope.mention(Mention::MissingEnvVar(name))?;
+        Ok(Value::from(""))
     }
 }
 
@@ -252,9 +260,10 @@ impl Object for RelationName {
             ));
         }
         from_args::<()>(args)?;
-        match self.scope.mentions().get_mut(self.index) {
-            Some(Mention::Ref { unscoped, .. } | Mention::Source { unscoped, .. }) => *unscoped = true,
-            _ => {}
+        if let Some(Mention::Ref { unscoped, .. } | Mention::Source { unscoped, .. }) =
+            self.scope.mentions().get_mut(self.index)
+        {
+            *unscoped = true;
         }
         Ok(Value::from(self.unscoped.as_str()))
     }
@@ -325,11 +334,16 @@ impl MacroCall {
 impl Object for MacroCall {
     fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
         let Some(scope) = state.lookup(SELF).and_then(|value| value.downcast_object::<Scope>()) else {
-            return Err(Error::new(ErrorKind::InvalidOperation, "a macro is called outside of a model"));
+            return Err(Error::new(
+                ErrorKind::InvalidOperation,
+                "a macro is called outside of a model",
+            ));
         };
         let depth = scope.macro_depth.fetch_add(1, Ordering::Relaxed);
         let result = if depth >= MAX_MACRO_DEPTH {
-            Err(limit(format!("macros call each other deeper than {MAX_MACRO_DEPTH} times")))
+            Err(limit(format!(
+                "macros call each other deeper than {MAX_MACRO_DEPTH} times"
+            )))
         } else if scope.macro_fuel.load(Ordering::Relaxed) >= MAX_FUEL {
             Err(limit(format!("the macros take more than {MAX_FUEL} steps")))
         } else {

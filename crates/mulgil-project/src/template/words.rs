@@ -67,12 +67,18 @@ pub(super) fn moments(scope: &Arc<Scope>, word: &str) -> Option<Value> {
 
 /// The filters over them.
 pub(super) fn add_filters(env: &mut Environment<'static>) {
-    env.add_filter("date", |value: Value, pattern: Option<String>| -> Result<String, Error> {
-        let moment = Moment::of(&value, "date")?;
-        let zoned = moment.touch()?.to_timestamp().to_zoned(moment.scope.facts.zone.tz().clone());
-        jiff::fmt::strtime::format(pattern.as_deref().unwrap_or("%Y-%m-%d"), &zoned)
-            .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("`date`: {error}")))
-    });
+    env.add_filter(
+        "date",
+        |value: Value, pattern: Option<String>| -> Result<String, Error> {
+            let moment = Moment::of(&value, "date")?;
+            let zoned = moment
+                .touch()?
+                .to_timestamp()
+                .to_zoned(moment.scope.facts.zone.tz().clone());
+            jiff::fmt::strtime::format(pattern.as_deref().unwrap_or("%Y-%m-%d"), &zoned)
+                .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("`date`: {error}")))
+        },
+    );
     env.add_filter("epoch", |value: Value| -> Result<i64, Error> {
         Ok(Moment::of(&value, "epoch")?.touch()?.to_timestamp().as_second())
     });
@@ -148,8 +154,16 @@ impl Object for Moment {
         let zone = &self.scope.facts.zone;
         match self.form {
             Form::Rfc3339 => f.write_str(&rfc3339(at, zone)),
-            Form::Date => write!(f, "{}", at.to_timestamp().to_zoned(zone.tz().clone()).strftime("%Y-%m-%d")),
-            Form::Compact => write!(f, "{}", at.to_timestamp().to_zoned(zone.tz().clone()).strftime("%Y%m%d")),
+            Form::Date => write!(
+                f,
+                "{}",
+                at.to_timestamp().to_zoned(zone.tz().clone()).strftime("%Y-%m-%d")
+            ),
+            Form::Compact => write!(
+                f,
+                "{}",
+                at.to_timestamp().to_zoned(zone.tz().clone()).strftime("%Y%m%d")
+            ),
         }
     }
 }
