@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     fn rewritten(sql: &str) -> Result<String, Fault> {
-        let mut statement = DFParser::parse_sql(sql).unwrap().remove(0);
+        let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
         write_out_wildcards(&mut statement, &|name| {
             if name.to_string().trim_matches('"') == "days" { &[INTERVAL] } else { &[] }
         })?;

@@ -93,7 +93,8 @@ impl Memory {
 
     /// Puts what has a name away, so that a loss of power can bring it back.
     fn put_away(&mut self, path: &Path) -> io::Result<()> {
-        let kept = self.attic.join(self.number().to_string());
+        let number = self.number();
+        let kept = self.attic.join(number.to_string());
         fs::hard_link(path, &kept)?;
         if let Some(file) = self.files.remove(path) {
             self.files.insert(kept.clone(), file);
