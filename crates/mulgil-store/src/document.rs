@@ -12,6 +12,9 @@ use sqlx::SqliteConnection;
 
 use crate::{error::Error, fact::Mark};
 
+/// Entries of what made ranges stale that one document keeps apart.
+const STALE_LIMIT: usize = 256;
+
 /// One instance's document.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Document {
@@ -127,13 +130,32 @@ impl Document {
     }
 
     fn add(&mut self, seq: i64, cause: Cause, ranges: RangeSet, due: bool) {
-        if !ranges.is_empty() {
-            self.stale.push(Stale {
-                seq,
-                cause,
-                ranges,
-                due,
-            });
+        if ranges.is_empty() {
+            return;
+        }
+        self.stale.push(Stale {
+            seq,
+            cause,
+            ranges,
+            due,
+        });
+        if self.stale.len() > STALE_LIMIT {
+            self.forget_oldest();
+        }
+    }
+
+    /// Puts the two oldest entries of one cause together under the newer fact: what was stale stays
+    /// so, only the older one's evidence is not told any more.
+    fn forget_oldest(&mut self) {
+        let alike = |a: &Stale, b: &Stale| a.cause == b.cause && a.due == b.due;
+        let pair = self.stale.iter().enumerate().find_map(|(place, old)| {
+            let newer = self.stale.iter().skip(place + 1).position(|newer| alike(old, newer))?;
+            Some((place, place + newer))
+        });
+        if let Some((old, newer)) = pair {
+            // The newer one has moved up by the one that is taken out.
+            let old = self.stale.remove(old);
+            self.stale[newer].ranges.extend(old.ranges.iter());
         }
     }
 
@@ -207,6 +229,22 @@ mod tests {
         document.fill(8, 5, span(2, 8), false);
         let expected: RangeSet = [span(0, 2), span(4, 6), span(8, 10)].into_iter().collect();
         assert_eq!(document.dirty(), BTreeMap::from([(cause, expected)]));
+    }
+
+    #[test]
+    fn what_is_stale_for_long_stays_so_in_a_bounded_document() {
+        let (flights, weather) = (Cause::Upstream("flights".into()), Cause::Upstream("weather".into()));
+        let mut document = Document::default();
+        document.mark(1, weather.clone(), &mark(span(0, 1)));
+        for n in 0..1_000 {
+            document.mark(n + 2, flights.clone(), &mark(span(2 * n, 2 * n + 1)));
+        }
+        assert_eq!(document.stale.len(), STALE_LIMIT);
+        assert_eq!(document.dirty()[&flights].ranges().len(), 1_000);
+        assert_eq!(document.dirty()[&weather], span(0, 1).into());
+        assert!(document.stale.is_sorted_by_key(|stale| stale.seq));
+        document.fill(2_000, 1_001, span(0, 2_000), false);
+        assert!(document.dirty().is_empty());
     }
 
     #[test]
