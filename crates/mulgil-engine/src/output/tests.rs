@@ -1,0 +1,236 @@
+//! What people and programs get to see.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::{
+    arrow::{
+        array::{
+            ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
+            Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, Time64MicrosecondArray,
+            TimestampMicrosecondArray, TimestampNanosecondArray, UInt64Array,
+        },
+        datatypes::{DataType, Field, Int32Type, Int64Type},
+    },
+    physical_plan::stream::RecordBatchStreamAdapter,
+};
+use futures::stream;
+use insta::assert_snapshot;
+use mulgil_core::{
+    grid::Zone,
+    port::{ByteSink, Fault, Format, QueryLimits, QueryOutcome},
+};
+
+use super::write;
+
+/// Keeps what it is given.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    writes: usize,
+}
+
+#[async_trait]
+impl ByteSink for Kept {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.bytes.extend_from_slice(bytes);
+        self.writes += 1;
+        Ok(())
+    }
+}
+
+async fn written(batches: Vec<RecordBatch>, format: Format, max_rows: Option<u64>) -> (String, QueryOutcome) {
+    let schema = batches[0].schema();
+    let rows = stream::iter(batches.into_iter().map(Ok));
+    let limits = QueryLimits {
+        timeout_ms: 1_000,
+        max_rows,
+    };
+    let zone = Zone::named("America/New_York").unwrap();
+    let mut kept = Kept::default();
+    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+    let outcome = write(rows, &zone, format, limits, &mut kept).await.unwrap();
+    (String::from_utf8(kept.bytes).unwrap(), outcome)
+}
+
+async fn text(batch: &RecordBatch, format: Format) -> String {
+    written(vec![batch.clone()], format, None).await.0
+}
+
+fn batch<const N: usize>(columns: [(&str, ArrayRef); N]) -> RecordBatch {
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+fn numbers(count: i64) -> RecordBatch {
+    batch([("n", Arc::new(Int64Array::from_iter_values(0..count)))])
+}
+
+/// A row of values and a row of NULLs of every kind.
+fn kinds() -> RecordBatch {
+    let at = 1_362_893_400_000_000;
+    let codes: DictionaryArray<Int32Type> = vec![Some("UA"), None].into_iter().collect();
+    let decimals = Decimal128Array::from(vec![Some(-1_230), None]).with_precision_and_scale(38, 2);
+    batch([
+        ("yes", Arc::new(BooleanArray::from(vec![Some(true), None]))),
+        (
+            "big",
+            Arc::new(Int64Array::from(vec![Some(9_007_199_254_740_993), None])),
+        ),
+        ("huge", Arc::new(UInt64Array::from(vec![Some(u64::MAX), None]))),
+        ("dec", Arc::new(decimals.unwrap())),
+        ("f", Arc::new(Float64Array::from(vec![Some(0.1), None]))),
+        ("short", Arc::new(Float32Array::from(vec![Some(0.1), None]))),
+        ("day", Arc::new(Date32Array::from(vec![Some(15_774), None]))),
+        ("civil", Arc::new(TimestampMicrosecondArray::from(vec![Some(at), None]))),
+        (
+            "instant",
+            Arc::new(TimestampNanosecondArray::from(vec![Some(at * 1_000 + 250_000_000), None]).with_timezone("UTC")),
+        ),
+        (
+            "time",
+            Arc::new(Time64MicrosecondArray::from(vec![Some(5_400_000_000), None])),
+        ),
+        ("bytes", Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff"[..]), None]))),
+        ("code", Arc::new(codes)),
+    ])
+}
+
+#[tokio::test]
+async fn every_kind_of_value() {
+    assert_snapshot!(text(&kinds(), Format::Table).await, @"");
+    assert_snapshot!(text(&kinds(), Format::Csv).await, @"");
+    assert_snapshot!(text(&kinds(), Format::Json).await, @"");
+}
+
+#[tokio::test]
+async fn offsets_follow_the_zone() {
+    let hour = 3_600_000_000;
+    let fold = 1_383_454_800_000_000;
+    let at = TimestampMicrosecondArray::from(vec![fold, fold + hour, fold + 2 * hour]).with_timezone("+00:00");
+    assert_snapshot!(text(&batch([("at", Arc::new(at))]), Format::Csv).await, @"");
+}
+
+#[tokio::test]
+async fn what_json_has_not_is_null() {
+    let floats = Float64Array::from(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e300, 39.0]);
+    let batch = batch([("f", Arc::new(floats))]);
+    assert_snapshot!(text(&batch, Format::Json).await, @"");
+    assert_snapshot!(text(&batch, Format::Csv).await, @"");
+}
+
+#[tokio::test]
+async fn text_is_quoted_where_it_must_be() {
+    let texts = StringArray::from(vec![
+        Some("plain"),
+        Some(""),
+        None,
+        Some("a,b"),
+        Some("say \"hi\""),
+        Some("two\nlines\t\u{7}"),
+        Some("NULL"),
+        Some(" 물길 "),
+    ]);
+    let batch = batch([
+        ("text, \"quoted\"", Arc::new(texts)),
+        ("n", Arc::new(Int64Array::from_iter_values(0..8))),
+    ]);
+    assert_snapshot!(text(&batch, Format::Csv).await, @"");
+    assert_snapshot!(text(&batch, Format::Json).await, @"");
+    assert_snapshot!(text(&batch, Format::Table).await, @"");
+}
+
+#[tokio::test]
+async fn nested_values_are_json() {
+    let list = ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), Some(vec![]), None]);
+    let object = StructArray::from(vec![
+        (
+            Arc::new(Field::new("name", DataType::Utf8, true)),
+            Arc::new(StringArray::from(vec![Some("a \"b\""), None, Some("c")])) as ArrayRef,
+        ),
+        (
+            Arc::new(Field::new("day", DataType::Date32, true)),
+            Arc::new(Date32Array::from(vec![Some(0), Some(1), None])) as ArrayRef,
+        ),
+    ]);
+    let batch = batch([("list", Arc::new(list)), ("object", Arc::new(object))]);
+    assert_snapshot!(text(&batch, Format::Json).await, @"");
+    assert_snapshot!(text(&batch, Format::Csv).await, @"");
+    assert_snapshot!(text(&batch, Format::Table).await, @"");
+}
+
+#[tokio::test]
+async fn columns_are_as_wide_as_a_terminal_shows_them() {
+    let batch = batch([
+        ("도시", Arc::new(StringArray::from(vec!["서울", "New York", "파주시"]))),
+        ("편수", Arc::new(Int64Array::from(vec![Some(12), Some(-3_000), None]))),
+        ("메모", Arc::new(StringArray::from(vec![Some("좋음"), None, Some("")]))),
+    ]);
+    assert_snapshot!(text(&batch, Format::Table).await, @"");
+}
+
+#[tokio::test]
+async fn rows_after_the_measured_ones_are_not_cut() {
+    let short = batch([
+        ("a", Arc::new(StringArray::from(vec!["x"; 1_000]))),
+        ("b", Arc::new(StringArray::from(vec!["y"; 1_000]))),
+    ]);
+    let long = batch([
+        ("a", Arc::new(StringArray::from(vec!["xxxxx"]))),
+        ("b", Arc::new(StringArray::from(vec!["y"]))),
+    ]);
+    let (text, outcome) = written(vec![short, long], Format::Table, None).await;
+    assert_eq!(outcome.rows, 1_001);
+    assert_snapshot!(text.lines().skip(1_001).collect::<Vec<_>>().join("\n"), @"");
+}
+
+#[tokio::test]
+async fn no_rows() {
+    let none = numbers(0);
+    assert_snapshot!(text(&none, Format::Table).await, @"");
+    assert_snapshot!(text(&none, Format::Csv).await, @"");
+    assert_eq!(text(&none, Format::Json).await, "[]\n");
+}
+
+#[tokio::test]
+async fn a_limit_cuts_and_says_so() {
+    let batches = || vec![numbers(2), numbers(0), numbers(2)];
+    let (text, outcome) = written(batches(), Format::Csv, Some(3)).await;
+    assert_eq!((outcome.rows, outcome.truncated), (3, true));
+    assert_eq!(text, "n\n0\n1\n0\n");
+    let (_, outcome) = written(batches(), Format::Json, Some(4)).await;
+    assert_eq!((outcome.rows, outcome.truncated), (4, false));
+    let (text, outcome) = written(batches(), Format::Json, Some(2)).await;
+    assert_eq!((outcome.rows, outcome.truncated), (2, true));
+    assert_eq!(text, "[\n{\"n\":0},\n{\"n\":1}\n]\n");
+}
+
+#[tokio::test]
+async fn json_is_json_and_its_keys_are_distinct() {
+    let twice = RecordBatch::try_new(
+        Arc::new(datafusion::arrow::datatypes::Schema::new(vec![
+            Field::new("id", DataType::Int64, true),
+            Field::new("id", DataType::Int64, true),
+        ])),
+        vec![Arc::new(Int64Array::from(vec![1])), Arc::new(Int64Array::from(vec![2]))],
+    );
+    assert_eq!(
+        text(&twice.unwrap(), Format::Json).await,
+        "[\n{\"id\":1,\"id_2\":2}\n]\n"
+    );
+    let parsed: serde_json::Value = serde_json::from_str(&text(&kinds(), Format::Json).await).unwrap();
+    assert_eq!(parsed.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn large_results_leave_in_pieces() {
+    let schema = numbers(0).schema();
+    let rows = stream::iter([Ok(numbers(100_000))]);
+    let limits = QueryLimits {
+        timeout_ms: 1_000,
+        max_rows: None,
+    };
+    let mut kept = Kept::default();
+    let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
+    write(rows, &Zone::UTC, Format::Csv, limits, &mut kept).await.unwrap();
+    assert!(kept.writes > 5);
+}

@@ -1,0 +1,249 @@
+//! A look at a source: which files there are, what is in them by hash, which columns, and for a
+//! single file with an event time which hours changed. What is as it was is not read again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use datafusion::arrow::{
+    array::RecordBatch,
+    row::{RowConverter, SortField},
+};
+use mulgil_core::{
+    interval::{Instant, Interval},
+    port::{Fault, Filled, SourceSeen},
+    project::{FilePattern, Fingerprint, Source},
+    task::{Column, FileSeen},
+};
+
+use super::{
+    event::{EventKind, EventTime, RowRule},
+    fault::Origin,
+    infer,
+    parquet::event_values,
+    reader::{SourceShape, bug, stamp},
+    template::{Named, Template},
+    time::CivilClock,
+};
+
+/// How often a file that changes under our eyes is looked at again.
+const HASH_TRIES: u32 = 3;
+
+/// Microseconds of an hour.
+const HOUR_US: i64 = 3_600_000_000;
+
+/// Looks at a source's files; blocking.
+pub(super) fn look(root: &Path, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
+    let files = hash_all(root, source, list(root, source)?, known)?;
+    if files.is_empty() {
+        return Ok(SourceSeen {
+            files,
+            columns: known.columns.clone(),
+            hours: Vec::new(),
+        });
+    }
+    let columns = infer::columns(root, source, &files, &known.columns)?;
+    let hours = hours(root, source, &files, &columns, known)?;
+    Ok(SourceSeen { files, columns, hours })
+}
+
+/// A file that is there.
+struct Listed {
+    path: PathBuf,
+    interval: Option<Interval>,
+}
+
+fn list(root: &Path, source: &Source) -> Result<Vec<Listed>, Fault> {
+    match &source.files {
+        FilePattern::Single(path) => match fs::metadata(root.join(path)) {
+            Ok(metadata) if metadata.is_file() => Ok(vec![Listed {
+                path: path.clone(),
+                interval: None,
+            }]),
+            Ok(_) => Err(Origin::new(source, path).unreachable(&io::ErrorKind::IsADirectory.into())),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(Vec::new())
+            }
+            Err(error) => Err(Origin::new(source, path).unreachable(&error)),
+        },
+        FilePattern::PerInterval { template, unit } => {
+            let found = Template::parse(source, template, *unit)?.find(root, source)?;
+            let listed = |Named { path, interval }| Listed {
+                path,
+                interval: Some(interval),
+            };
+            Ok(found.into_iter().map(listed).collect())
+        }
+    }
+}
+
+/// Gives each file its hash, on all cores. A file that is gone by then was not there.
+fn hash_all(root: &Path, source: &Source, listed: Vec<Listed>, known: &SourceSeen) -> Result<Vec<FileSeen>, Fault> {
+    let known: HashMap<&Path, &FileSeen> = known.files.iter().map(|file| (file.path.as_path(), file)).collect();
+    let next = AtomicUsize::new(0);
+    let seen: Mutex<Vec<(usize, Result<Option<FileSeen>, Fault>)>> = Mutex::new(Vec::new());
+    let work = || {
+        while let Some((index, file)) = take(&next, &listed) {
+            let known = known.get(file.path.as_path()).copied();
+            let result = hash_one(root, source, file, known);
+            seen.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((index, result));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(listed.len());
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let mut seen = seen.into_inner().unwrap_or_else(PoisonError::into_inner);
+    seen.sort_by_key(|(index, _)| *index);
+    seen.into_iter().filter_map(|(_, result)| result.transpose()).collect()
+}
+
+fn take<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    items.get(index).map(|item| (index, item))
+}
+
+fn hash_one(root: &Path, source: &Source, file: &Listed, known: Option<&FileSeen>) -> Result<Option<FileSeen>, Fault> {
+    let origin = Origin::new(source, &file.path);
+    let path = root.join(&file.path);
+    for _ in 0..HASH_TRIES {
+        match hash_once(&path, file, known) {
+            Ok(Some(seen)) => return Ok(Some(seen)),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(origin.unreachable(&error)),
+        }
+    }
+    Err(origin.changed())
+}
+
+/// The file as it is; nothing when it changed meanwhile.
+fn hash_once(path: &Path, file: &Listed, known: Option<&FileSeen>) -> io::Result<Option<FileSeen>> {
+    let (size, modified_ns) = stamp(&fs::metadata(path)?);
+    let content = match known {
+        Some(known) if (known.size, known.modified_ns) == (size, modified_ns) => known.content.clone(),
+        _ => {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(File::open(path)?)?;
+            if stamp(&fs::metadata(path)?) != (size, modified_ns) {
+                return Ok(None);
+            }
+            cut(hasher.finalize()).to_string()
+        }
+    };
+    Ok(Some(FileSeen {
+        path: file.path.clone(),
+        size,
+        modified_ns,
+        content,
+        interval: file.interval,
+    }))
+}
+
+/// The first 128 bits of a hash.
+fn cut(hash: blake3::Hash) -> Fingerprint {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash.as_bytes()[..16]);
+    Fingerprint(u128::from_be_bytes(bytes))
+}
+
+/// The rows and content of each UTC hour of a single file with an event time; the known ones when
+/// neither the file nor its columns changed.
+fn hours(
+    root: &Path,
+    source: &Source,
+    files: &[FileSeen],
+    columns: &[Column],
+    known: &SourceSeen,
+) -> Result<Vec<Filled>, Fault> {
+    let (FilePattern::Single(_), [file]) = (&source.files, files) else {
+        return Ok(Vec::new());
+    };
+    let shape = SourceShape::new(root, source, columns)?;
+    let Some(event) = &shape.event else {
+        return Ok(Vec::new());
+    };
+    let is_known = known.files.iter().any(|known| known.content == file.content) && known.columns == columns;
+    if is_known && !known.hours.is_empty() {
+        return Ok(known.hours.clone());
+    }
+    hours_of(&shape, event, file)
+}
+
+/// The count and the sum of the rows' hashes of one hour: the same in any order.
+#[derive(Clone, Copy, Default)]
+struct Content {
+    rows: u64,
+    sum: u128,
+}
+
+fn hours_of(shape: &SourceShape, event: &EventTime, file: &FileSeen) -> Result<Vec<Filled>, Fault> {
+    let projection: Vec<usize> = (0..shape.schema.fields().len()).collect();
+    // All of time: nothing lies outside, but a row without a time is a fault.
+    let mut reader = shape.open(file, &projection, RowRule::Within(Interval::WHOLE))?;
+    let fields = shape.schema.fields();
+    let sort_fields = fields.iter().map(|field| SortField::new(field.data_type().clone()));
+    let converter = RowConverter::new(sort_fields.collect()).map_err(|error| bug(&error.to_string()))?;
+    let mut clock = CivilClock::new(&event.zone);
+    let mut hours = BTreeMap::new();
+    while let Some(batch) = reader.next()? {
+        add_rows(&mut hours, &batch, &converter, event, &mut clock)?;
+    }
+    let columns: Vec<String> = fields
+        .iter()
+        .map(|field| format!("{}: {}", field.name(), field.data_type()))
+        .collect();
+    Ok(hours
+        .into_iter()
+        .filter_map(|(hour, content)| filled(hour, content, &columns))
+        .collect())
+}
+
+fn add_rows(
+    hours: &mut BTreeMap<i64, Content>,
+    batch: &RecordBatch,
+    converter: &RowConverter,
+    event: &EventTime,
+    clock: &mut CivilClock,
+) -> Result<(), Fault> {
+    let rows = converter
+        .convert_columns(batch.columns())
+        .map_err(|error| bug(&error.to_string()))?;
+    let times = event_values(batch.column(event.index), event.kind);
+    for (row, time) in rows.iter().zip(times) {
+        let at = match event.kind {
+            EventKind::Instant => time,
+            EventKind::Date => time.and_then(|day| clock.day_us(day as i32)),
+        };
+        // The reader has let no row without a time pass.
+        let Some(at) = at else { continue };
+        let content = hours.entry(at.div_euclid(HOUR_US)).or_default();
+        content.rows += 1;
+        content.sum = content.sum.wrapping_add(cut(blake3::hash(row.data())).0);
+    }
+    Ok(())
+}
+
+fn filled(hour: i64, content: Content, columns: &[String]) -> Option<Filled> {
+    let start = hour.checked_mul(HOUR_US)?;
+    let (rows, sum) = (content.rows.to_le_bytes(), content.sum.to_le_bytes());
+    let parts = columns.iter().map(String::as_bytes).chain([&rows[..], &sum[..]]);
+    Some(Filled {
+        interval: Interval::new(Instant(start), Instant(start.checked_add(HOUR_US)?))?,
+        rows: content.rows,
+        content: Fingerprint::of(parts),
+    })
+}

@@ -1,0 +1,58 @@
+//! Sources: files outside the warehouse. Looks at them ([`observe`]) and reads them ([`provider`]).
+//!
+//! What is read is exactly what was seen: a file that changed in between is a fault, and so is a
+//! row that cannot be taken apart, a value that does not fit its column, and a row that does not
+//! belong to the interval of its file. Nothing is guessed, passed over or made NULL in silence.
+//! A column that a file has and the source has not is left alone.
+
+mod cell;
+mod csv;
+mod event;
+mod fault;
+mod infer;
+mod json;
+mod look;
+mod parquet;
+mod reader;
+mod scan;
+mod template;
+mod text;
+mod time;
+mod types;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::{path::Path, sync::Arc};
+
+use datafusion::catalog::TableProvider;
+use mulgil_core::{
+    interval::Interval,
+    port::{Fault, SourceSeen},
+    project::Source,
+    task::{Column, FileSeen},
+};
+
+/// A source as a table: `columns` as the ledger fixed them, `files` as they were seen. With a
+/// `scope`, the rows of a single file with an event time are cut to it; files of intervals were
+/// chosen by their names.
+pub(crate) fn provider(
+    root: &Path,
+    source: &Source,
+    columns: &[Column],
+    scope: Option<Interval>,
+    files: &[FileSeen],
+) -> Result<Arc<dyn TableProvider>, Fault> {
+    let shape = reader::SourceShape::new(root, source, columns)?;
+    Ok(Arc::new(scan::SourceTable::new(shape, scope, files)))
+}
+
+/// Looks at a source's files. What is as in `known` is not read again; columns are inferred when
+/// `known` has none, and types that are declared always count.
+pub(crate) async fn observe(root: &Path, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
+    let (root, source, known) = (root.to_owned(), source.clone(), known.clone());
+    tokio::task::spawn_blocking(move || look::look(&root, &source, &known))
+        .await
+        .map_err(|error| reader::bug(&error.to_string()))?
+}

@@ -1,0 +1,254 @@
+//! One file of a source, batch by batch: opened, compared with what was seen of it before and
+//! after, each row checked. Blocking; callers give it a thread.
+
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::UNIX_EPOCH,
+};
+
+use datafusion::arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use mulgil_core::{
+    codes,
+    diagnostic::Diagnostic,
+    port::Fault,
+    project::{FileFormat, Source},
+    task::{Column, FileSeen},
+};
+
+use super::{
+    event::{EventCheck, EventKind, EventTime, RowRule},
+    fault::{self, ColumnSpec, Origin},
+    parquet::ParquetRows,
+    text::{CsvRows, JsonRows},
+};
+
+/// Rows of a batch.
+pub(super) const BATCH_ROWS: usize = 8_192;
+
+/// What is read of a source's files.
+#[derive(Debug)]
+pub(super) struct SourceShape {
+    /// Where paths start.
+    pub root: PathBuf,
+    /// The source.
+    pub source: Source,
+    /// All its columns.
+    pub schema: SchemaRef,
+    /// The column that says when a row happened.
+    pub event: Option<EventTime>,
+}
+
+/// What is read of one file.
+pub(super) struct Wanted {
+    /// The columns that come out, as a schema.
+    pub schema: SchemaRef,
+    /// The columns that come out.
+    pub columns: Vec<ColumnSpec>,
+    /// All columns, which the file must have.
+    pub all: Vec<String>,
+    /// Which of them are declared.
+    pub declared: Vec<String>,
+    /// Which rows are read.
+    pub check: Option<EventCheck>,
+    /// The event-time column, to word what does not fit it.
+    pub event_column: Option<ColumnSpec>,
+}
+
+/// A file that is being read.
+pub(super) struct FileReader {
+    path: PathBuf,
+    seen: FileSeen,
+    origin: Origin,
+    rows: Rows,
+}
+
+enum Rows {
+    Csv(Box<CsvRows>),
+    Json(Box<JsonRows>),
+    Parquet(Box<ParquetRows>),
+    /// All was read.
+    Done,
+}
+
+impl SourceShape {
+    /// A source with the columns that the ledger fixed.
+    pub(super) fn new(root: &Path, source: &Source, columns: &[Column]) -> Result<Self, Fault> {
+        let fields = columns
+            .iter()
+            .map(|column| Ok(Field::new(&column.name, data_type(source, column)?, true)))
+            .collect::<Result<Vec<_>, Fault>>()?;
+        let schema = Schema::new(fields);
+        Ok(Self {
+            event: event_time(source, &schema)?,
+            root: root.to_owned(),
+            source: source.clone(),
+            schema: Arc::new(schema),
+        })
+    }
+
+    /// Opens a file to read the columns at `projection` of the rows that `rule` wants.
+    pub(super) fn open(&self, seen: &FileSeen, projection: &[usize], rule: RowRule) -> Result<FileReader, Fault> {
+        let origin = Origin::new(&self.source, &seen.path);
+        let path = self.root.join(&seen.path);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(origin.missing()),
+            Err(error) => return Err(origin.unreachable(&error)),
+        };
+        let metadata = file.metadata().map_err(|error| origin.unreachable(&error))?;
+        if stamp(&metadata) != (seen.size, seen.modified_ns) {
+            return Err(origin.changed());
+        }
+        let wanted = self.wanted(projection, rule)?;
+        let rows = match self.open_rows(file, origin.clone(), wanted) {
+            Ok(rows) => rows,
+            Err(fault) => return Err(unless_changed(&path, seen, &origin, fault)),
+        };
+        Ok(FileReader {
+            path,
+            seen: seen.clone(),
+            origin,
+            rows,
+        })
+    }
+
+    fn open_rows(&self, file: File, origin: Origin, wanted: Wanted) -> Result<Rows, Fault> {
+        Ok(match &self.source.format {
+            FileFormat::Csv { delimiter, null_words } => {
+                let delimiter = ascii(&self.source, *delimiter)?;
+                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, null_words, wanted)?))
+            }
+            FileFormat::JsonLines => Rows::Json(Box::new(JsonRows::open(file, origin, wanted)?)),
+            FileFormat::Parquet => Rows::Parquet(Box::new(ParquetRows::open(file, origin, wanted)?)),
+        })
+    }
+
+    fn wanted(&self, projection: &[usize], rule: RowRule) -> Result<Wanted, Fault> {
+        let schema = self
+            .schema
+            .project(projection)
+            .map_err(|error| bug(&format!("a projection that the source has not: {error}")))?;
+        let columns = projection.iter().map(|index| self.column(*index)).collect();
+        Ok(Wanted {
+            schema: Arc::new(schema),
+            columns,
+            all: self.schema.fields().iter().map(|field| field.name().clone()).collect(),
+            declared: self.source.columns.keys().cloned().collect(),
+            check: self.event.as_ref().and_then(|event| EventCheck::new(event, rule)),
+            event_column: self.event.as_ref().map(|event| self.column(event.index)),
+        })
+    }
+
+    fn column(&self, index: usize) -> ColumnSpec {
+        let field = self.schema.field(index);
+        ColumnSpec {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            civil_zone: self
+                .event
+                .as_ref()
+                .filter(|event| event.index == index)
+                .map(|event| event.zone.clone()),
+        }
+    }
+}
+
+impl FileReader {
+    /// The next rows; nothing at the end, when the file is still the one that was seen.
+    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, Fault> {
+        let next = match &mut self.rows {
+            Rows::Csv(rows) => rows.next(),
+            Rows::Json(rows) => rows.next(),
+            Rows::Parquet(rows) => rows.next(),
+            Rows::Done => return Ok(None),
+        };
+        match next {
+            Ok(Some(batch)) => Ok(Some(batch)),
+            Ok(None) => {
+                self.rows = Rows::Done;
+                if still_as(&self.path, &self.seen) {
+                    Ok(None)
+                } else {
+                    Err(self.origin.changed())
+                }
+            }
+            Err(fault) => {
+                self.rows = Rows::Done;
+                Err(unless_changed(&self.path, &self.seen, &self.origin, fault))
+            }
+        }
+    }
+}
+
+/// A file's size and its modification time in nanoseconds since 1970.
+pub(super) fn stamp(metadata: &Metadata) -> (u64, i64) {
+    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+    let modified_ns = match modified.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
+    };
+    (metadata.len(), modified_ns)
+}
+
+/// The delimiter as a byte.
+pub(super) fn ascii(source: &Source, delimiter: char) -> Result<u8, Fault> {
+    u8::try_from(delimiter)
+        .ok()
+        .filter(|byte| byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n'))
+        .ok_or_else(|| {
+            fault::declaration(
+                source,
+                format!("source `{}` cannot be cut at {delimiter:?}", source.name),
+                "use an ASCII character such as `,`, `;`, `|` or a tab under `delimiter`",
+            )
+        })
+}
+
+/// What cannot happen has happened.
+pub(super) fn bug(what: &str) -> Fault {
+    Diagnostic::error(codes::BUG, format!("while a source was read: {what}"))
+        .with_remedy("please report it")
+        .into()
+}
+
+/// The event-time column of a schema.
+fn event_time(source: &Source, schema: &Schema) -> Result<Option<EventTime>, Fault> {
+    let Some(name) = &source.event_time else {
+        return Ok(None);
+    };
+    let Some((index, field)) = schema.column_with_name(name) else {
+        return Err(fault::event_time_missing(source, name));
+    };
+    let kind =
+        EventKind::of(field.data_type()).ok_or_else(|| fault::event_time_type(source, name, field.data_type()))?;
+    Ok(Some(EventTime {
+        index,
+        name: name.clone(),
+        kind,
+        zone: source.zone.clone(),
+    }))
+}
+
+fn data_type(source: &Source, column: &Column) -> Result<DataType, Fault> {
+    column.data_type.parse().map_err(|_| {
+        bug(&format!(
+            "column `{}` of source `{}` was recorded as {}, which is no type",
+            column.name, source.name, column.data_type
+        ))
+    })
+}
+
+fn still_as(path: &Path, seen: &FileSeen) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| stamp(&metadata) == (seen.size, seen.modified_ns))
+}
+
+/// A fault in a file that is being written is the fault of reading it too early.
+fn unless_changed(path: &Path, seen: &FileSeen, origin: &Origin, fault: Fault) -> Fault {
+    if still_as(path, seen) { fault } else { origin.changed() }
+}

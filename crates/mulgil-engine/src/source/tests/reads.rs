@@ -1,0 +1,236 @@
+//! Whole files, read through SQL.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::{
+    array::{ArrayRef, Date32Array, DictionaryArray, Int32Array, RecordBatch, TimestampNanosecondArray},
+    datatypes::Int32Type,
+};
+use insta::assert_snapshot;
+use mulgil_core::{
+    grid::Unit,
+    port::{ByteSink, Fault, Format, QueryLimits},
+    project::FileFormat,
+};
+
+use super::{super::provider, Fixture, gzip, interval, parquet, session};
+use crate::output::write;
+
+#[tokio::test]
+async fn types_of_csv() {
+    let fixture = Fixture::csv("t.csv").file(
+        "t.csv",
+        "whole,number,yes,day,civil,instant,text,code,empty\n\
+         1,1.5,true,2013-03-10,2013-03-10 02:30:00,2013-03-10T02:30:00Z,x,007,\n\
+         -2,3,FALSE,2013-03-11,2013-03-10,2013-03-10T02:30:00.25+09:00,5,12,NA\n\
+         NA,NA,NA,NA,NA,NA,NA,NA,NA\n",
+    );
+    assert_snapshot!(fixture.inferred().await, @"");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn types_that_are_declared() {
+    let fixture = Fixture::csv("t.csv")
+        .column("a", "smallint")
+        .column("b", "Decimal(6, 2)")
+        .column("c", "double")
+        .column("d", "text")
+        .column("e", "timestamp")
+        .column("f", "real")
+        .column("g", "integer")
+        .column("h", "boolean")
+        .file(
+            "t.csv",
+            "a,b,c,d,e,f,g,h\n-1,-12.30,1,007,2013-03-10T02:30:00.123456789,1.5,7,1\n,,,,,,,\n2,.500,nan,,2013-03-10,-inf,+7,f\n",
+        );
+    assert_snapshot!(fixture.inferred().await, @"");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn quotes_line_ends_and_marks() {
+    let text = "\u{feff}id,\"name, in full\",note\r\n\r\n1,\"Kim, \"\"Su\"\"\",\"two\r\nlines\"\r\n2,\"\",\r\n3,\"NA\",NA\r\n\r\n";
+    let fixture = Fixture::csv("t.csv").file("t.csv", text);
+    assert_snapshot!(
+        fixture.sql("select id, \"name, in full\" as name, name is null as n, replace(replace(note, chr(10), '/'), chr(13), '\\') as note from t").await.unwrap(),
+        @""
+    );
+}
+
+#[tokio::test]
+async fn a_column_without_a_name_and_one_column_alone() {
+    let unnamed = Fixture::csv("t.csv").file("t.csv", ",b\n1,2\n");
+    assert_snapshot!(unnamed.sql("select * from t").await.unwrap(), @"");
+    let alone = Fixture::csv("t.csv").file("t.csv", "a\n1\n\n3");
+    assert_snapshot!(alone.sql("select * from t").await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn header_only_and_delimiters() {
+    let fixture = Fixture::csv("t.csv").file("t.csv", "a,b\n");
+    assert_snapshot!(fixture.sql("select count(*) as n, count(a) as a from t").await.unwrap(), @"");
+    let fixture = Fixture::csv("t.tsv")
+        .format(FileFormat::Csv {
+            delimiter: '\t',
+            null_words: Vec::new(),
+        })
+        .file("t.tsv", "a\tb\n1,5\tNA\n");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn columns_are_found_by_name_and_others_left_alone() {
+    let fixture = Fixture::per(Unit::Day, "UTC", "d_{YYYYMMDD}.csv")
+        .file("d_20130101.csv", "a,b\n1,x\n")
+        .file("d_20130102.csv", "new,b,a\nq,y,2\n");
+    assert_snapshot!(fixture.sql("select * from t order by a").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select b from t order by b").await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn packed_files_of_many_batches_and_members() {
+    let rows = |from: u32, to: u32| (from..to).fold(String::new(), |rows, row| rows + &format!("{row},text {row}\n"));
+    let mut bytes = gzip(format!("a,b\n{}", rows(0, 30_000)).as_bytes());
+    bytes.extend(gzip(rows(30_000, 50_000).as_bytes()));
+    let fixture = Fixture::csv("t.csv.gz").file("t.csv.gz", bytes);
+    assert_snapshot!(
+        fixture.sql("select count(*) as n, sum(a) as s, max(b) as m from t").await.unwrap(),
+        @""
+    );
+}
+
+#[tokio::test]
+async fn a_record_longer_than_the_window() {
+    let long = "한".repeat(300_000);
+    let fixture = Fixture::csv("t.csv").file("t.csv", format!("a,b\n1,\"{long}\n\"\n2,x\n"));
+    assert_snapshot!(fixture.sql("select a, length(b) as n from t order by a").await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn json_lines() {
+    let fixture = Fixture::csv("t.jsonl").format(FileFormat::JsonLines).file(
+        "t.jsonl",
+        "{\"a\": 1, \"s\": \"x \\\"y\\\" \\ud55c\", \"at\": \"2013-03-10T02:30:00Z\", \"n\": {\"k\": [1, 2]}}\r\n\
+         \r\n\
+         {\"b\": 1.5, \"a\": null, \"day\": \"2013-03-10\", \"ok\": true}\n\
+         {\"a\": 3, \"s\": \"12\", \"extra\": []}",
+    );
+    assert_snapshot!(fixture.inferred().await, @"");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select count(*) as n, sum(a) as a from t").await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn parquet_files() {
+    let codes: DictionaryArray<Int32Type> = vec!["UA", "AA"].into_iter().collect();
+    let columns: [(&str, ArrayRef); 4] = [
+        ("code", Arc::new(codes)),
+        ("n", Arc::new(Int32Array::from(vec![Some(1), None]))),
+        ("day", Arc::new(Date32Array::from(vec![0, 1]))),
+        (
+            "at",
+            Arc::new(TimestampNanosecondArray::from(vec![1_362_882_600_000_000_123, 0])),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let fixture = Fixture::csv("t.parquet")
+        .format(FileFormat::Parquet)
+        .column("n", "bigint")
+        .event_time("at")
+        .zone("America/New_York")
+        .file("t.parquet", parquet(&batch));
+    assert_snapshot!(fixture.inferred().await, @"");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select count(*) as n from t").await.unwrap(), @"");
+    let seen = fixture.first_look().await;
+    let scope = interval("2013-03-10T00:00:00Z", "2013-03-11T00:00:00Z");
+    assert_snapshot!(fixture.sql_over("select code from t", &seen, Some(scope)).await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn naive_event_times_are_the_zones_and_a_scope_cuts_a_single_file() {
+    let fixture = Fixture::csv("t.csv").event_time("at").zone("America/New_York").file(
+        "t.csv",
+        "id,at\n1,2013-03-10 01:59:59\n2,2013-03-10 02:30:00\n3,2013-03-10 03:00:00\n4,2013-11-03 01:30:00\n5,2013-11-03 01:30:00-05:00\n6,2013-11-04\n",
+    );
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    let seen = fixture.first_look().await;
+    let day = interval("2013-11-03T04:00:00Z", "2013-11-04T05:00:00Z");
+    assert_snapshot!(fixture.sql_over("select id from t", &seen, Some(day)).await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn dates_as_event_times_are_days_of_the_zone() {
+    let fixture = Fixture::csv("t.csv")
+        .event_time("day")
+        .zone("Asia/Seoul")
+        .file("t.csv", "id,day\n1,2013-03-09\n2,2013-03-10\n3,2013-03-11\n");
+    let seen = fixture.first_look().await;
+    let day = interval("2013-03-09T15:00:00Z", "2013-03-10T15:00:00Z");
+    assert_snapshot!(fixture.sql_over("select * from t", &seen, Some(day)).await.unwrap(), @"");
+    let hour = interval("2013-03-10T15:00:00Z", "2013-03-10T16:00:00Z");
+    assert_snapshot!(fixture.sql_over("select id from t", &seen, Some(hour)).await.unwrap(), @"");
+}
+
+#[tokio::test]
+async fn files_of_intervals_are_not_cut_by_the_scope() {
+    let fixture = Fixture::per(Unit::Day, "UTC", "d_{YYYYMMDD}.csv")
+        .event_time("at")
+        .file(
+            "d_20130101.csv",
+            "id,at\n1,2013-01-01 00:00:00\n2,2013-01-01 23:59:59\n",
+        )
+        .file("d_20130102.csv", "id,at\n3,2013-01-02 12:00:00\n");
+    let seen = fixture.first_look().await;
+    let scope = interval("2013-01-01T00:00:00Z", "2013-01-01T12:00:00Z");
+    let sql = "select sum(id) as ids, count(*) as n from t";
+    assert_snapshot!(fixture.sql_over(sql, &seen, Some(scope)).await.unwrap(), @"");
+}
+
+/// What the engine writes as CSV or JSON, a source reads back as it was.
+#[tokio::test]
+async fn what_is_written_is_read_back() {
+    let text = "id,at,text,f\n1,2013-03-10T07:30:00Z,\"a, \"\"b\"\"\",1.5\n2,,,\n3,2013-03-10T07:30:00.25Z,\"\",-2\n4,,\"two\nlines\",1e300\n";
+    let fixture = Fixture::csv("t.csv").file("t.csv", text);
+    let expected = fixture.sql("select * from t").await.unwrap();
+    let csv = Fixture::csv("t.csv").file("t.csv", fixture.written(Format::Csv).await);
+    assert_eq!(csv.sql("select * from t").await.unwrap(), expected);
+    let objects: Vec<serde_json::Value> = serde_json::from_slice(&fixture.written(Format::Json).await).unwrap();
+    let lines = objects
+        .iter()
+        .fold(String::new(), |lines, object| lines + &format!("{object}\n"));
+    let json = Fixture::csv("t.json")
+        .format(FileFormat::JsonLines)
+        .file("t.json", lines);
+    assert_eq!(json.sql("select id, at, text, f from t").await.unwrap(), expected);
+}
+
+/// Keeps the bytes that it is given.
+struct Kept(Vec<u8>);
+
+#[async_trait]
+impl ByteSink for Kept {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Fixture {
+    /// All rows, as the engine writes them.
+    async fn written(&self, format: Format) -> Vec<u8> {
+        let seen = self.first_look().await;
+        let context = session();
+        let table = provider(self.path(), &self.source, &seen.columns, None, &seen.files).unwrap();
+        let rows = context.read_table(table).unwrap().execute_stream().await.unwrap();
+        let limits = QueryLimits {
+            timeout_ms: 1_000,
+            max_rows: None,
+        };
+        let mut kept = Kept(Vec::new());
+        write(rows, &self.source.zone, format, limits, &mut kept).await.unwrap();
+        kept.0
+    }
+}

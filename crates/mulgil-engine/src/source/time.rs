@@ -1,0 +1,231 @@
+//! Dates and timestamps as files write them, and the way from a zone's civil time to instants.
+
+use jiff::{civil, tz::TimeZone};
+use mulgil_core::{
+    grid::Zone,
+    interval::{Instant, Interval},
+};
+
+/// Microseconds of a civil day.
+const DAY_US: i64 = 86_400_000_000;
+
+/// A date with a time, as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Civil {
+    /// Microseconds since 1970-01-01T00:00:00 on the clock that it was written by.
+    pub clock_us: i64,
+    /// How far that clock is ahead of UTC, in microseconds, where it was written too.
+    pub offset_us: Option<i64>,
+}
+
+/// Days since 1970-01-01 of `YYYY-MM-DD`.
+pub(super) fn parse_date(text: &str) -> Option<i32> {
+    let bytes = text.as_bytes();
+    if bytes.len() != 10 || bytes[4] != b'-' || bytes[7] != b'-' {
+        return None;
+    }
+    days(number(&bytes[..4])?, number(&bytes[5..7])?, number(&bytes[8..])?)
+}
+
+/// `YYYY-MM-DD`, `T` or a space, `HH:MM[:SS[.fraction]]`, then nothing, `Z` or an offset; a date
+/// alone is its midnight. Fractions beyond the microsecond are cut.
+pub(super) fn parse_timestamp(text: &str) -> Option<Civil> {
+    let date = parse_date(text.get(..10)?)?;
+    let midnight = i64::from(date) * DAY_US;
+    let rest = &text.as_bytes()[10..];
+    let Some((b'T' | b't' | b' ', rest)) = rest.split_first() else {
+        return rest.is_empty().then_some(Civil {
+            clock_us: midnight,
+            offset_us: None,
+        });
+    };
+    let (time_us, rest) = parse_time(rest)?;
+    Some(Civil {
+        clock_us: midnight + time_us,
+        offset_us: parse_offset(rest)?,
+    })
+}
+
+/// From a zone's civil times to instants. Remembers the span in which the offset last found holds,
+/// so that a file's worth of times asks the zone once or twice.
+#[derive(Clone, Debug)]
+pub(super) struct CivilClock {
+    tz: TimeZone,
+    from_us: i64,
+    until_us: i64,
+    offset_us: i64,
+}
+
+impl CivilClock {
+    /// The clock of a zone.
+    pub(super) fn new(zone: &Zone) -> Self {
+        Self {
+            tz: zone.tz().clone(),
+            from_us: 0,
+            until_us: 0,
+            offset_us: 0,
+        }
+    }
+
+    /// The instant, in microseconds, at which the zone's clock shows that time: the first of two,
+    /// and for a time that was skipped as much later as the clock was put forward. Nothing outside
+    /// the years that the zone database knows.
+    pub(super) fn instant_us(&mut self, clock_us: i64) -> Option<i64> {
+        if self.from_us <= clock_us && clock_us < self.until_us {
+            return Some(clock_us - self.offset_us);
+        }
+        self.look_up(clock_us)
+    }
+
+    /// The first instant of a date, in microseconds.
+    pub(super) fn day_us(&mut self, days: i32) -> Option<i64> {
+        self.instant_us(i64::from(days) * DAY_US)
+    }
+
+    fn look_up(&mut self, clock_us: i64) -> Option<i64> {
+        let shown = jiff::Timestamp::from_microsecond(clock_us).ok()?;
+        let civil = TimeZone::UTC.to_datetime(shown);
+        let at = self.tz.to_ambiguous_zoned(civil).compatible().ok()?.timestamp();
+        let offset = offset_us(&self.tz, at);
+        let before = self.tz.preceding(at + jiff::SignedDuration::from_nanos(1)).next();
+        let after = self.tz.following(at).next();
+        // Just after a change and just before the next one a clock time may be shown twice or not
+        // at all; such times are looked up each time.
+        self.from_us = before.map_or(i64::MIN, |change| {
+            let changed = change.timestamp();
+            let earlier = offset_us(&self.tz, changed - jiff::SignedDuration::from_nanos(1));
+            changed.as_microsecond() + offset.max(earlier)
+        });
+        self.until_us = after.map_or(i64::MAX, |change| {
+            let later = offset_us(&self.tz, change.timestamp());
+            change.timestamp().as_microsecond() + offset.min(later)
+        });
+        self.offset_us = offset;
+        Some(at.as_microsecond())
+    }
+}
+
+/// The dates whose first instant lies in an interval, as days `[from, until)`.
+pub(super) fn days_starting_in(interval: Interval, zone: &Zone) -> (i32, i32) {
+    (first_day_from(interval.start, zone), first_day_from(interval.end, zone))
+}
+
+/// The dates that share an instant with an interval, as days `[from, until)`.
+pub(super) fn days_touching(interval: Interval, zone: &Zone) -> (i32, i32) {
+    let from = day_of(interval.start, zone).unwrap_or(i32::MIN);
+    (from, first_day_from(interval.end, zone))
+}
+
+/// An instant as RFC 3339 with the zone's offset.
+pub(super) fn show_instant(at: Instant, zone: &Zone) -> String {
+    let at = at.to_timestamp();
+    at.display_with_offset(zone.tz().to_offset(at)).to_string()
+}
+
+/// A date as `YYYY-MM-DD`.
+pub(super) fn show_date(days: i32) -> String {
+    let midnight = Instant(i64::from(days).saturating_mul(DAY_US)).to_timestamp();
+    TimeZone::UTC.to_datetime(midnight).date().to_string()
+}
+
+/// An interval with both ends.
+pub(super) fn show_interval(interval: Interval, zone: &Zone) -> String {
+    format!(
+        "{} to {}",
+        show_instant(interval.start, zone),
+        show_instant(interval.end, zone)
+    )
+}
+
+/// The first date that starts at or after an instant.
+fn first_day_from(at: Instant, zone: &Zone) -> i32 {
+    let Some(day) = day_of(at, zone) else {
+        return if at.0 < 0 { i32::MIN } else { i32::MAX };
+    };
+    match CivilClock::new(zone).day_us(day) {
+        Some(start) if start >= at.0 => day,
+        _ => day.saturating_add(1),
+    }
+}
+
+/// The date on which an instant lies; nothing at the ends of time.
+fn day_of(at: Instant, zone: &Zone) -> Option<i32> {
+    let timestamp = jiff::Timestamp::from_microsecond(at.0).ok()?;
+    let date: civil::Date = zone.tz().to_datetime(timestamp).date();
+    days(i32::from(date.year()), i32::from(date.month()), i32::from(date.day()))
+}
+
+fn offset_us(tz: &TimeZone, at: jiff::Timestamp) -> i64 {
+    i64::from(tz.to_offset(at).seconds()) * 1_000_000
+}
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar; nothing when there is no such date.
+fn days(year: i32, month: i32, day: i32) -> Option<i32> {
+    const BEFORE_MONTH: [i32; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    const LENGTH: [i32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let index = usize::try_from(month - 1).ok().filter(|index| *index < 12)?;
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = LENGTH[index] + i32::from(is_leap && month == 2);
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    let past = year - 1;
+    let leap_days = past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400);
+    let since_year_one = past * 365 + leap_days + BEFORE_MONTH[index] + i32::from(is_leap && month > 2) + day - 1;
+    Some(since_year_one - 719_162)
+}
+
+/// A number of digits alone.
+fn number(digits: &[u8]) -> Option<i32> {
+    digits.iter().try_fold(0, |sum, digit| {
+        digit.is_ascii_digit().then(|| sum * 10 + i32::from(digit - b'0'))
+    })
+}
+
+/// `HH:MM[:SS[.fraction]]` in microseconds, and what follows it.
+fn parse_time(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let (hour, rest) = two_digits(bytes, 23)?;
+    let (minute, mut rest) = two_digits(rest.strip_prefix(b":")?, 59)?;
+    let mut time_us = (hour * 60 + minute) * 60_000_000;
+    if let Some(after) = rest.strip_prefix(b":") {
+        let (second, after) = two_digits(after, 59)?;
+        time_us += second * 1_000_000;
+        rest = after;
+        if let Some(fraction) = after.strip_prefix(b".") {
+            let count = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if !(1..=9).contains(&count) {
+                return None;
+            }
+            let kept = count.min(6);
+            time_us += i64::from(number(&fraction[..kept])?) * 10_i64.pow(6 - kept as u32);
+            rest = &fraction[count..];
+        }
+    }
+    Some((time_us, rest))
+}
+
+/// Nothing, `Z`, `±HH`, `±HHMM` or `±HH:MM`; the outer `None` is anything else.
+fn parse_offset(bytes: &[u8]) -> Option<Option<i64>> {
+    let bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
+    let (sign, rest) = match bytes.split_first() {
+        None => return Some(None),
+        Some((b'Z' | b'z', [])) => return Some(Some(0)),
+        Some((b'+', rest)) => (1, rest),
+        Some((b'-', rest)) => (-1, rest),
+        Some(_) => return None,
+    };
+    let (hours, rest) = two_digits(rest, 25)?;
+    let rest = rest.strip_prefix(b":").unwrap_or(rest);
+    let (minutes, rest) = if rest.is_empty() {
+        (0, rest)
+    } else {
+        two_digits(rest, 59)?
+    };
+    rest.is_empty()
+        .then_some(Some(sign * (hours * 60 + minutes) * 60_000_000))
+}
+
+fn two_digits(bytes: &[u8], most: i32) -> Option<(i64, &[u8])> {
+    let value = number(bytes.get(..2)?).filter(|value| *value <= most)?;
+    Some((i64::from(value), &bytes[2..]))
+}
