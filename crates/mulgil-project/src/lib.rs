@@ -20,6 +20,7 @@ mod mentions;
 mod pattern;
 mod properties;
 mod reader;
+mod settings;
 mod sources;
 mod sql;
 mod template;

@@ -105,9 +105,9 @@ impl Reader<'_> {
             unscoped: unscoped || own,
             via: via.unwrap_or(&name).clone(),
         };
-        let scope = self
-            .scope(&base, has_time)
-            .map(|scope| around(&source.grid, &self.model.grid, scope));
+        // Files are chosen that overlap it; it says exactly which time is meant, so that rows of a
+        // file with a longer interval can be told apart by their event time.
+        let scope = self.scope(&base, has_time);
         let mut binding = source_binding(source, scope, self.seen);
         if own {
             binding.schema = Some(UNSCOPED.to_owned());

@@ -610,6 +610,27 @@ select * from {{ ref('a') }} join {{ ref('b') }} on a.event_at = b.event_at
 }
 
 #[test]
+fn a_cron_may_cut_the_time() {
+    let project = loaded(
+        "== mulgil.yml
+name: shop
+timezone: Asia/Seoul
+sources: {raw: {events: {files: 'data/events_{YYYYMMDD}.csv', event_time: event_at}}}
+== models/shifts.sql
+{{ config(interval='0 6,14,22 * * *', event_time='event_at', begin='2022-01-01 06:00') }}
+select * from {{ source('raw', 'events') }}
+== models/off.sql
+{{ config(interval='day', event_time='event_at', batch=1) }}
+select * from {{ ref('shifts') }}
+",
+    );
+    assert_snapshot!(table(&project.project.as_ref().expect("it has no faults").nodes), @r#"
+    shop.shifts Interval {"cron":"0 6,14,22 * * *"} 2021-12-31T21:00:00Z..+inf AtMost(1) <- raw.events Overlap
+    shop.off Interval {"unit":"day"} 2021-12-31T15:00:00Z..+inf AtMost(1) <- shifts Overlap
+    "#);
+}
+
+#[test]
 fn variables_environments_and_macros_are_rendered() {
     let folder = Folder::new(
         "== mulgil.yml

@@ -1,0 +1,358 @@
+//! Settings of a model or seed, one by one: from what was written to a value, or a fault at its
+//! place.
+
+use std::collections::BTreeMap;
+
+use mulgil_core::{
+    codes,
+    diagnostic::Diagnostic,
+    grid::{Cut, Unit, Zone},
+    interval::Instant,
+    project::{KeyColumn, Missed},
+    schedule::Schedule,
+};
+use serde_json::Value as Json;
+
+use crate::{
+    config::{Kind, Layer, Placed, Setting, Window, as_list},
+    text,
+    values::{bad_name, key_values, parse_cron, parse_duration, parse_instant, parse_window, parse_zone},
+    yaml,
+};
+
+/// What a value is, for messages: the value itself, cut to a readable length.
+fn shown(value: &Json) -> String {
+    const SHOWN: usize = 60;
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    text.chars().take(SHOWN).chain(['…']).collect()
+}
+
+/// Reads the settings of one model or seed, and tells what cannot be read.
+pub(crate) struct Reader<'a> {
+    pub(crate) layer: &'a Layer,
+    pub(crate) faults: &'a mut Vec<Diagnostic>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Setting> {
+        self.layer.get(key).filter(|setting| !setting.value.is_null())
+    }
+
+    fn bad<T>(&mut self, key: &str, setting: &Setting, remedy: impl Into<String>) -> Option<T> {
+        self.faults.push(
+            Diagnostic::error(
+                codes::BAD_VALUE,
+                format!("`{key}` cannot be `{}`", shown(&setting.value)),
+            )
+            .at(setting.place.clone())
+            .with_remedy(remedy),
+        );
+        None
+    }
+
+    pub(crate) fn text(&mut self, key: &str) -> Option<String> {
+        let setting = self.get(key)?;
+        match &setting.value {
+            Json::String(text) => Some(text.clone()),
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => {
+                self.bad(key, setting, "write a text, in quotes")
+            }
+        }
+    }
+
+    pub(crate) fn name(&mut self, key: &str) -> Option<String> {
+        let name = self.text(key)?;
+        let setting = self.get(key)?;
+        match bad_name(&name) {
+            None => Some(name),
+            Some(why) => {
+                self.faults.push(
+                    Diagnostic::error(codes::BAD_NAME, format!("`{key}` cannot be `{name}`: {why}"))
+                        .at(setting.place.clone())
+                        .with_remedy("use letters, digits and `_`, beginning with a letter"),
+                );
+                None
+            }
+        }
+    }
+
+    pub(crate) fn flag(&mut self, key: &str) -> Option<bool> {
+        let setting = self.get(key)?;
+        match setting.value.as_bool() {
+            Some(flag) => Some(flag),
+            None => self.bad(key, setting, "write `true` or `false`"),
+        }
+    }
+
+    pub(crate) fn count(&mut self, key: &str, least: u32) -> Option<u32> {
+        let setting = self.get(key)?;
+        match setting.value.as_u64().and_then(|count| u32::try_from(count).ok()) {
+            Some(count) if count >= least => Some(count),
+            _ => self.bad(key, setting, format!("write a whole number from {least}")),
+        }
+    }
+
+    pub(crate) fn duration(&mut self, key: &str) -> Option<i64> {
+        let setting = self.get(key)?;
+        match setting.value.as_str().and_then(parse_duration) {
+            Some(span) => Some(span),
+            None => self.bad(key, setting, "write a number and a unit: `3d`, `12h`, `30m`"),
+        }
+    }
+
+    pub(crate) fn zone(&mut self, key: &str) -> Option<Zone> {
+        let setting = self.get(key)?;
+        let name = self.text(key)?;
+        parse_zone(&name, &setting.place)
+            .map_err(|fault| self.faults.push(fault))
+            .ok()
+    }
+
+    pub(crate) fn instant(&mut self, key: &str, zone: &Zone) -> Option<Placed<Instant>> {
+        let setting = self.get(key)?;
+        match setting.value.as_str().and_then(|text| parse_instant(text, zone)) {
+            Some(instant) => Some((instant, setting.place.clone())),
+            None => self.bad(
+                key,
+                setting,
+                "write a date such as `2022-01-01`, or a time such as `2022-01-01 05:00`",
+            ),
+        }
+    }
+
+    pub(crate) fn placed_texts(&mut self, key: &str) -> Vec<Placed<String>> {
+        let Some(setting) = self.get(key) else {
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for item in as_list(&setting.value) {
+            match item.as_str() {
+                Some(text) => texts.push((text.to_owned(), setting.place.clone())),
+                None => self.bad(key, setting, "write a list of texts").unwrap_or(()),
+            }
+        }
+        texts
+    }
+
+    pub(crate) fn missed(&mut self) -> Option<Missed> {
+        let setting = self.get("missed")?;
+        match setting.value.as_str() {
+            Some("latest") => Some(Missed::Latest),
+            Some("all") => Some(Missed::All),
+            Some("none") => Some(Missed::None),
+            _ => self.bad("missed", setting, "write `latest`, `all` or `none`"),
+        }
+    }
+
+    pub(crate) fn schedule(&mut self, zone: &Zone) -> Option<Placed<Schedule>> {
+        let setting = self.get("schedule")?;
+        let place = setting.place.clone();
+        let (cron, zone) = match &setting.value {
+            Json::String(cron) => (cron.clone(), zone.clone()),
+            Json::Object(fields) => {
+                for key in fields
+                    .keys()
+                    .filter(|key| !["cron", "timezone"].contains(&key.as_str()))
+                {
+                    self.faults.push(yaml::unknown_key(
+                        place.clone(),
+                        key,
+                        &["cron", "timezone"],
+                        "`schedule`",
+                    ));
+                }
+                let zone = match fields.get("timezone").and_then(Json::as_str) {
+                    Some(name) => parse_zone(name, &place).map_err(|fault| self.faults.push(fault)).ok()?,
+                    None => zone.clone(),
+                };
+                let Some(cron) = fields.get("cron").and_then(Json::as_str) else {
+                    return self.bad(
+                        "schedule",
+                        setting,
+                        "write `{cron: \"0 5 * * *\", timezone: Asia/Seoul}`",
+                    );
+                };
+                (cron.to_owned(), zone)
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) => {
+                return self.bad("schedule", setting, "write a cron such as `0 5 * * *`");
+            }
+        };
+        let cron = parse_cron(&cron, &place)
+            .map_err(|fault| self.faults.push(fault))
+            .ok()?;
+        Some((Schedule { cron, zone }, place))
+    }
+
+    pub(crate) fn kind(&mut self) -> (Kind, Cut) {
+        let interval = self.cut("interval");
+        let batch_size = self.cut("batch_size");
+        let materialized = self
+            .get("materialized")
+            .and_then(|setting| match setting.value.as_str() {
+                Some("table") => Some(Kind::Table),
+                Some("view") => Some(Kind::View),
+                Some("ephemeral") => Some(Kind::Ephemeral),
+                Some("incremental") => Some(Kind::Interval),
+                _ => self.bad(
+                    "materialized",
+                    setting,
+                    "write `table`, `view`, `ephemeral` or `incremental`; with `interval` it is not needed",
+                ),
+            });
+        if let (Some(_), Some(Kind::Table | Kind::View | Kind::Ephemeral)) = (&interval, materialized) {
+            self.contradiction(
+                "interval",
+                "materialized",
+                "a model with an interval is a table filled by intervals",
+            );
+        }
+        if let (Some(one), Some(other)) = (&interval, &batch_size)
+            && one != other
+        {
+            self.contradiction("interval", "batch_size", "both say how the time is cut, and differ");
+        }
+        match (interval, materialized) {
+            (Some(cut), _) => (Kind::Interval, cut),
+            // An interval that cannot be read is told already; it is taken for a day, so that the
+            // settings beside it are not told to be without meaning.
+            (None, _) if self.get("interval").is_some() => (Kind::Interval, Cut::Unit(Unit::Day)),
+            (None, Some(Kind::Interval)) => self.incremental(batch_size),
+            (None, Some(kind)) => (kind, Cut::Whole),
+            // What dbt does where nothing is said.
+            (None, None) => (Kind::View, Cut::Whole),
+        }
+    }
+
+    fn incremental(&mut self, batch_size: Option<Cut>) -> (Kind, Cut) {
+        let strategy = self.get("incremental_strategy");
+        let place = strategy
+            .or_else(|| self.get("materialized"))
+            .map(|setting| setting.place.clone());
+        let is_microbatch = strategy.is_some_and(|setting| setting.value == "microbatch");
+        let fault = match (&batch_size, is_microbatch) {
+            (Some(cut), true) => return (Kind::Interval, cut.clone()),
+            (None, true) => Diagnostic::error(
+                codes::MISSING_KEY,
+                "a microbatch model has to say its `batch_size`: how its time is cut",
+            )
+            .with_remedy("add `batch_size='day'`, or write the short form `interval='day'`"),
+            (_, false) => Diagnostic::error(
+                codes::UNSUPPORTED_CONFIG,
+                "an incremental model is filled by intervals here; other strategies are not done",
+            )
+            .with_remedy("write `interval='day'`, or `incremental_strategy='microbatch', batch_size='day'`"),
+        };
+        self.faults.push(match place {
+            Some(place) => fault.at(place),
+            None => fault,
+        });
+        // Goes on as if it said day, so that its other faults are found too.
+        (Kind::Interval, batch_size.unwrap_or(Cut::Unit(Unit::Day)))
+    }
+
+    fn contradiction(&mut self, one: &str, other: &str, why: &str) {
+        let (Some(first), Some(second)) = (self.get(one), self.get(other)) else {
+            return;
+        };
+        self.faults.push(
+            Diagnostic::error(
+                codes::CONFLICTING_CONFIG,
+                format!(
+                    "`{one}` is `{}` and `{other}` is `{}`: {why}",
+                    shown(&first.value),
+                    shown(&second.value)
+                ),
+            )
+            .at(first.place.clone())
+            .with_related(second.place.clone(), format!("`{other}`"))
+            .with_remedy("remove one of them"),
+        );
+    }
+
+    fn cut(&mut self, key: &str) -> Option<Cut> {
+        let setting = self.get(key)?;
+        let Some(text) = setting.value.as_str() else {
+            return self.bad(key, setting, "write `hour`, `day`, `week`, `month`, `year` or a cron");
+        };
+        if let Ok(unit) = text.parse::<Unit>() {
+            return Some(Cut::Unit(unit));
+        }
+        if text.split_whitespace().count() > 1 {
+            let cron = parse_cron(text, &setting.place)
+                .map_err(|fault| self.faults.push(fault))
+                .ok()?;
+            return Some(Cut::Cron(cron));
+        }
+        let units = ["hour", "day", "week", "month", "year"];
+        let meant = if text == "daily" {
+            "day"
+        } else {
+            text.trim_end_matches("ly")
+        };
+        let near = units.into_iter().find(|unit| *unit == meant);
+        let remedy = near.or_else(|| text::nearest(text, units)).map_or_else(
+            || "write `hour`, `day`, `week`, `month`, `year` or a cron".to_owned(),
+            |near| format!("write `{near}`"),
+        );
+        self.bad(key, setting, remedy)
+    }
+
+    pub(crate) fn keys(&mut self) -> Vec<KeyColumn> {
+        const REMEDY: &str = "write each key column with its values: `keys={'country': ['kr', 'jp']}`";
+        let Some(setting) = self.get("keys") else {
+            return Vec::new();
+        };
+        let Some(columns) = setting.value.as_object() else {
+            self.bad::<()>("keys", setting, REMEDY);
+            return Vec::new();
+        };
+        let mut keys = Vec::new();
+        for (name, values) in columns {
+            match key_values(name, values) {
+                Ok(values) => keys.push(KeyColumn {
+                    name: name.clone(),
+                    values,
+                }),
+                Err(why) => self.faults.push(
+                    Diagnostic::error(codes::KEYS_MISUSED, format!("the key `{name}` {why}"))
+                        .at(setting.place.clone())
+                        .with_remedy(REMEDY),
+                ),
+            }
+        }
+        keys
+    }
+
+    pub(crate) fn reads(&mut self) -> BTreeMap<String, Window> {
+        const REMEDY: &str = "write what is read and how much of it: `reads={'events': 'last 7 days'}`";
+        let Some(setting) = self.get("reads") else {
+            return BTreeMap::new();
+        };
+        let Some(windows) = setting.value.as_object() else {
+            self.bad::<()>("reads", setting, REMEDY);
+            return BTreeMap::new();
+        };
+        let mut reads = BTreeMap::new();
+        for (name, text) in windows {
+            match text.as_str().and_then(parse_window) {
+                Some((count, unit)) => {
+                    let place = setting.place.clone();
+                    reads.insert(name.clone(), Window { count, unit, place });
+                }
+                None => self.faults.push(
+                    Diagnostic::error(
+                        codes::BAD_VALUE,
+                        format!("`reads` of `{name}` cannot be `{}`", shown(text)),
+                    )
+                    .at(setting.place.clone())
+                    .with_remedy(REMEDY),
+                ),
+            }
+        }
+        reads
+    }
+}
