@@ -48,11 +48,19 @@ impl Store {
     /// of a newer version.
     pub async fn open(data_dir: &Path, environment: &str, ledger: &str) -> Result<Self, Fault> {
         fs::create_dir_all(data_dir).map_err(|error| io_fault(&error, "make the data folder", data_dir))?;
-        Self::open_file(path_of(data_dir, environment), ledger, SqliteSynchronous::Full, None).await
+        let path = path_of(data_dir, environment);
+        // SQLite only says that it cannot open the file; the system says why.
+        fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| io_fault(&error, "open the ledger", &path))?;
+        Self::open_file(path, ledger, SqliteSynchronous::Full, None).await
     }
 
     /// Opens the ledger to read, beside a writer or without one; nothing where there is none yet.
-    /// Writes nothing, so it works in a folder that cannot be written.
+    /// Changes nothing, so it works in a folder that cannot be written.
     ///
     /// # Errors
     /// A coded MG5 fault: the ledger cannot be read, is damaged, or has another version's schema.
