@@ -97,9 +97,23 @@ fn kinds() -> RecordBatch {
 
 #[tokio::test]
 async fn every_kind_of_value() {
-    assert_snapshot!(text(&kinds(), Format::Table).await, @"");
-    assert_snapshot!(text(&kinds(), Format::Csv).await, @"");
-    assert_snapshot!(text(&kinds(), Format::Json).await, @"");
+    assert_snapshot!(text(&kinds(), Format::Table).await, @r"
+     yes  │              big │                 huge │    dec │    f │ short │ day        │ civil               │ instant                      │ time     │ bytes │ code
+    ──────┼──────────────────┼──────────────────────┼────────┼──────┼───────┼────────────┼─────────────────────┼──────────────────────────────┼──────────┼───────┼──────
+     true │ 9007199254740993 │ 18446744073709551615 │ -12.30 │  0.1 │   0.1 │ 2013-03-10 │ 2013-03-10T05:30:00 │ 2013-03-10T00:30:00.25-05:00 │ 01:30:00 │ 00ff  │ UA
+     NULL │             NULL │                 NULL │   NULL │ NULL │  NULL │ NULL       │ NULL                │ NULL                         │ NULL     │ NULL  │ NULL
+    ");
+    assert_snapshot!(text(&kinds(), Format::Csv).await, @r"
+    yes,big,huge,dec,f,short,day,civil,instant,time,bytes,code
+    true,9007199254740993,18446744073709551615,-12.30,0.1,0.1,2013-03-10,2013-03-10T05:30:00,2013-03-10T00:30:00.25-05:00,01:30:00,00ff,UA
+    ,,,,,,,,,,,
+    ");
+    assert_snapshot!(text(&kinds(), Format::Json).await, @r#"
+    [
+    {"yes":true,"big":9007199254740993,"huge":18446744073709551615,"dec":-12.30,"f":0.1,"short":0.1,"day":"2013-03-10","civil":"2013-03-10T05:30:00","instant":"2013-03-10T00:30:00.25-05:00","time":"01:30:00","bytes":"00ff","code":"UA"},
+    {"yes":null,"big":null,"huge":null,"dec":null,"f":null,"short":null,"day":null,"civil":null,"instant":null,"time":null,"bytes":null,"code":null}
+    ]
+    "#);
 }
 
 #[tokio::test]
@@ -107,15 +121,37 @@ async fn offsets_follow_the_zone() {
     let hour = 3_600_000_000;
     let fold = 1_383_454_800_000_000;
     let at = TimestampMicrosecondArray::from(vec![fold, fold + hour, fold + 2 * hour]).with_timezone("+00:00");
-    assert_snapshot!(text(&batch([("at", Arc::new(at))]), Format::Csv).await, @"");
+    assert_snapshot!(text(&batch([("at", Arc::new(at))]), Format::Csv).await, @r"
+    at
+    2013-11-03T01:00:00-04:00
+    2013-11-03T01:00:00-05:00
+    2013-11-03T02:00:00-05:00
+    ");
 }
 
 #[tokio::test]
 async fn what_json_has_not_is_null() {
     let floats = Float64Array::from(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e300, 39.0]);
     let batch = batch([("f", Arc::new(floats))]);
-    assert_snapshot!(text(&batch, Format::Json).await, @"");
-    assert_snapshot!(text(&batch, Format::Csv).await, @"");
+    assert_snapshot!(text(&batch, Format::Json).await, @r#"
+    [
+    {"f":null},
+    {"f":null},
+    {"f":null},
+    {"f":-0.0},
+    {"f":1e300},
+    {"f":39.0}
+    ]
+    "#);
+    assert_snapshot!(text(&batch, Format::Csv).await, @r"
+    f
+    NaN
+    inf
+    -inf
+    -0.0
+    1e300
+    39.0
+    ");
 }
 
 #[tokio::test]
@@ -134,9 +170,42 @@ async fn text_is_quoted_where_it_must_be() {
         ("text, \"quoted\"", Arc::new(texts)),
         ("n", Arc::new(Int64Array::from_iter_values(0..8))),
     ]);
-    assert_snapshot!(text(&batch, Format::Csv).await, @"");
-    assert_snapshot!(text(&batch, Format::Json).await, @"");
-    assert_snapshot!(text(&batch, Format::Table).await, @"");
+    assert_snapshot!(text(&batch, Format::Csv).await, @r#"
+    "text, ""quoted""",n
+    plain,0
+    "",1
+    ,2
+    "a,b",3
+    "say ""hi""",4
+    "two
+    lines	",5
+    NULL,6
+     물길 ,7
+    "#);
+    assert_snapshot!(text(&batch, Format::Json).await, @r#"
+    [
+    {"text, \"quoted\"":"plain","n":0},
+    {"text, \"quoted\"":"","n":1},
+    {"text, \"quoted\"":null,"n":2},
+    {"text, \"quoted\"":"a,b","n":3},
+    {"text, \"quoted\"":"say \"hi\"","n":4},
+    {"text, \"quoted\"":"two\nlines\t\u0007","n":5},
+    {"text, \"quoted\"":"NULL","n":6},
+    {"text, \"quoted\"":" 물길 ","n":7}
+    ]
+    "#);
+    assert_snapshot!(text(&batch, Format::Table).await, @r#"
+     text, "quoted"    │ n
+    ───────────────────┼───
+     plain             │ 0
+                       │ 1
+     NULL              │ 2
+     a,b               │ 3
+     say "hi"          │ 4
+     two\nlines\t\u{7} │ 5
+     "NULL"            │ 6
+      물길             │ 7
+    "#);
 }
 
 #[tokio::test]
@@ -153,9 +222,26 @@ async fn nested_values_are_json() {
         ),
     ]);
     let batch = batch([("list", Arc::new(list)), ("object", Arc::new(object))]);
-    assert_snapshot!(text(&batch, Format::Json).await, @"");
-    assert_snapshot!(text(&batch, Format::Csv).await, @"");
-    assert_snapshot!(text(&batch, Format::Table).await, @"");
+    assert_snapshot!(text(&batch, Format::Json).await, @r#"
+    [
+    {"list":[1,null],"object":{"name":"a \"b\"","day":"1970-01-01"}},
+    {"list":[],"object":{"name":null,"day":"1970-01-02"}},
+    {"list":null,"object":{"name":"c","day":null}}
+    ]
+    "#);
+    assert_snapshot!(text(&batch, Format::Csv).await, @r#"
+    list,object
+    "[1,null]","{""name"":""a \""b\"""",""day"":""1970-01-01""}"
+    [],"{""name"":null,""day"":""1970-01-02""}"
+    ,"{""name"":""c"",""day"":null}"
+    "#);
+    assert_snapshot!(text(&batch, Format::Table).await, @r#"
+     list     │ object
+    ──────────┼───────────────────────────────────────
+     [1,null] │ {"name":"a \"b\"","day":"1970-01-01"}
+     []       │ {"name":null,"day":"1970-01-02"}
+     NULL     │ {"name":"c","day":null}
+    "#);
 }
 
 #[tokio::test]
@@ -165,7 +251,13 @@ async fn columns_are_as_wide_as_a_terminal_shows_them() {
         ("편수", Arc::new(Int64Array::from(vec![Some(12), Some(-3_000), None]))),
         ("메모", Arc::new(StringArray::from(vec![Some("좋음"), None, Some("")]))),
     ]);
-    assert_snapshot!(text(&batch, Format::Table).await, @"");
+    assert_snapshot!(text(&batch, Format::Table).await, @r"
+     도시     │  편수 │ 메모
+    ──────────┼───────┼──────
+     서울     │    12 │ 좋음
+     New York │ -3000 │ NULL
+     파주시   │  NULL │
+    ");
 }
 
 #[tokio::test]
@@ -180,14 +272,20 @@ async fn rows_after_the_measured_ones_are_not_cut() {
     ]);
     let (text, outcome) = written(vec![short, long], Format::Table, None).await;
     assert_eq!(outcome.rows, 1_001);
-    assert_snapshot!(text.lines().skip(1_001).collect::<Vec<_>>().join("\n"), @"");
+    assert_snapshot!(text.lines().skip(1_001).collect::<Vec<_>>().join("\n"), @r"
+    x │ y
+    xxxxx │ y
+    ");
 }
 
 #[tokio::test]
 async fn no_rows() {
     let none = numbers(0);
-    assert_snapshot!(text(&none, Format::Table).await, @"");
-    assert_snapshot!(text(&none, Format::Csv).await, @"");
+    assert_snapshot!(text(&none, Format::Table).await, @r"
+     n
+    ───
+    ");
+    assert_snapshot!(text(&none, Format::Csv).await, @"n");
     assert_eq!(text(&none, Format::Json).await, "[]\n");
 }
 

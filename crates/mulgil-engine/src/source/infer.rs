@@ -121,9 +121,9 @@ fn look_at(root: &Path, source: &Source, origin: Origin, rows: usize) -> Result<
     match &source.format {
         FileFormat::Csv { delimiter, null_words } => {
             let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, null_words)?;
-            look_at_csv(csv, rows)
+            look_at_csv(source, csv, rows)
         }
-        FileFormat::JsonLines => look_at_json(&mut JsonFile::open(file, origin)?, rows),
+        FileFormat::JsonLines => look_at_json(source, &mut JsonFile::open(file, origin)?, rows),
         FileFormat::Parquet => {
             let schema = schema_of(file, &origin)?;
             let field = |field: &datafusion::arrow::datatypes::FieldRef| {
@@ -134,19 +134,24 @@ fn look_at(root: &Path, source: &Source, origin: Origin, rows: usize) -> Result<
     }
 }
 
-fn look_at_csv(mut csv: CsvFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
-    let mut seen = vec![Seen::default(); csv.header.len()];
+fn look_at_csv(source: &Source, mut csv: CsvFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
+    let mut seen: Vec<(Seen, And)> = csv
+        .header
+        .iter()
+        .map(|name| (Seen::default(), and(source, name)))
+        .collect();
     let mut scratch = String::new();
     for _ in 0..rows {
         let Some(record) = csv.next()? else { break };
-        for (index, seen) in seen.iter_mut().enumerate() {
-            *seen = seen.and(Seen::of(record.cell(index, false, &mut scratch)));
+        for (index, (seen, and)) in seen.iter_mut().enumerate() {
+            *seen = and(*seen, Seen::of(record.cell(index, false, &mut scratch)));
         }
     }
-    Ok(csv.header.into_iter().zip(seen.into_iter().map(Found::Text)).collect())
+    let found = seen.into_iter().map(|(seen, _)| Found::Text(seen));
+    Ok(csv.header.into_iter().zip(found).collect())
 }
 
-fn look_at_json(json: &mut JsonFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
+fn look_at_json(source: &Source, json: &mut JsonFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
     let mut columns: Vec<(String, Seen)> = Vec::new();
     let mut scratch = String::new();
     for _ in 0..rows {
@@ -159,7 +164,7 @@ fn look_at_json(json: &mut JsonFile, rows: usize) -> Result<Vec<(String, Found)>
                 _ => columns.iter().position(|(name, _)| name == key),
             };
             match at {
-                Some(at) => columns[at].1 = columns[at].1.and(value),
+                Some(at) => columns[at].1 = and(source, key)(columns[at].1, value),
                 None => columns.push((key.clone().into_owned(), value)),
             }
         }
@@ -197,7 +202,7 @@ fn join(
     }
     for (name, other) in found {
         match columns.iter_mut().find(|(column, _)| *column == name) {
-            Some((_, column)) => *column = common(origin, &name, column.clone(), other)?,
+            Some((_, column)) => *column = common(source, origin, &name, column.clone(), other)?,
             None if source.format == FileFormat::JsonLines => columns.push((name, other)),
             None => {}
         }
@@ -205,9 +210,9 @@ fn join(
     Ok(columns)
 }
 
-fn common(origin: &Origin, name: &str, a: Found, b: Found) -> Result<Found, Fault> {
+fn common(source: &Source, origin: &Origin, name: &str, a: Found, b: Found) -> Result<Found, Fault> {
     match (a, b) {
-        (Found::Text(a), Found::Text(b)) => Ok(Found::Text(a.and(b))),
+        (Found::Text(a), Found::Text(b)) => Ok(Found::Text(and(source, name)(a, b))),
         (Found::Typed(a), Found::Typed(b)) => {
             if widens(&b, &a) {
                 Ok(Found::Typed(a))
@@ -223,6 +228,17 @@ fn common(origin: &Origin, name: &str, a: Found, b: Found) -> Result<Found, Faul
 
 fn has(columns: &[(String, Found)], name: &str) -> bool {
     columns.iter().any(|(column, _)| column == name)
+}
+
+/// What two values of a column have in common.
+type And = fn(Seen, Seen) -> Seen;
+
+fn and(source: &Source, name: &str) -> And {
+    if source.event_time.as_deref() == Some(name) {
+        Seen::and_event_time
+    } else {
+        Seen::and
+    }
 }
 
 /// An event time is an instant for whoever reads it, also where files write it without an offset.

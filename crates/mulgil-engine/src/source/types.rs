@@ -66,7 +66,9 @@ pub(super) fn sql_words(data_type: &DataType) -> String {
 /// What a column wants to see, after "is not"; `takes_civil` says that times need no offset.
 pub(super) fn expected_words(data_type: &DataType, takes_civil: bool) -> String {
     match data_type {
-        DataType::Int16 | DataType::Int32 | DataType::Int64 => "a whole number that it can hold".to_owned(),
+        DataType::Int16 => "a whole number of 16 bits".to_owned(),
+        DataType::Int32 => "a whole number of 32 bits".to_owned(),
+        DataType::Int64 => "a whole number of 64 bits".to_owned(),
         DataType::Float32 | DataType::Float64 => "a number".to_owned(),
         DataType::Boolean => "true or false".to_owned(),
         DataType::Date32 => "a date (YYYY-MM-DD)".to_owned(),
@@ -76,6 +78,7 @@ pub(super) fn expected_words(data_type: &DataType, takes_civil: bool) -> String 
         DataType::Decimal128(precision, scale) => {
             format!("a decimal number of at most {precision} digits, {scale} of them after the point")
         }
+        DataType::Utf8 => "valid text".to_owned(),
         other => format!("a value of type {}", sql_words(other)),
     }
 }
@@ -120,6 +123,16 @@ impl Seen {
             (Self::Integer, Self::Number) | (Self::Number, Self::Integer) => Self::Number,
             (Self::Date, Self::Timestamp) | (Self::Timestamp, Self::Date) => Self::Timestamp,
             _ => Self::Text,
+        }
+    }
+
+    /// What both have in common in an event-time column, where a zone makes instants of all times.
+    pub(super) fn and_event_time(self, other: Self) -> Self {
+        let is_time = |seen| matches!(seen, Self::Date | Self::Timestamp | Self::Instant);
+        if self != other && is_time(self) && is_time(other) {
+            Self::Instant
+        } else {
+            self.and(other)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::{self, BufRead as _, Read},
 };
 
 use flate2::read::MultiGzDecoder;
@@ -12,6 +12,9 @@ use super::fault::{Origin, Spot};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
+
+/// What gzip data begins with.
+const GZIP_MARK: &[u8] = &[0x1f, 0x8b];
 
 /// The longest record; more means a quote that is never closed, or no text file at all.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
@@ -37,7 +40,12 @@ impl Window {
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
         let reader: Box<dyn Read + Send> = if is_packed {
-            Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(CHUNK_BYTES, file)))
+            let mut packed = io::BufReader::with_capacity(CHUNK_BYTES, file);
+            let first = packed.fill_buf().map_err(|error| origin.unreachable(&error))?;
+            if !first.is_empty() && !first.starts_with(GZIP_MARK) {
+                return Err(not_gzip(&origin));
+            }
+            Box::new(MultiGzDecoder::new(packed))
         } else {
             Box::new(file)
         };
@@ -114,15 +122,22 @@ impl Window {
                 "the file ends in the middle of its gzip data, so it is not whole",
                 "wait until it is written, or copy it again",
             ),
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => (
-                "the file is named .gz, but its bytes are not gzip data, or are damaged",
-                "copy it again, or take the .gz off its name if it is not packed",
-            ),
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                ("the gzip data of the file is damaged", "copy the file again")
+            }
             _ => return self.origin.unreachable(error),
         };
         let lines = self.bytes().iter().filter(|byte| **byte == b'\n').count() as u32;
         self.origin.broken_file(Some(self.line + lines), what, remedy)
     }
+}
+
+fn not_gzip(origin: &Origin) -> Fault {
+    origin.broken_file(
+        None,
+        "the file is named .gz, but its bytes are not gzip data",
+        "pack it, or take the .gz off its name and out of `files`",
+    )
 }
 
 /// The line and column of a byte of a record that starts on `line`; both from 1.

@@ -26,8 +26,26 @@ async fn types_of_csv() {
          -2,3,FALSE,2013-03-11,2013-03-10,2013-03-10T02:30:00.25+09:00,5,12,NA\n\
          NA,NA,NA,NA,NA,NA,NA,NA,NA\n",
     );
-    assert_snapshot!(fixture.inferred().await, @"");
-    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.inferred().await, @r#"
+    whole Int64
+    number Float64
+    yes Boolean
+    day Date32
+    civil Timestamp(µs)
+    instant Timestamp(µs, "UTC")
+    text Utf8
+    code Utf8
+    empty Utf8
+    "#);
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @r"
+    +-------+--------+-------+------------+---------------------+--------------------------+------+------+-------+
+    | whole | number | yes   | day        | civil               | instant                  | text | code | empty |
+    +-------+--------+-------+------------+---------------------+--------------------------+------+------+-------+
+    | 1     | 1.5    | true  | 2013-03-10 | 2013-03-10T02:30:00 | 2013-03-10T02:30:00Z     | x    | 007  |       |
+    | -2    | 3.0    | false | 2013-03-11 | 2013-03-10T00:00:00 | 2013-03-09T17:30:00.250Z | 5    | 12   |       |
+    |       |        |       |            |                     |                          |      |      |       |
+    +-------+--------+-------+------------+---------------------+--------------------------+------+------+-------+
+    ");
 }
 
 #[tokio::test]
@@ -45,8 +63,25 @@ async fn types_that_are_declared() {
             "t.csv",
             "a,b,c,d,e,f,g,h\n-1,-12.30,1,007,2013-03-10T02:30:00.123456789,1.5,7,1\n,,,,,,,\n2,.500,nan,,2013-03-10,-inf,+7,f\n",
         );
-    assert_snapshot!(fixture.inferred().await, @"");
-    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.inferred().await, @r"
+    a Int16
+    b Decimal128(6, 2)
+    c Float64
+    d Utf8
+    e Timestamp(µs)
+    f Float32
+    g Int32
+    h Boolean
+    ");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @r"
+    +----+--------+-----+-----+----------------------------+------+---+-------+
+    | a  | b      | c   | d   | e                          | f    | g | h     |
+    +----+--------+-----+-----+----------------------------+------+---+-------+
+    | -1 | -12.30 | 1.0 | 007 | 2013-03-10T02:30:00.123456 | 1.5  | 7 | true  |
+    |    |        |     |     |                            |      |   |       |
+    | 2  | 0.50   | NaN |     | 2013-03-10T00:00:00        | -inf | 7 | false |
+    +----+--------+-----+-----+----------------------------+------+---+-------+
+    ");
 }
 
 #[tokio::test]
@@ -54,30 +89,64 @@ async fn quotes_line_ends_and_marks() {
     let text = "\u{feff}id,\"name, in full\",note\r\n\r\n1,\"Kim, \"\"Su\"\"\",\"two\r\nlines\"\r\n2,\"\",\r\n3,\"NA\",NA\r\n\r\n";
     let fixture = Fixture::csv("t.csv").file("t.csv", text);
     assert_snapshot!(
-        fixture.sql("select id, \"name, in full\" as name, name is null as n, replace(replace(note, chr(10), '/'), chr(13), '\\') as note from t").await.unwrap(),
-        @""
+        fixture.sql("select id, \"name, in full\" as name, \"name, in full\" is null as n, replace(replace(note, chr(10), '/'), chr(13), '\\') as note from t").await.unwrap(),
+        @r#"
+        +----+-----------+-------+------------+
+        | id | name      | n     | note       |
+        +----+-----------+-------+------------+
+        | 1  | Kim, "Su" | false | two\/lines |
+        | 2  |           | false |            |
+        | 3  | NA        | false |            |
+        +----+-----------+-------+------------+
+        "#
     );
 }
 
 #[tokio::test]
 async fn a_column_without_a_name_and_one_column_alone() {
     let unnamed = Fixture::csv("t.csv").file("t.csv", ",b\n1,2\n");
-    assert_snapshot!(unnamed.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(unnamed.sql("select * from t").await.unwrap(), @r"
+    +----------+---+
+    | column_1 | b |
+    +----------+---+
+    | 1        | 2 |
+    +----------+---+
+    ");
     let alone = Fixture::csv("t.csv").file("t.csv", "a\n1\n\n3");
-    assert_snapshot!(alone.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(alone.sql("select * from t").await.unwrap(), @r"
+    +---+
+    | a |
+    +---+
+    | 1 |
+    |   |
+    | 3 |
+    +---+
+    ");
 }
 
 #[tokio::test]
 async fn header_only_and_delimiters() {
     let fixture = Fixture::csv("t.csv").file("t.csv", "a,b\n");
-    assert_snapshot!(fixture.sql("select count(*) as n, count(a) as a from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select count(*) as n, count(a) as a from t").await.unwrap(), @r"
+    +---+---+
+    | n | a |
+    +---+---+
+    | 0 | 0 |
+    +---+---+
+    ");
     let fixture = Fixture::csv("t.tsv")
         .format(FileFormat::Csv {
             delimiter: '\t',
             null_words: Vec::new(),
         })
         .file("t.tsv", "a\tb\n1,5\tNA\n");
-    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @r"
+    +-----+----+
+    | a   | b  |
+    +-----+----+
+    | 1,5 | NA |
+    +-----+----+
+    ");
 }
 
 #[tokio::test]
@@ -85,8 +154,22 @@ async fn columns_are_found_by_name_and_others_left_alone() {
     let fixture = Fixture::per(Unit::Day, "UTC", "d_{YYYYMMDD}.csv")
         .file("d_20130101.csv", "a,b\n1,x\n")
         .file("d_20130102.csv", "new,b,a\nq,y,2\n");
-    assert_snapshot!(fixture.sql("select * from t order by a").await.unwrap(), @"");
-    assert_snapshot!(fixture.sql("select b from t order by b").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select * from t order by a").await.unwrap(), @r"
+    +---+---+
+    | a | b |
+    +---+---+
+    | 1 | x |
+    | 2 | y |
+    +---+---+
+    ");
+    assert_snapshot!(fixture.sql("select b from t order by b").await.unwrap(), @r"
+    +---+
+    | b |
+    +---+
+    | x |
+    | y |
+    +---+
+    ");
 }
 
 #[tokio::test]
@@ -97,7 +180,13 @@ async fn packed_files_of_many_batches_and_members() {
     let fixture = Fixture::csv("t.csv.gz").file("t.csv.gz", bytes);
     assert_snapshot!(
         fixture.sql("select count(*) as n, sum(a) as s, max(b) as m from t").await.unwrap(),
-        @""
+        @r"
+        +-------+------------+-----------+
+        | n     | s          | m         |
+        +-------+------------+-----------+
+        | 50000 | 1249975000 | text 9999 |
+        +-------+------------+-----------+
+        "
     );
 }
 
@@ -105,7 +194,14 @@ async fn packed_files_of_many_batches_and_members() {
 async fn a_record_longer_than_the_window() {
     let long = "한".repeat(300_000);
     let fixture = Fixture::csv("t.csv").file("t.csv", format!("a,b\n1,\"{long}\n\"\n2,x\n"));
-    assert_snapshot!(fixture.sql("select a, length(b) as n from t order by a").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select a, length(b) as n from t order by a").await.unwrap(), @r"
+    +---+--------+
+    | a | n      |
+    +---+--------+
+    | 1 | 300001 |
+    | 2 | 1      |
+    +---+--------+
+    ");
 }
 
 #[tokio::test]
@@ -117,9 +213,32 @@ async fn json_lines() {
          {\"b\": 1.5, \"a\": null, \"day\": \"2013-03-10\", \"ok\": true}\n\
          {\"a\": 3, \"s\": \"12\", \"extra\": []}",
     );
-    assert_snapshot!(fixture.inferred().await, @"");
-    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
-    assert_snapshot!(fixture.sql("select count(*) as n, sum(a) as a from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.inferred().await, @r#"
+    a Int64
+    s Utf8
+    at Timestamp(µs, "UTC")
+    n Utf8
+    b Float64
+    day Date32
+    ok Boolean
+    extra Utf8
+    "#);
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @r#"
+    +---+----------+----------------------+---------------+-----+------------+------+-------+
+    | a | s        | at                   | n             | b   | day        | ok   | extra |
+    +---+----------+----------------------+---------------+-----+------------+------+-------+
+    | 1 | x "y" 한 | 2013-03-10T02:30:00Z | {"k": [1, 2]} |     |            |      |       |
+    |   |          |                      |               | 1.5 | 2013-03-10 | true |       |
+    | 3 | 12       |                      |               |     |            |      | []    |
+    +---+----------+----------------------+---------------+-----+------------+------+-------+
+    "#);
+    assert_snapshot!(fixture.sql("select count(*) as n, sum(a) as a from t").await.unwrap(), @r"
+    +---+---+
+    | n | a |
+    +---+---+
+    | 3 | 4 |
+    +---+---+
+    ");
 }
 
 #[tokio::test]
@@ -141,12 +260,36 @@ async fn parquet_files() {
         .event_time("at")
         .zone("America/New_York")
         .file("t.parquet", parquet(&batch));
-    assert_snapshot!(fixture.inferred().await, @"");
-    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
-    assert_snapshot!(fixture.sql("select count(*) as n from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.inferred().await, @r#"
+    code Utf8
+    n Int64
+    day Date32
+    at Timestamp(µs, "UTC")
+    "#);
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @r"
+    +------+---+------------+----------------------+
+    | code | n | day        | at                   |
+    +------+---+------------+----------------------+
+    | UA   | 1 | 1970-01-01 | 2013-03-10T07:30:00Z |
+    | AA   |   | 1970-01-02 | 1970-01-01T05:00:00Z |
+    +------+---+------------+----------------------+
+    ");
+    assert_snapshot!(fixture.sql("select count(*) as n from t").await.unwrap(), @r"
+    +---+
+    | n |
+    +---+
+    | 2 |
+    +---+
+    ");
     let seen = fixture.first_look().await;
     let scope = interval("2013-03-10T00:00:00Z", "2013-03-11T00:00:00Z");
-    assert_snapshot!(fixture.sql_over("select code from t", &seen, Some(scope)).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql_over("select code from t", &seen, Some(scope)).await.unwrap(), @r"
+    +------+
+    | code |
+    +------+
+    | UA   |
+    +------+
+    ");
 }
 
 #[tokio::test]
@@ -155,10 +298,28 @@ async fn naive_event_times_are_the_zones_and_a_scope_cuts_a_single_file() {
         "t.csv",
         "id,at\n1,2013-03-10 01:59:59\n2,2013-03-10 02:30:00\n3,2013-03-10 03:00:00\n4,2013-11-03 01:30:00\n5,2013-11-03 01:30:00-05:00\n6,2013-11-04\n",
     );
-    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @r"
+    +----+----------------------+
+    | id | at                   |
+    +----+----------------------+
+    | 1  | 2013-03-10T06:59:59Z |
+    | 2  | 2013-03-10T07:30:00Z |
+    | 3  | 2013-03-10T07:00:00Z |
+    | 4  | 2013-11-03T05:30:00Z |
+    | 5  | 2013-11-03T06:30:00Z |
+    | 6  | 2013-11-04T05:00:00Z |
+    +----+----------------------+
+    ");
     let seen = fixture.first_look().await;
     let day = interval("2013-11-03T04:00:00Z", "2013-11-04T05:00:00Z");
-    assert_snapshot!(fixture.sql_over("select id from t", &seen, Some(day)).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql_over("select id from t", &seen, Some(day)).await.unwrap(), @r"
+    +----+
+    | id |
+    +----+
+    | 4  |
+    | 5  |
+    +----+
+    ");
 }
 
 #[tokio::test]
@@ -169,9 +330,21 @@ async fn dates_as_event_times_are_days_of_the_zone() {
         .file("t.csv", "id,day\n1,2013-03-09\n2,2013-03-10\n3,2013-03-11\n");
     let seen = fixture.first_look().await;
     let day = interval("2013-03-09T15:00:00Z", "2013-03-10T15:00:00Z");
-    assert_snapshot!(fixture.sql_over("select * from t", &seen, Some(day)).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql_over("select * from t", &seen, Some(day)).await.unwrap(), @r"
+    +----+------------+
+    | id | day        |
+    +----+------------+
+    | 2  | 2013-03-10 |
+    +----+------------+
+    ");
     let hour = interval("2013-03-10T15:00:00Z", "2013-03-10T16:00:00Z");
-    assert_snapshot!(fixture.sql_over("select id from t", &seen, Some(hour)).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql_over("select id from t", &seen, Some(hour)).await.unwrap(), @r"
+    +----+
+    | id |
+    +----+
+    | 3  |
+    +----+
+    ");
 }
 
 #[tokio::test]
@@ -186,7 +359,13 @@ async fn files_of_intervals_are_not_cut_by_the_scope() {
     let seen = fixture.first_look().await;
     let scope = interval("2013-01-01T00:00:00Z", "2013-01-01T12:00:00Z");
     let sql = "select sum(id) as ids, count(*) as n from t";
-    assert_snapshot!(fixture.sql_over(sql, &seen, Some(scope)).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql_over(sql, &seen, Some(scope)).await.unwrap(), @r"
+    +-----+---+
+    | ids | n |
+    +-----+---+
+    | 6   | 3 |
+    +-----+---+
+    ");
 }
 
 /// What the engine writes as CSV or JSON, a source reads back as it was.

@@ -19,13 +19,23 @@ async fn found(unit: Unit, zone: &str, template: &str, files: &[&str]) -> String
 
 #[tokio::test]
 async fn units() {
-    assert_snapshot!(found(Unit::Year, "UTC", "{YYYY}.csv", &["2013.csv", "2012.csv"]).await, @"");
-    assert_snapshot!(found(Unit::Month, "Asia/Seoul", "x/{YYYYMM}", &["x/201302", "x/readme"]).await, @"");
-    assert_snapshot!(found(Unit::Week, "UTC", "{YYYY}-W{WW}.csv", &["2013-W01.csv"]).await, @"");
-    assert_snapshot!(found(Unit::Day, "America/New_York", "{YYYY-MM-DD}", &["2013-03-10", "2013-11-03"]).await, @"");
+    assert_snapshot!(found(Unit::Year, "UTC", "{YYYY}.csv", &["2013.csv", "2012.csv"]).await, @r"
+    2012.csv 2012-01-01T00:00:00Z..2013-01-01T00:00:00Z
+    2013.csv 2013-01-01T00:00:00Z..2014-01-01T00:00:00Z
+    ");
+    assert_snapshot!(found(Unit::Month, "Asia/Seoul", "x/{YYYYMM}", &["x/201302", "x/readme"]).await, @"x/201302 2013-01-31T15:00:00Z..2013-02-28T15:00:00Z");
+    assert_snapshot!(found(Unit::Week, "UTC", "{YYYY}-W{WW}.csv", &["2013-W01.csv"]).await, @"2013-W01.csv 2012-12-31T00:00:00Z..2013-01-07T00:00:00Z");
+    assert_snapshot!(found(Unit::Day, "America/New_York", "{YYYY-MM-DD}", &["2013-03-10", "2013-11-03"]).await, @r"
+    2013-03-10 2013-03-10T05:00:00Z..2013-03-11T04:00:00Z
+    2013-11-03 2013-11-03T04:00:00Z..2013-11-04T05:00:00Z
+    ");
     assert_snapshot!(
         found(Unit::Hour, "America/New_York", "{YYYYMMDD}T{HH}.csv", &["20131103T00.csv", "20131103T01.csv", "20131103T02.csv"]).await,
-        @""
+        @r"
+        20131103T00.csv 2013-11-03T04:00:00Z..2013-11-03T05:00:00Z
+        20131103T01.csv 2013-11-03T05:00:00Z..2013-11-03T06:00:00Z
+        20131103T02.csv 2013-11-03T07:00:00Z..2013-11-03T08:00:00Z
+        "
     );
 }
 
@@ -39,10 +49,13 @@ async fn folders() {
         "lake/year=2013/month=04",
     ];
     let template = "lake/year={YYYY}/month={MM}/day={DD}/part.json";
-    assert_snapshot!(found(Unit::Day, "UTC", template, &files).await, @"");
+    assert_snapshot!(found(Unit::Day, "UTC", template, &files).await, @r"
+    lake/year=2013/month=03/day=10/part.json 2013-03-10T00:00:00Z..2013-03-11T00:00:00Z
+    lake/year=2013/month=03/day=11/part.json 2013-03-11T00:00:00Z..2013-03-12T00:00:00Z
+    ");
     assert_snapshot!(
         found(Unit::Day, "UTC", "{YYYY}/x_{YYYYMMDD}.csv", &["2013/x_20130310.csv", "2013/.x_20130311.csv", "2013/x_20130312.csv.tmp"]).await,
-        @""
+        @"2013/x_20130310.csv 2013-03-10T00:00:00Z..2013-03-11T00:00:00Z"
     );
 }
 
@@ -53,16 +66,48 @@ async fn nothing_there() {
 
 #[tokio::test]
 async fn names_that_are_no_time() {
-    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMMDD}.csv", &["x_20130230.csv"]).await, @"");
-    assert_snapshot!(found(Unit::Day, "UTC", "{YYYY}/{YYYYMMDD}.csv", &["2013/20140101.csv"]).await, @"");
-    assert_snapshot!(found(Unit::Hour, "America/New_York", "{YYYYMMDDHH}", &["2013031002"]).await, @"");
-    assert_snapshot!(found(Unit::Hour, "UTC", "{YYYYMMDDHH}", &["2013031024"]).await, @"");
-    assert_snapshot!(found(Unit::Week, "UTC", "{YYYY}W{WW}", &["2013W53"]).await, @"");
+    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMMDD}.csv", &["x_20130230.csv"]).await, @r"
+    error[MG3103]: the name of a file of source `raw.t` fits `x_{YYYYMMDD}.csv` but names no time in UTC: there is no date 2013-02-30
+      --> x_20130230.csv
+    do: rename the file, or move it out of the folder that the template names
+    ");
+    assert_snapshot!(found(Unit::Day, "UTC", "{YYYY}/{YYYYMMDD}.csv", &["2013/20140101.csv"]).await, @r"
+    error[MG3103]: the name of a file of source `raw.t` fits `{YYYY}/{YYYYMMDD}.csv` but names no time in UTC: its date fields contradict each other
+      --> 2013/20140101.csv
+    do: rename the file, or move it out of the folder that the template names
+    ");
+    assert_snapshot!(found(Unit::Hour, "America/New_York", "{YYYYMMDDHH}", &["2013031002"]).await, @r"
+    error[MG3103]: the name of a file of source `raw.t` fits `{YYYYMMDDHH}` but names no time in America/New_York: the clock skips 2013-03-10T02:00:00
+      --> 2013031002
+    do: rename the file, or move it out of the folder that the template names
+    ");
+    assert_snapshot!(found(Unit::Hour, "UTC", "{YYYYMMDDHH}", &["2013031024"]).await, @r"
+    error[MG3103]: the name of a file of source `raw.t` fits `{YYYYMMDDHH}` but names no time in UTC: a day has no hour 24
+      --> 2013031024
+    do: rename the file, or move it out of the folder that the template names
+    ");
+    assert_snapshot!(found(Unit::Week, "UTC", "{YYYY}W{WW}", &["2013W53"]).await, @r"
+    error[MG3103]: the name of a file of source `raw.t` fits `{YYYY}W{WW}` but names no time in UTC: 2013 has no week 53
+      --> 2013W53
+    do: rename the file, or move it out of the folder that the template names
+    ");
 }
 
 #[tokio::test]
 async fn templates_that_cannot_be_used() {
-    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMM}.csv", &[]).await, @"");
-    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMMDDmm}.csv", &[]).await, @"");
-    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMMDD.csv", &[]).await, @"");
+    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMM}.csv", &[]).await, @r"
+    error[MG1006]: the file template `x_{YYYYMM}.csv` of source `raw.t` needs {DD} to name a day
+      --> mulgil.yml:5:3
+    do: write date fields such as {YYYYMMDD}, {YYYY}-{MM}-{DD} or {YYYYMMDD}T{HH} in it
+    ");
+    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMMDDmm}.csv", &[]).await, @r"
+    error[MG1006]: the file template `x_{YYYYMMDDmm}.csv` of source `raw.t` has {YYYYMMDDmm}, which is no date field
+      --> mulgil.yml:5:3
+    do: write date fields such as {YYYYMMDD}, {YYYY}-{MM}-{DD} or {YYYYMMDD}T{HH} in it
+    ");
+    assert_snapshot!(found(Unit::Day, "UTC", "x_{YYYYMMDD.csv", &[]).await, @r"
+    error[MG1006]: the file template `x_{YYYYMMDD.csv` of source `raw.t` has a `{` without its `}`
+      --> mulgil.yml:5:3
+    do: write date fields such as {YYYYMMDD}, {YYYY}-{MM}-{DD} or {YYYYMMDD}T{HH} in it
+    ");
 }
