@@ -137,7 +137,7 @@ impl Writer {
                     match value::append(cell, column, row, zone)? {
                         Form::Null => {}
                         Form::Number | Form::Boolean | Form::NotFinite | Form::Text | Form::Nested => {
-                            csv_text(out, cell)
+                            csv_text(out, cell);
                         }
                     }
                 }

@@ -1,4 +1,5 @@
 //! What people and programs get to see.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 use std::sync::Arc;
 

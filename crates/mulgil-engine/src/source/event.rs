@@ -121,9 +121,8 @@ impl EventCheck {
         let inside = self.from <= value && value < self.until;
         match self.rule {
             RowRule::All => Verdict::Take,
-            RowRule::Only(_) if inside => Verdict::Take,
+            RowRule::Only(_) | RowRule::Within(_) if inside => Verdict::Take,
             RowRule::Only(_) => Verdict::Pass,
-            RowRule::Within(_) if inside => Verdict::Take,
             RowRule::Within(_) => Verdict::Outside,
         }
     }

@@ -174,10 +174,14 @@ impl Origin {
     /// A value that its column's type cannot hold.
     pub(super) fn misfit(&self, spot: Spot, column: &ColumnSpec, value: &str) -> Fault {
         let ColumnSpec { name, data_type, .. } = column;
-        let mut remedy = format!(
-            "correct the value, or declare a type that holds it: `columns: {{{name}: text}}` in source `{}`",
-            self.source
-        );
+        // The event time has to be a time, so another type is no way out.
+        let mut remedy = match column.civil_zone {
+            Some(_) => "correct the value".to_owned(),
+            None => format!(
+                "correct the value, or declare a type that holds it: `columns: {{{name}: text}}` in source `{}`",
+                self.source
+            ),
+        };
         if self.has_null_words {
             remedy.push_str("; if it stands for NULL, name it under `nulls`");
         }

@@ -85,11 +85,14 @@ fn list(root: &Path, source: &Source) -> Result<Vec<Listed>, Fault> {
     }
 }
 
+/// What became of one file: nothing when it was gone.
+type Hashed = Result<Option<FileSeen>, Fault>;
+
 /// Gives each file its hash, on all cores. A file that is gone by then was not there.
 fn hash_all(root: &Path, source: &Source, listed: Vec<Listed>, known: &SourceSeen) -> Result<Vec<FileSeen>, Fault> {
     let known: HashMap<&Path, &FileSeen> = known.files.iter().map(|file| (file.path.as_path(), file)).collect();
     let next = AtomicUsize::new(0);
-    let seen: Mutex<Vec<(usize, Result<Option<FileSeen>, Fault>)>> = Mutex::new(Vec::new());
+    let seen: Mutex<Vec<(usize, Hashed)>> = Mutex::new(Vec::new());
     let work = || {
         while let Some((index, file)) = take(&next, &listed) {
             let known = known.get(file.path.as_path()).copied();
@@ -116,7 +119,7 @@ fn take<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
     items.get(index).map(|item| (index, item))
 }
 
-fn hash_one(root: &Path, source: &Source, file: &Listed, known: Option<&FileSeen>) -> Result<Option<FileSeen>, Fault> {
+fn hash_one(root: &Path, source: &Source, file: &Listed, known: Option<&FileSeen>) -> Hashed {
     let origin = Origin::new(source, &file.path);
     let path = root.join(&file.path);
     for _ in 0..HASH_TRIES {

@@ -282,7 +282,7 @@ fn as_literal(name: &[Piece]) -> Option<String> {
 
 /// Hidden files and what other programs have not finished.
 fn is_passed_over(name: &str) -> bool {
-    name.starts_with('.') || name == "_temporary" || name.ends_with(".tmp")
+    name.starts_with('.') || name == "_temporary" || Path::new(name).extension().is_some_and(|ending| ending == "tmp")
 }
 
 fn match_name(pieces: &[Piece], name: &str, mut fields: Fields) -> Match {

@@ -6,6 +6,8 @@ use mulgil_core::{
     interval::{Instant, Interval},
 };
 
+use super::fault::Misfit;
+
 /// Microseconds of a civil day.
 const DAY_US: i64 = 86_400_000_000;
 
@@ -42,7 +44,7 @@ pub(super) fn parse_timestamp(text: &str) -> Option<Civil> {
     let (time_us, rest) = parse_time(rest)?;
     Some(Civil {
         clock_us: midnight + time_us,
-        offset_us: parse_offset(rest)?,
+        offset_us: parse_offset(rest).ok()?,
     })
 }
 
@@ -204,25 +206,27 @@ fn parse_time(bytes: &[u8]) -> Option<(i64, &[u8])> {
     Some((time_us, rest))
 }
 
-/// Nothing, `Z`, `±HH`, `±HHMM` or `±HH:MM`; the outer `None` is anything else.
-fn parse_offset(bytes: &[u8]) -> Option<Option<i64>> {
+/// Nothing, `Z`, `±HH`, `±HHMM` or `±HH:MM`, in microseconds.
+fn parse_offset(bytes: &[u8]) -> Result<Option<i64>, Misfit> {
     let bytes = bytes.strip_prefix(b" ").unwrap_or(bytes);
     let (sign, rest) = match bytes.split_first() {
-        None => return Some(None),
-        Some((b'Z' | b'z', [])) => return Some(Some(0)),
+        None => return Ok(None),
+        Some((b'Z' | b'z', [])) => return Ok(Some(0)),
         Some((b'+', rest)) => (1, rest),
         Some((b'-', rest)) => (-1, rest),
-        Some(_) => return None,
+        Some(_) => return Err(Misfit),
     };
-    let (hours, rest) = two_digits(rest, 25)?;
+    let (hours, rest) = two_digits(rest, 25).ok_or(Misfit)?;
     let rest = rest.strip_prefix(b":").unwrap_or(rest);
-    let (minutes, rest) = if rest.is_empty() {
-        (0, rest)
-    } else {
-        two_digits(rest, 59)?
+    let (minutes, rest) = match rest {
+        [] => (0, rest),
+        _ => two_digits(rest, 59).ok_or(Misfit)?,
     };
-    rest.is_empty()
-        .then_some(Some(sign * (hours * 60 + minutes) * 60_000_000))
+    if rest.is_empty() {
+        Ok(Some(sign * (hours * 60 + minutes) * 60_000_000))
+    } else {
+        Err(Misfit)
+    }
 }
 
 fn two_digits(bytes: &[u8], most: i32) -> Option<(i64, &[u8])> {

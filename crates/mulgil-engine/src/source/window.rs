@@ -80,8 +80,7 @@ impl Window {
     /// Moves the window's start forward over bytes that end with a line.
     pub(super) fn pass(&mut self, bytes: usize) {
         let passed = &self.buffer[self.start..self.start + bytes];
-        let newlines = passed.iter().filter(|byte| **byte == b'\n').count();
-        self.line = self.line.saturating_add(newlines as u32);
+        self.line = self.line.saturating_add(newlines(passed));
         self.start += bytes;
     }
 
@@ -127,8 +126,8 @@ impl Window {
             }
             _ => return self.origin.unreachable(error),
         };
-        let lines = self.bytes().iter().filter(|byte| **byte == b'\n').count() as u32;
-        self.origin.broken_file(Some(self.line + lines), what, remedy)
+        let line = self.line.saturating_add(newlines(self.bytes()));
+        self.origin.broken_file(Some(line), what, remedy)
     }
 }
 
@@ -143,14 +142,17 @@ fn not_gzip(origin: &Origin) -> Fault {
 /// The line and column of a byte of a record that starts on `line`; both from 1.
 pub(super) fn spot_in(record: &[u8], line: u32, at: usize) -> Spot {
     let before = &record[..at.min(record.len())];
-    let newlines = before.iter().filter(|byte| **byte == b'\n').count() as u32;
     let line_start = before
         .iter()
         .rposition(|byte| *byte == b'\n')
         .map_or(0, |index| index + 1);
     let characters = String::from_utf8_lossy(&before[line_start..]).chars().count() as u32;
     Spot {
-        line: line + newlines,
+        line: line.saturating_add(newlines(before)),
         column: characters + 1,
     }
+}
+
+fn newlines(bytes: &[u8]) -> u32 {
+    bytes.iter().map(|byte| u32::from(*byte == b'\n')).sum()
 }

@@ -239,7 +239,7 @@ async fn rows_of_another_interval() {
     assert_snapshot!(of("2,soon\n").await, @r"
     error[MG3105]: `soon` in column `at` is not a timestamp (YYYY-MM-DDTHH:MM:SS): the type of the column is timestamptz
       --> d_20130310.csv:3:3
-    do: correct the value, or declare a type that holds it: `columns: {at: text}` in source `raw.t`; if it stands for NULL, name it under `nulls`
+    do: correct the value; if it stands for NULL, name it under `nulls`
     ");
 }
 

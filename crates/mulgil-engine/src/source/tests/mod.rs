@@ -1,4 +1,5 @@
 //! Sources as people meet them: files in a folder, faults as they are printed, SQL over them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod broken;
 mod hours;
