@@ -78,7 +78,8 @@ pub fn point(name: &str) {
     }
 }
 
-/// The durable writes since the process began, while armed.
-pub fn writes() -> u64 {
-    WRITES.load(Ordering::SeqCst)
+/// The durable writes so far, when they are counted ([`Kill::CountOnly`]).
+pub fn counted() -> Option<u64> {
+    let kill = KILL.lock().unwrap_or_else(PoisonError::into_inner);
+    matches!(*kill, Some(Kill::CountOnly)).then(|| WRITES.load(Ordering::SeqCst))
 }

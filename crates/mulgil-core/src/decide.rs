@@ -11,7 +11,7 @@ use crate::{
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName, Relation},
     plan::{Forecast, Terms, ready_of},
-    project::{Input, Node, Upstream},
+    project::{Input, Node, TestKind, Upstream},
 };
 
 /// Intervals that one commit fills at most: a crash loses no more work than that.
@@ -27,6 +27,8 @@ pub struct Limits {
     /// The start of the run that asks: what failed since is not tried again in it, unless its
     /// failure said later.
     pub failed_since: Instant,
+    /// Nodes whose data tests are being run, or could not be run in this run.
+    pub untestable: BTreeSet<NodeName>,
 }
 
 /// What a run may touch: all of it, or some instances, each with a range.
@@ -233,11 +235,14 @@ fn startable_tests(
     idle: bool,
     busy: &BTreeSet<Relation>,
 ) -> Option<Vec<String>> {
-    if node.tests.is_empty() || !limits.scope.has_node(&node.name) || busy.contains(&node.relation) {
+    let is_out = !limits.scope.has_node(&node.name) || limits.untestable.contains(&node.name);
+    if node.tests.is_empty() || is_out || busy.contains(&node.relation) {
         return None;
     }
     let instances = node.instances();
     let tests = forecast.terms(instances.first()?)?.tests.clone();
+    let mut related = instances.clone();
+    related.extend(referred_to(forecast, node));
     let left = |instance: &Instance| {
         forecast
             .terms(instance)
@@ -246,7 +251,19 @@ fn startable_tests(
                 None => false,
             })
     };
-    (!tests.is_empty() && (idle || !instances.iter().any(left))).then_some(tests)
+    (!tests.is_empty() && (idle || !related.iter().any(left))).then_some(tests)
+}
+
+/// The instances that a node's relationships tests look into: they are filled first.
+fn referred_to(forecast: &Forecast<'_>, node: &Node) -> Vec<Instance> {
+    let names = node.tests.iter().filter_map(|test| match &test.kind {
+        TestKind::Relationships { to, .. } => Some(to),
+        TestKind::NotNull { .. } | TestKind::Unique { .. } | TestKind::AcceptedValues { .. } => None,
+    });
+    names
+        .filter_map(|name| forecast.node(name))
+        .flat_map(Node::instances)
+        .collect()
 }
 
 fn busy_relations(forecast: &Forecast<'_>) -> BTreeSet<Relation> {

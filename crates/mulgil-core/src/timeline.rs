@@ -127,6 +127,7 @@ impl Timeline {
             parallel,
             scope: Scope::All,
             failed_since: Instant(i64::MAX),
+            untestable: std::collections::BTreeSet::new(),
         };
         let mut out = String::new();
         for action in decide(&self.forecast(), &limits).actions {

@@ -270,6 +270,7 @@ fn execute(project: &Project, state: State, now: Instant, mut changes: impl FnMu
         parallel: SLOTS,
         scope: Scope::All,
         failed_since: now,
+        untestable: std::collections::BTreeSet::new(),
     };
     let mut fills = 0;
     for _turn in 0..10_000 {

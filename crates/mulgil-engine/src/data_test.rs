@@ -37,7 +37,11 @@ async fn run_one(sessions: &Arc<Sessions>, test: &BoundTest, zone: &Zone) -> Res
     let author = Author::Node(test.test.name.clone());
     let to_fault = |error| fault::sql(&error, &author);
     let planned = sessions.plan(&test.sql, &test.bindings, zone, &author).await?;
-    let plan = planned.state.create_physical_plan(&planned.plan).await.map_err(to_fault)?;
+    let plan = planned
+        .state
+        .create_physical_plan(&planned.plan)
+        .await
+        .map_err(to_fault)?;
     let mut rows = execute_stream(plan, planned.state.task_ctx()).map_err(to_fault)?;
     let (mut failures, mut sample) = (0_u64, Vec::new());
     while let Some(batch) = rows.next().await {
@@ -65,5 +69,8 @@ fn as_json(rows: &RecordBatch) -> Result<Vec<Value>, Fault> {
 }
 
 fn unshown(error: &str) -> Fault {
-    Box::new(Diagnostic::error(codes::BUG, format!("failing rows could not be shown: {error}")))
+    Box::new(Diagnostic::error(
+        codes::BUG,
+        format!("failing rows could not be shown: {error}"),
+    ))
 }

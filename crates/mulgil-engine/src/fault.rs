@@ -53,8 +53,13 @@ pub(crate) fn sql(error: &DataFusionError, author: &Author) -> Fault {
         DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => planning(text, error, author),
         DataFusionError::ResourcesExhausted(text) => exhausted(text),
         DataFusionError::Internal(text) => Box::new(
-            Diagnostic::error(codes::BUG, format!("the engine broke while it ran {}: {}", author.whose(), first_line(text)))
-                .with_remedy("please report this with the SQL; writing the expression in another way often helps meanwhile"),
+            Diagnostic::error(
+                codes::BUG,
+                format!("the engine broke while it ran {}: {}", author.whose(), first_line(text)),
+            )
+            .with_remedy(
+                "please report this with the SQL; writing the expression in another way often helps meanwhile",
+            ),
         ),
         other => running(&other.to_string(), author),
     }
@@ -68,7 +73,10 @@ pub(crate) fn delta(error: &DeltaTableError, table: &Path) -> Fault {
     let conflict = match error {
         DeltaTableError::VersionAlreadyExists(_) => true,
         DeltaTableError::Transaction { source } => {
-            matches!(source, TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_))
+            matches!(
+                source,
+                TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_)
+            )
         }
         _ => false,
     };
@@ -78,7 +86,11 @@ pub(crate) fn delta(error: &DeltaTableError, table: &Path) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::TABLE_UNREADABLE,
-            format!("the table in {} cannot be read or written: {}", table.display(), first_line(&error.to_string())),
+            format!(
+                "the table in {} cannot be read or written: {}",
+                table.display(),
+                first_line(&error.to_string())
+            ),
         )
         .with_remedy("compare the files of its `_delta_log` with a backup; `mulgil restore` brings the table back")
         .with_retry(Retry::AfterHumanFix),
@@ -90,7 +102,10 @@ pub(crate) fn table_changed(table: &Path) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::TABLE_CHANGED,
-            format!("somebody else wrote the table in {} while it was being filled, so nothing was committed", table.display()),
+            format!(
+                "somebody else wrote the table in {} while it was being filled, so nothing was committed",
+                table.display()
+            ),
         )
         .with_remedy("nothing: it is tried again by itself; if it happens often, find who else writes this table")
         .with_retry(Retry::Later),
@@ -102,7 +117,11 @@ pub(crate) fn parquet(error: &ParquetError, path: &Path) -> Fault {
     hidden_inside(error).unwrap_or_else(|| {
         Box::new(Diagnostic::error(
             codes::BUG,
-            format!("the data file {} could not be encoded: {}", path.display(), first_line(&error.to_string())),
+            format!(
+                "the data file {} could not be encoded: {}",
+                path.display(),
+                first_line(&error.to_string())
+            ),
         ))
     })
 }
@@ -183,15 +202,21 @@ fn disk(kind: io::ErrorKind, text: &str, path: Option<&Path>) -> Fault {
 fn exhausted(text: &str) -> Fault {
     if text.contains("disk") || text.contains("temp") && text.contains("directory") {
         return Box::new(
-            Diagnostic::error(codes::DISK_FULL, format!("what was spilled to disk reached its limit: {}", first_line(text)))
-                .with_remedy("raise the spill limit, or make the query smaller: fewer columns, a filter, a shorter range")
-                .with_retry(Retry::AfterHumanFix),
+            Diagnostic::error(
+                codes::DISK_FULL,
+                format!("what was spilled to disk reached its limit: {}", first_line(text)),
+            )
+            .with_remedy("raise the spill limit, or make the query smaller: fewer columns, a filter, a shorter range")
+            .with_retry(Retry::AfterHumanFix),
         );
     }
     Box::new(
-        Diagnostic::error(codes::OUT_OF_MEMORY, format!("the query needs more memory than it may have: {}", first_line(text)))
-            .with_remedy("raise the memory limit, fill fewer intervals at once (`batch`), or join on less")
-            .with_retry(Retry::AfterHumanFix),
+        Diagnostic::error(
+            codes::OUT_OF_MEMORY,
+            format!("the query needs more memory than it may have: {}", first_line(text)),
+        )
+        .with_remedy("raise the memory limit, fill fewer intervals at once (`batch`), or join on less")
+        .with_retry(Retry::AfterHumanFix),
     )
 }
 
@@ -215,17 +240,30 @@ fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) 
         SchemaError::FieldNotFound { field, valid_fields } => {
             let remedy = match nearest(field.name(), valid_fields.iter().map(|column| column.name.as_str())) {
                 Some(near) => format!("write `{near}`"),
-                None => format!("the columns here are: {}", listed(valid_fields.iter().map(|column| column.name.as_str()))),
+                None => format!(
+                    "the columns here are: {}",
+                    listed(valid_fields.iter().map(|column| column.name.as_str()))
+                ),
             };
             Diagnostic::error(
                 author.code(codes::UNKNOWN_COLUMN),
-                format!("{} names the column `{}`, which is not there{}", author.whose(), field.name(), spot(error)),
+                format!(
+                    "{} names the column `{}`, which is not there{}",
+                    author.whose(),
+                    field.name(),
+                    spot(error)
+                ),
             )
             .with_remedy(remedy)
         }
         SchemaError::AmbiguousReference { field } => Diagnostic::error(
             author.code(codes::SQL_INVALID),
-            format!("{} names `{}`, which more than one of its tables has{}", author.whose(), field.name(), spot(error)),
+            format!(
+                "{} names `{}`, which more than one of its tables has{}",
+                author.whose(),
+                field.name(),
+                spot(error)
+            ),
         )
         .with_remedy(format!("say whose: `table.{}`", field.name())),
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
@@ -243,7 +281,12 @@ fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
     Box::new(
         Diagnostic::error(
             author.code(codes::SQL_INVALID),
-            format!("{} cannot be planned{}: {}", author.whose(), spot(error), first_line(text)),
+            format!(
+                "{} cannot be planned{}: {}",
+                author.whose(),
+                spot(error),
+                first_line(text)
+            ),
         )
         .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly"),
     )
@@ -251,12 +294,19 @@ fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
 
 fn running(text: &str, author: &Author) -> Fault {
     let text = first_line(text);
-    let text = ["Arrow error: ", "Execution error: ", "Optimizer rule 'simplify_expressions' failed "]
-        .iter()
-        .fold(text, |text, prefix| text.trim_start_matches(prefix));
+    let text = [
+        "Arrow error: ",
+        "Execution error: ",
+        "Optimizer rule 'simplify_expressions' failed ",
+    ]
+    .iter()
+    .fold(text, |text, prefix| text.trim_start_matches(prefix));
     Box::new(
-        Diagnostic::error(author.code(codes::SQL_FAILED), format!("{} failed while it ran: {text}", author.whose()))
-            .with_remedy("mend the value at its source, or allow for it in the SQL (`try_cast`, `nullif`, `case`)"),
+        Diagnostic::error(
+            author.code(codes::SQL_FAILED),
+            format!("{} failed while it ran: {text}", author.whose()),
+        )
+        .with_remedy("mend the value at its source, or allow for it in the SQL (`try_cast`, `nullif`, `case`)"),
     )
 }
 
@@ -315,7 +365,10 @@ mod tests {
             source: Box::new(error),
         };
         let full = || io::Error::from(io::ErrorKind::StorageFull);
-        let fault = delta(&DeltaTableError::ObjectStore { source: store(full()) }, Path::new("/w/t"));
+        let fault = delta(
+            &DeltaTableError::ObjectStore { source: store(full()) },
+            Path::new("/w/t"),
+        );
         assert_eq!((fault.code, fault.retry), (codes::DISK_FULL, Retry::AfterHumanFix));
         let error = DataFusionError::ObjectStore(Box::new(store(io::Error::other(store(full())))));
         assert_eq!(sql(&error, &Author::Typed).code, codes::DISK_FULL);

@@ -130,9 +130,12 @@ impl Rewriter<'_> {
         if !has_wildcard {
             return Ok(());
         }
-        let factors = || select.from.iter().flat_map(|from| {
-            std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
-        });
+        let factors = || {
+            select
+                .from
+                .iter()
+                .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)))
+        };
         if factors().all(|factor| self.hidden(factor).is_empty()) {
             return Ok(());
         }
@@ -141,8 +144,12 @@ impl Rewriter<'_> {
         let projection = std::mem::take(&mut select.projection);
         for item in projection {
             match (item, &parts) {
-                (SelectItem::Wildcard(options), Some(parts)) if plain_joins && (parts.len() == 1 || is_bare(&options)) => {
-                    select.projection.extend(parts.iter().map(|part| part.wildcard(options.clone())));
+                (SelectItem::Wildcard(options), Some(parts))
+                    if plain_joins && (parts.len() == 1 || is_bare(&options)) =>
+                {
+                    select
+                        .projection
+                        .extend(parts.iter().map(|part| part.wildcard(options.clone())));
                 }
                 (SelectItem::Wildcard(_), _) => return Err(unclear()),
                 (SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options), parts) => {
@@ -177,7 +184,12 @@ impl Rewriter<'_> {
     fn part(&self, factor: &TableFactor) -> Option<Part> {
         let hidden = self.hidden(factor);
         let alias = match factor {
-            TableFactor::Table { name, alias: None, .. } => return Some(Part { name: name.clone(), hidden }),
+            TableFactor::Table { name, alias: None, .. } => {
+                return Some(Part {
+                    name: name.clone(),
+                    hidden,
+                });
+            }
             TableFactor::Table { alias, .. }
             | TableFactor::Derived { alias, .. }
             | TableFactor::Function { alias, .. }
@@ -194,7 +206,11 @@ impl Rewriter<'_> {
 impl Part {
     /// `name.* except (…)`.
     fn wildcard(&self, mut options: WildcardAdditionalOptions) -> SelectItem {
-        let mut left_out: Vec<Ident> = self.hidden.iter().map(|column| Ident::with_quote('"', *column)).collect();
+        let mut left_out: Vec<Ident> = self
+            .hidden
+            .iter()
+            .map(|column| Ident::with_quote('"', *column))
+            .collect();
         if let Some(except) = options.opt_except.take() {
             left_out.push(except.first_element);
             left_out.extend(except.additional_elements);
@@ -233,7 +249,9 @@ fn unclear() -> Fault {
     Box::new(
         Diagnostic::error(
             codes::SQL_INVALID,
-            format!("`*` over a join like this cannot be told apart from `{INTERVAL}` and `{DAY}`, which the SQL names"),
+            format!(
+                "`*` over a join like this cannot be told apart from `{INTERVAL}` and `{DAY}`, which the SQL names"
+            ),
         )
         .with_remedy("name the columns instead of `*`, or join `on` a condition"),
     )
@@ -248,7 +266,11 @@ mod tests {
     fn rewritten(sql: &str) -> Result<String, Fault> {
         let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
         write_out_wildcards(&mut statement, &|name| {
-            if name.to_string().trim_matches('"') == "days" { &[INTERVAL] } else { &[] }
+            if name.to_string().trim_matches('"') == "days" {
+                &[INTERVAL]
+            } else {
+                &[]
+            }
         })?;
         Ok(statement.to_string())
     }
@@ -264,12 +286,18 @@ mod tests {
     #[test]
     fn wildcards_leave_out_the_hidden_columns_of_each_table() {
         for (sql, expected) in [
-            ("SELECT *, _interval FROM days", "SELECT days.* EXCEPT (\"_interval\"), _interval FROM days"),
+            (
+                "SELECT *, _interval FROM days",
+                "SELECT days.* EXCEPT (\"_interval\"), _interval FROM days",
+            ),
             (
                 "SELECT * FROM days AS d JOIN other AS o ON d.a = o.a",
                 "SELECT d.* EXCEPT (\"_interval\"), o.* FROM days AS d JOIN other AS o ON d.a = o.a",
             ),
-            ("SELECT d.* FROM days AS d", "SELECT d.* EXCEPT (\"_interval\") FROM days AS d"),
+            (
+                "SELECT d.* FROM days AS d",
+                "SELECT d.* EXCEPT (\"_interval\") FROM days AS d",
+            ),
             ("SELECT * FROM other", "SELECT * FROM other"),
             (
                 "WITH days AS (SELECT _interval AS i FROM x) SELECT * FROM days",
@@ -278,6 +306,9 @@ mod tests {
         ] {
             assert_eq!(rewritten(sql).unwrap(), expected);
         }
-        assert_eq!(rewritten("SELECT * FROM days JOIN other USING (a)").unwrap_err().code, codes::SQL_INVALID);
+        assert_eq!(
+            rewritten("SELECT * FROM days JOIN other USING (a)").unwrap_err().code,
+            codes::SQL_INVALID
+        );
     }
 }

@@ -67,8 +67,15 @@ impl EmbeddedEngine {
     async fn run_query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
         let author = Author::Typed;
         let to_fault = |error| fault::sql(&error, &author);
-        let planned = self.sessions.plan(&spec.sql, &spec.bindings, &spec.zone, &author).await?;
-        let plan = planned.state.create_physical_plan(&planned.plan).await.map_err(to_fault)?;
+        let planned = self
+            .sessions
+            .plan(&spec.sql, &spec.bindings, &spec.zone, &author)
+            .await?;
+        let plan = planned
+            .state
+            .create_physical_plan(&planned.plan)
+            .await
+            .map_err(to_fault)?;
         let rows = execute_stream(plan, planned.state.task_ctx()).map_err(to_fault)?;
         output::write(rows, &spec.zone, spec.format, spec.limits, sink).await
     }
@@ -103,7 +110,10 @@ impl Engine for EmbeddedEngine {
 
 fn too_slow(timeout_ms: u64) -> Fault {
     Box::new(
-        Diagnostic::error(codes::QUERY_TIMEOUT, format!("the query was ended after {timeout_ms} ms, its limit"))
-            .with_remedy("ask for less: a filter on the event time, fewer columns; or allow it more time"),
+        Diagnostic::error(
+            codes::QUERY_TIMEOUT,
+            format!("the query was ended after {timeout_ms} ms, its limit"),
+        )
+        .with_remedy("ask for less: a filter on the event time, fewer columns; or allow it more time"),
     )
 }

@@ -72,7 +72,12 @@ pub(crate) async fn commits_after(
         }))
     })
     .await
-    .map_err(|error| -> Fault { Box::new(Diagnostic::error(codes::BUG, format!("reading a table's log broke: {error}"))) })?
+    .map_err(|error| -> Fault {
+        Box::new(Diagnostic::error(
+            codes::BUG,
+            format!("reading a table's log broke: {error}"),
+        ))
+    })?
 }
 
 /// How a table is partitioned.
@@ -118,7 +123,10 @@ impl Layout {
             Some(_) => values(DAY).and_then(|day| self.day(day)),
         };
         match at {
-            Some(at) => Touched { instance_key: Key(key), at },
+            Some(at) => Touched {
+                instance_key: Key(key),
+                at,
+            },
             None => everything,
         }
     }
@@ -156,17 +164,26 @@ fn describe(version: i64, actions: Vec<Action>, layout: &Layout) -> Described {
             }
             Action::Txn(txn) if txn.app_id.starts_with(APP_PREFIX) => seq = seq.max(txn.version),
             Action::Add(add) if add.data_change => {
-                touched.insert(order(layout.touched(|column| add.partition_values.get(column)?.as_deref())));
+                touched.insert(order(
+                    layout.touched(|column| add.partition_values.get(column)?.as_deref()),
+                ));
             }
             Action::Remove(remove) if remove.data_change => {
                 let values = remove.partition_values.unwrap_or_default();
                 touched.insert(order(layout.touched(|column| values.get(column)?.as_deref())));
             }
-            Action::Add(_) | Action::Remove(_) | Action::Txn(_) | Action::Cdc(_) | Action::Metadata(_)
-            | Action::Protocol(_) | Action::DomainMetadata(_) => {}
+            Action::Add(_)
+            | Action::Remove(_)
+            | Action::Txn(_)
+            | Action::Cdc(_)
+            | Action::Metadata(_)
+            | Action::Protocol(_)
+            | Action::DomainMetadata(_) => {}
         }
     }
-    let touched = touched.into_iter().map(|(instance_key, at)| Touched { instance_key, at });
+    let touched = touched
+        .into_iter()
+        .map(|(instance_key, at)| Touched { instance_key, at });
     Described {
         commit: Commit {
             version,

@@ -29,7 +29,7 @@ use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
     grid::Zone,
-    port::{EngineConfig, Fault},
+    port::{EngineConfig, Fault, SourceSeen},
     task::{Binding, Reads},
 };
 
@@ -124,7 +124,8 @@ impl Sessions {
 
     /// A session in a zone that knows these names and no others.
     fn session(&self, bindings: &[Binding], names: Arc<Names>) -> SessionState {
-        let mut schemas: BTreeMap<String, BTreeMap<String, Binding>> = BTreeMap::from([(UNNAMED_SCHEMA.to_owned(), BTreeMap::new())]);
+        let mut schemas: BTreeMap<String, BTreeMap<String, Binding>> =
+            BTreeMap::from([(UNNAMED_SCHEMA.to_owned(), BTreeMap::new())]);
         for binding in bindings {
             let schema = binding.schema.clone().unwrap_or_else(|| UNNAMED_SCHEMA.to_owned());
             schemas
@@ -189,8 +190,11 @@ fn one_query(sql: &str, author: &Author) -> Result<DfStatement, Fault> {
             Diagnostic::error(code_of(author), "there is no SQL to run").with_remedy("write a query: `select …`"),
         )),
         (Some(_), false) => Err(Box::new(
-            Diagnostic::error(code_of(author), "there is more than one statement where one query may stand")
-                .with_remedy("keep one query; a `;` is only allowed at its end"),
+            Diagnostic::error(
+                code_of(author),
+                "there is more than one statement where one query may stand",
+            )
+            .with_remedy("keep one query; a `;` is only allowed at its end"),
         )),
     }
 }
@@ -231,7 +235,12 @@ fn not_a_query(author: &Author) -> Fault {
 }
 
 /// Finds names that mean nothing here, before the planner stumbles over them.
-fn check_names(state: &SessionState, statement: &DfStatement, bindings: &[Binding], author: &Author) -> Result<(), Fault> {
+fn check_names(
+    state: &SessionState,
+    statement: &DfStatement,
+    bindings: &[Binding],
+    author: &Author,
+) -> Result<(), Fault> {
     let references = state
         .resolve_table_references(statement)
         .map_err(|error| fault::sql(&error, author))?;
@@ -315,7 +324,13 @@ impl Names {
     async fn open(&self, name: &str, reads: &Reads) -> Result<Arc<dyn TableProvider>, Fault> {
         let warehouse = &self.sessions.warehouse;
         match reads {
-            Reads::Table { relation, grid, event_time, scope, key } => {
+            Reads::Table {
+                relation,
+                grid,
+                event_time,
+                scope,
+                key,
+            } => {
                 let read = table::Read {
                     relation,
                     grid,
@@ -325,8 +340,19 @@ impl Names {
                 };
                 table::provider(warehouse, &read, self.shows_hidden, &self.zone).await
             }
-            Reads::Source { source, columns, scope, files } => {
-                let provider = source::provider(warehouse.root(), source, columns, *scope, files)?;
+            Reads::Source {
+                source,
+                columns,
+                scope,
+                files,
+            } => {
+                let provider = if columns.is_empty() {
+                    // A seed: no ledger fixes its columns, each load infers them from its one file.
+                    let seen = source::observe(warehouse.root(), source, &SourceSeen::default()).await?;
+                    source::provider(warehouse.root(), source, &seen.columns, *scope, files)?
+                } else {
+                    source::provider(warehouse.root(), source, columns, *scope, files)?
+                };
                 table::in_zone(provider, &self.zone)
             }
             Reads::Query { sql, bindings } => self.open_view(name, sql, bindings).await,
@@ -336,8 +362,11 @@ impl Names {
     async fn open_view(&self, name: &str, sql: &str, bindings: &[Binding]) -> Result<Arc<dyn TableProvider>, Fault> {
         if self.depth >= MAX_VIEW_DEPTH {
             return Err(Box::new(
-                Diagnostic::error(codes::SQL_INVALID, format!("views are nested more than {MAX_VIEW_DEPTH} deep at `{name}`"))
-                    .with_remedy("make one of the views between a table"),
+                Diagnostic::error(
+                    codes::SQL_INVALID,
+                    format!("views are nested more than {MAX_VIEW_DEPTH} deep at `{name}`"),
+                )
+                .with_remedy("make one of the views between a table"),
             ));
         }
         let author = Author::Node(name.to_owned());
@@ -360,7 +389,9 @@ impl CatalogProvider for BoundCatalog {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        self.0.get(name).map(|schema| Arc::clone(schema) as Arc<dyn SchemaProvider>)
+        self.0
+            .get(name)
+            .map(|schema| Arc::clone(schema) as Arc<dyn SchemaProvider>)
     }
 }
 

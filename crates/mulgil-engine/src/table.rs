@@ -73,14 +73,21 @@ pub(crate) async fn provider(
     for filter in filters {
         plan = plan.filter(filter).map_err(to_fault)?;
     }
-    let plan = plan.project(columns).and_then(LogicalPlanBuilder::build).map_err(to_fault)?;
+    let plan = plan
+        .project(columns)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(to_fault)?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }
 
 /// A provider with its instants in the session's zone.
 pub(crate) fn in_zone(provider: Arc<dyn TableProvider>, session_zone: &Zone) -> Result<Arc<dyn TableProvider>, Fault> {
     let schema = provider.schema();
-    if schema.fields().iter().all(|field| zoned(field.data_type(), session_zone).is_none()) {
+    if schema
+        .fields()
+        .iter()
+        .all(|field| zoned(field.data_type(), session_zone).is_none())
+    {
         return Ok(provider);
     }
     let columns: Vec<Expr> = schema.fields().iter().map(|field| shown(field, session_zone)).collect();
@@ -182,7 +189,10 @@ fn event_filters(field: &Field, zone: &Zone, scope: Interval, relation: &Relatio
     let bound: Box<dyn Fn(Instant) -> Expr> = match field.data_type() {
         DataType::Timestamp(_, Some(_)) => Box::new(instant),
         DataType::Timestamp(_, None) => Box::new(|at| {
-            lit(ScalarValue::TimestampMicrosecond(Some(zone::first_naive_from(zone, at)), None))
+            lit(ScalarValue::TimestampMicrosecond(
+                Some(zone::first_naive_from(zone, at)),
+                None,
+            ))
         }),
         DataType::Date32 => Box::new(|at| lit(ScalarValue::Date32(Some(zone::first_date_from(zone, at))))),
         _ => return Err(no_event_time(relation, field.name())),
@@ -210,7 +220,9 @@ fn no_event_time(relation: &Relation, event_time: &str) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::BAD_EVENT_TIME,
-            format!("the table `{relation}` is read by the event time `{event_time}`, which it does not have as a time"),
+            format!(
+                "the table `{relation}` is read by the event time `{event_time}`, which it does not have as a time"
+            ),
         )
         .with_remedy("name a timestamp or date column of the table as its `event_time`, then `run … --full`"),
     )
@@ -218,8 +230,11 @@ fn no_event_time(relation: &Relation, event_time: &str) -> Fault {
 
 fn not_filled(relation: &Relation) -> Fault {
     Box::new(
-        Diagnostic::error(codes::NOT_FILLED_YET, format!("the table `{relation}` is not there: it was never filled"))
-            .with_remedy("fill it first: `mulgil run`")
-            .with_retry(Retry::AfterHumanFix),
+        Diagnostic::error(
+            codes::NOT_FILLED_YET,
+            format!("the table `{relation}` is not there: it was never filled"),
+        )
+        .with_remedy("fill it first: `mulgil run`")
+        .with_retry(Retry::AfterHumanFix),
     )
 }

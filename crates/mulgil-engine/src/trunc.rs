@@ -112,7 +112,10 @@ fn truncate_array(array: &ArrayRef, grain: Grain, zone: &Zone) -> Result<ArrayRe
     let mut floors = Floors::new(grain, zone);
     let cut: PrimitiveArray<TimestampMicrosecondType> =
         micros.iter().map(|at| at.map(|at| floors.of(Instant(at)).0)).collect();
-    Ok(cast(&(Arc::new(cut.with_timezone_opt(tz.clone())) as ArrayRef), &original)?)
+    Ok(cast(
+        &(Arc::new(cut.with_timezone_opt(tz.clone())) as ArrayRef),
+        &original,
+    )?)
 }
 
 /// The starts of intervals, with those last seen kept at hand.

@@ -115,8 +115,11 @@ impl Warehouse {
 
 fn no_url(folder: &Path) -> Fault {
     Box::new(
-        Diagnostic::error(codes::DISK_FAILED, format!("the folder {} cannot be named by a URL", folder.display()))
-            .with_remedy("choose a warehouse folder whose name is plain text")
-            .with_retry(Retry::AfterHumanFix),
+        Diagnostic::error(
+            codes::DISK_FAILED,
+            format!("the folder {} cannot be named by a URL", folder.display()),
+        )
+        .with_remedy("choose a warehouse folder whose name is plain text")
+        .with_retry(Retry::AfterHumanFix),
     )
 }

@@ -63,13 +63,18 @@ impl<'a> Naive<'a> {
     /// at most once in an hour, so its two ends and its middle tell.
     fn remember(&mut self, naive_us: i64, offset: Offset) {
         let start = naive_us - naive_us.rem_euclid(US_PER_HOUR);
-        let holds = [start, start + US_PER_HOUR / 2 - 1, start + US_PER_HOUR / 2, start + US_PER_HOUR - 1]
-            .into_iter()
-            .all(|naive| {
-                civil(naive).is_some_and(|civil| {
-                    self.zone.tz().to_ambiguous_timestamp(civil).offset() == AmbiguousOffset::Unambiguous { offset }
-                })
-            });
+        let holds = [
+            start,
+            start + US_PER_HOUR / 2 - 1,
+            start + US_PER_HOUR / 2,
+            start + US_PER_HOUR - 1,
+        ]
+        .into_iter()
+        .all(|naive| {
+            civil(naive).is_some_and(|civil| {
+                self.zone.tz().to_ambiguous_timestamp(civil).offset() == AmbiguousOffset::Unambiguous { offset }
+            })
+        });
         if holds {
             self.known = (start, start + US_PER_HOUR);
             self.offset_us = i64::from(offset.seconds()) * US_PER_SECOND;
@@ -88,7 +93,9 @@ pub(crate) fn first_naive_from(zone: &Zone, at: Instant) -> i64 {
     let civil = zone.tz().to_datetime(at);
     let bound = || -> Option<DateTime> {
         let transition = zone.tz().preceding(at.checked_add(NANOSECOND).ok()?).next()?;
-        let before = zone.tz().to_offset(transition.timestamp().checked_sub(NANOSECOND).ok()?);
+        let before = zone
+            .tz()
+            .to_offset(transition.timestamp().checked_sub(NANOSECOND).ok()?);
         let old_clock = before.to_datetime(transition.timestamp());
         let new_clock = transition.offset().to_datetime(transition.timestamp());
         // Skipped times stand for the moment of the skip, repeated ones for their first pass.
@@ -156,7 +163,13 @@ mod tests {
 
     #[test]
     fn naive_bounds_agree_with_the_instants_that_naive_times_have() {
-        for name in ["America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/Sao_Paulo", "Pacific/Apia"] {
+        for name in [
+            "America/New_York",
+            "Asia/Kolkata",
+            "Australia/Lord_Howe",
+            "America/Sao_Paulo",
+            "Pacific/Apia",
+        ] {
             let zone = zone(name);
             let mut times = Naive::new(&zone);
             for bound in (0..24 * 400).map(|half| Instant(at("2011-10-01T00:00:00Z").0 + half * 1_800_000_000)) {

@@ -1,1 +1,13 @@
-//! x
+//! The loop around the pure decision: look, decide, claim, perform, record.
+//!
+//! It never decides by itself: what is due is `mulgil_core::plan`, what may start is
+//! `mulgil_core::decide`. It never keeps facts by itself: they are in the store before anything
+//! follows from them.
+
+mod log;
+mod look;
+mod perform;
+mod run;
+
+pub use look::{Known, News, gather, record};
+pub use run::{RunRequest, RunSummary, Runner, Watch};

@@ -1,1 +1,36 @@
-fn main() {}
+//! The program: reads what was typed, does it, says how it went with its exit code.
+
+mod cli;
+mod command;
+#[rustfmt::skip]
+mod generated;
+mod progress;
+mod say;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    wire::arm_crash_tests();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let outcome = wire::runtime().block_on(command::perform(cli));
+    wire::tell_counted_writes();
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(faults) => {
+            say::faults(&faults);
+            ExitCode::from(faults.0.first().map_or(70, |fault| fault.code.exit()))
+        }
+    }
+}

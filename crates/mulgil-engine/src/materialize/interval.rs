@@ -87,7 +87,9 @@ async fn rest_of(
     work: &Work,
 ) -> Result<SendableRecordBatchStream, Fault> {
     let table = target.table().ok_or_else(|| broke("files without a table"))?;
-    let state = table.snapshot().map_err(|error| fault::delta(&error, target.folder()))?;
+    let state = table
+        .snapshot()
+        .map_err(|error| fault::delta(&error, target.folder()))?;
     let to_fault = |error| fault::sql(&error, &fill.author);
     let config = DeltaScanConfig::new().with_wrap_partition_values(false);
     let scan = DeltaScanNext::new(Arc::new(state.snapshot().clone()), config)

@@ -111,8 +111,16 @@ impl Fill<'_> {
             intervals: filled.clone(),
         };
         // From here on a commit may name the new files, even if we are not told of it.
-        made.files.keep();
-        let version = target.commit(&made.shape, &tag, touched, made.parts).await?;
+        let new_files = made.files.keep();
+        let version = match target.commit(&made.shape, &tag, touched, made.parts).await {
+            Ok(version) => version,
+            Err(fault) => {
+                if fault.code == codes::TABLE_CHANGED {
+                    self.warehouse.store().discard(&new_files);
+                }
+                return Err(fault);
+            }
+        };
         Ok(FillOutcome {
             version: Some(version as i64),
             intervals: filled,
@@ -125,7 +133,12 @@ impl Fill<'_> {
         let ready = self.plan(first).await?;
         let shape = Shape::fit(&ready.0.schema(), target.existing()?, &self.spec.instance)?;
         slots.check(&shape.output)?;
-        let parts = Parts::start(self.warehouse, target.folder(), &target.file_schema(&shape), self.claim.seq);
+        let parts = Parts::start(
+            self.warehouse,
+            target.folder(),
+            &target.file_schema(&shape),
+            self.claim.seq,
+        );
         let work = Arc::new(Work {
             places: Places::of(target, slots.intervals()),
             slots: slots.clone(),
@@ -134,7 +147,10 @@ impl Fill<'_> {
             file: target.file_schema(&shape),
             shape,
         });
-        match self.run_queries(first, ready, target, touched, &work, &parts.sink()).await {
+        match self
+            .run_queries(first, ready, target, touched, &work, &parts.sink())
+            .await
+        {
             Ok(contents) => {
                 let (parts, files) = parts.finish().await?;
                 let place = |part: Part| {

@@ -73,8 +73,8 @@ impl NewFiles {
     }
 
     /// A commit may name them from now on.
-    pub(crate) fn keep(mut self) {
-        self.paths.clear();
+    pub(crate) fn keep(mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.paths)
     }
 }
 
@@ -175,7 +175,10 @@ impl Parts {
                 }
                 Ok(Err(fault)) => failed = fault.or(failed).or_else(|| Some(stopped())),
                 Err(error) => {
-                    failed = Some(Box::new(Diagnostic::error(codes::BUG, format!("an encoder broke: {error}"))));
+                    failed = Some(Box::new(Diagnostic::error(
+                        codes::BUG,
+                        format!("an encoder broke: {error}"),
+                    )));
                 }
             }
         }
@@ -187,7 +190,10 @@ impl Parts {
 }
 
 fn stopped() -> Fault {
-    Box::new(Diagnostic::error(codes::BUG, "the writing of data files stopped before all rows were there"))
+    Box::new(Diagnostic::error(
+        codes::BUG,
+        "the writing of data files stopped before all rows were there",
+    ))
 }
 
 /// Encodes the partitions that fall to it.
@@ -301,7 +307,11 @@ impl Encoder {
     fn create(&mut self) -> Result<OpenFile, Fault> {
         let name = format!("{}-{:05}.parquet", self.prefix, self.files.paths.len());
         let path = self.folder.join(&name);
-        let file = self.files.store.create_data(&path).map_err(|error| fault::io(&error, &path))?;
+        let file = self
+            .files
+            .store
+            .create_data(&path)
+            .map_err(|error| fault::io(&error, &path))?;
         self.files.paths.push(path.clone());
         let options = ArrowWriterOptions::new()
             .with_properties(properties())
@@ -319,7 +329,10 @@ impl Encoder {
         };
         let path = file.path;
         let metadata = file.writer.finish().map_err(|error| write_fault(&error, &path))?;
-        file.writer.inner_mut().flush().map_err(|error| fault::io(&error, &path))?;
+        file.writer
+            .inner_mut()
+            .flush()
+            .map_err(|error| fault::io(&error, &path))?;
         drop(file.writer);
         let on_disk = std::fs::metadata(&path).map_err(|error| fault::io(&error, &path))?;
         self.closed.push(Part {
@@ -348,7 +361,12 @@ fn properties() -> WriterProperties {
 fn bytes_of(rows: &RecordBatch) -> usize {
     rows.columns()
         .iter()
-        .map(|column| column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()))
+        .map(|column| {
+            column
+                .to_data()
+                .get_slice_memory_size()
+                .unwrap_or_else(|_| column.get_array_memory_size())
+        })
         .sum()
 }
 

@@ -69,12 +69,18 @@ impl Shape {
         let given = stored_fields(output, instance)?;
         let existing = self.output.fields().clone();
         let merged = merged(&given, existing, instance)?;
-        match merged.iter().find(|field| self.output.field_with_name(field.name()).is_err()) {
+        match merged
+            .iter()
+            .find(|field| self.output.field_with_name(field.name()).is_err())
+        {
             None => Ok(()),
             Some(extra) => Err(Box::new(
                 Diagnostic::error(
                     codes::TYPE_MISFIT,
-                    format!("`{instance}` gives a column `{}` for one interval and not for the one before", extra.name()),
+                    format!(
+                        "`{instance}` gives a column `{}` for one interval and not for the one before",
+                        extra.name()
+                    ),
                 )
                 .with_remedy("make the SQL give the same columns for every interval"),
             )),
@@ -94,7 +100,10 @@ impl Shape {
             .collect::<Result<_, _>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.output), columns, &options).map_err(|error| {
-            Box::new(Diagnostic::error(codes::BUG, format!("a batch of `{instance}` lost its form: {error}")))
+            Box::new(Diagnostic::error(
+                codes::BUG,
+                format!("a batch of `{instance}` lost its form: {error}"),
+            ))
         })
     }
 
@@ -122,7 +131,13 @@ pub(crate) fn visible(schema: &Schema, key: &Key) -> Fields {
         .fields()
         .iter()
         .filter(|field| field.name() != INTERVAL && field.name() != DAY && !key.0.contains_key(field.name()))
-        .map(|field| Arc::new(Field::new(field.name(), stored(field.data_type()).unwrap_or_else(|| field.data_type().clone()), true)))
+        .map(|field| {
+            Arc::new(Field::new(
+                field.name(),
+                stored(field.data_type()).unwrap_or_else(|| field.data_type().clone()),
+                true,
+            ))
+        })
         .collect()
 }
 
@@ -140,7 +155,11 @@ fn stored_fields(output: &Schema, instance: &Instance) -> Result<Fields, Fault> 
         fields.push(Field::new(name, data_type, true));
     }
     if fields.is_empty() {
-        return Err(bad_name(instance, "has no column that a table could keep", "select at least one column"));
+        return Err(bad_name(
+            instance,
+            "has no column that a table could keep",
+            "select at least one column",
+        ));
     }
     Ok(fields.into())
 }
@@ -166,7 +185,10 @@ fn check_name(name: &str, names: &mut BTreeSet<String>, instance: &Instance) -> 
 fn merged(given: &Fields, existing: Fields, instance: &Instance) -> Result<Fields, Fault> {
     let mut all: Vec<FieldRef> = existing.iter().cloned().collect();
     for field in given {
-        match existing.iter().find(|column| column.name().eq_ignore_ascii_case(field.name())) {
+        match existing
+            .iter()
+            .find(|column| column.name().eq_ignore_ascii_case(field.name()))
+        {
             None => all.push(Arc::clone(field)),
             Some(column) if column.name() == field.name() && fits(field.data_type(), column.data_type()) => {}
             Some(column) => return Err(misfit(field, column, instance)),
@@ -223,7 +245,10 @@ pub(crate) fn stored(data_type: &DataType) -> Option<DataType> {
         T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => T::Binary,
         T::Timestamp(_, None) => T::Timestamp(TimeUnit::Microsecond, None),
         T::Timestamp(_, Some(_)) => T::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        T::Decimal32(digits, scale) | T::Decimal64(digits, scale) | T::Decimal128(digits, scale) | T::Decimal256(digits, scale) => {
+        T::Decimal32(digits, scale)
+        | T::Decimal64(digits, scale)
+        | T::Decimal128(digits, scale)
+        | T::Decimal256(digits, scale) => {
             if *digits > MAX_DIGITS || *scale < 0 || i16::from(*digits) < i16::from(*scale) {
                 return None;
             }
@@ -257,7 +282,10 @@ fn convert(column: &ArrayRef, field: &Field, instance: &Instance) -> Result<Arra
         Box::new(
             Diagnostic::error(
                 codes::SQL_FAILED,
-                format!("a value of `{}` in `{instance}` does not fit its column: {error}", field.name()),
+                format!(
+                    "a value of `{}` in `{instance}` does not fit its column: {error}",
+                    field.name()
+                ),
             )
             .with_remedy(remedy),
         )
@@ -265,7 +293,9 @@ fn convert(column: &ArrayRef, field: &Field, instance: &Instance) -> Result<Arra
 }
 
 fn bad_name(instance: &Instance, message: &str, remedy: &str) -> Fault {
-    Box::new(Diagnostic::error(codes::BAD_COLUMN_NAME, format!("the SQL of `{instance}` {message}")).with_remedy(remedy))
+    Box::new(
+        Diagnostic::error(codes::BAD_COLUMN_NAME, format!("the SQL of `{instance}` {message}")).with_remedy(remedy),
+    )
 }
 
 fn unkept(field: &Field, instance: &Instance) -> Fault {
@@ -273,9 +303,13 @@ fn unkept(field: &Field, instance: &Instance) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::BAD_COLUMN_TYPE,
-            format!("the SQL of `{instance}` gives the column `{name}` of the type {data_type}, which a table cannot keep"),
+            format!(
+                "the SQL of `{instance}` gives the column `{name}` of the type {data_type}, which a table cannot keep"
+            ),
         )
-        .with_remedy(format!("cast it: `cast({name} as varchar) as {name}`, or to a number or timestamp")),
+        .with_remedy(format!(
+            "cast it: `cast({name} as varchar) as {name}`, or to a number or timestamp"
+        )),
     )
 }
 
@@ -328,7 +362,13 @@ mod tests {
             &[("a", DataType::Int64), ("b", DataType::Utf8)],
         )
         .unwrap();
-        let names = |fields: &Fields| fields.iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(" ");
+        let names = |fields: &Fields| {
+            fields
+                .iter()
+                .map(|field| field.name().clone())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert_eq!(names(&shape.table), "a b c");
         assert_eq!(names(shape.output.fields()), "b c");
     }
@@ -336,7 +376,13 @@ mod tests {
     #[test]
     fn narrower_types_fit_and_others_are_named_with_the_remedy() {
         assert!(fit(&[("a", DataType::Int32)], &[("a", DataType::Int64)]).is_ok());
-        assert!(fit(&[("a", DataType::Decimal128(5, 2))], &[("a", DataType::Decimal128(10, 2))]).is_ok());
+        assert!(
+            fit(
+                &[("a", DataType::Decimal128(5, 2))],
+                &[("a", DataType::Decimal128(10, 2))]
+            )
+            .is_ok()
+        );
         let fault = fit(&[("a", DataType::Utf8)], &[("a", DataType::Int64)]).unwrap_err();
         assert_eq!(fault.code, codes::TYPE_MISFIT);
         assert!(fault.message.contains("`a`") && fault.message.contains("Int64") && fault.message.contains("Utf8"));
@@ -345,11 +391,19 @@ mod tests {
 
     #[test]
     fn names_that_a_table_cannot_have_are_refused() {
-        for columns in [&[("count(*)", DataType::Int64)][..], &[("a", DataType::Int64), ("A", DataType::Int64)], &[("_day", DataType::Date32)]] {
+        for columns in [
+            &[("count(*)", DataType::Int64)][..],
+            &[("a", DataType::Int64), ("A", DataType::Int64)],
+            &[("_day", DataType::Date32)],
+        ] {
             let fault = Shape::fit(&schema(columns), Existing::None, &instance()).unwrap_err();
             assert_eq!(fault.code, codes::BAD_COLUMN_NAME);
         }
-        let fault = Shape::fit(&schema(&[("d", DataType::Time64(TimeUnit::Microsecond))]), Existing::None, &instance());
+        let fault = Shape::fit(
+            &schema(&[("d", DataType::Time64(TimeUnit::Microsecond))]),
+            Existing::None,
+            &instance(),
+        );
         assert_eq!(fault.unwrap_err().code, codes::BAD_COLUMN_TYPE);
     }
 
@@ -357,16 +411,26 @@ mod tests {
     fn batches_take_the_tables_types() {
         let batch = RecordBatch::try_from_iter([
             ("text", Arc::new(StringViewArray::from(vec!["x"])) as ArrayRef),
-            ("at", Arc::new(TimestampNanosecondArray::from(vec![1_500]).with_timezone("America/New_York"))),
+            (
+                "at",
+                Arc::new(TimestampNanosecondArray::from(vec![1_500]).with_timezone("America/New_York")),
+            ),
             ("n", Arc::new(UInt64Array::from(vec![7]))),
         ])
         .unwrap();
         let shape = Shape::fit(&batch.schema(), Existing::None, &instance()).unwrap();
         let batch = shape.conform(&batch, &instance()).unwrap();
         assert_eq!(batch.column(0).as_string::<i32>().value(0), "x");
-        assert_eq!(batch.column(1).data_type(), &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())));
-        let too_big = RecordBatch::try_from_iter([("n", Arc::new(UInt64Array::from(vec![u64::MAX])) as ArrayRef)]).unwrap();
+        assert_eq!(
+            batch.column(1).data_type(),
+            &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        );
+        let too_big =
+            RecordBatch::try_from_iter([("n", Arc::new(UInt64Array::from(vec![u64::MAX])) as ArrayRef)]).unwrap();
         let shape = Shape::fit(&too_big.schema(), Existing::None, &instance()).unwrap();
-        assert_eq!(shape.conform(&too_big, &instance()).unwrap_err().code, codes::SQL_FAILED);
+        assert_eq!(
+            shape.conform(&too_big, &instance()).unwrap_err().code,
+            codes::SQL_FAILED
+        );
     }
 }

@@ -123,7 +123,11 @@ impl Slots {
     fn outside(&self, time: &EventTime, column: &ArrayRef, row: usize, range: Interval) -> Fault {
         let shown = |at: Instant| match at {
             Instant::MIN | Instant::MAX => format!("{at:?}"),
-            at => at.to_timestamp().to_zoned(time.zone.tz().clone()).strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string(),
+            at => at
+                .to_timestamp()
+                .to_zoned(time.zone.tz().clone())
+                .strftime("%Y-%m-%dT%H:%M:%S%.f%:z")
+                .to_string(),
         };
         let (instance, name) = (&self.instance, &time.column);
         let what = match instants(&column.slice(row, 1), &time.zone) {
@@ -164,9 +168,14 @@ fn gather(batch: &RecordBatch, runs: Vec<(usize, Range<usize>)>) -> Result<Vec<(
             [rows] => Ok((slot, batch.slice(rows.start, rows.len()))),
             ranges => {
                 let rows: UInt32Array = ranges.iter().cloned().flatten().map(|row| row as u32).collect();
-                take_record_batch(batch, &rows).map(|part| (slot, part)).map_err(|error| {
-                    Box::new(Diagnostic::error(codes::BUG, format!("rows could not be gathered: {error}")))
-                })
+                take_record_batch(batch, &rows)
+                    .map(|part| (slot, part))
+                    .map_err(|error| {
+                        Box::new(Diagnostic::error(
+                            codes::BUG,
+                            format!("rows could not be gathered: {error}"),
+                        ))
+                    })
             }
         })
         .collect()
@@ -286,7 +295,10 @@ impl RowHasher {
 }
 
 fn hash_fault(error: &str) -> Fault {
-    Box::new(Diagnostic::error(codes::BUG, format!("rows could not be hashed: {error}")))
+    Box::new(Diagnostic::error(
+        codes::BUG,
+        format!("rows could not be hashed: {error}"),
+    ))
 }
 
 #[cfg(test)]
@@ -327,7 +339,15 @@ mod tests {
         assert_eq!(slots.intervals().len(), 3);
         let hour = 3_600_000_000;
         let start = range.start.0;
-        let mixed = batch(&[Some(start), Some(start + 25 * hour), Some(start + 2 * hour), Some(start + 47 * hour)], Some("UTC"));
+        let mixed = batch(
+            &[
+                Some(start),
+                Some(start + 25 * hour),
+                Some(start + 2 * hour),
+                Some(start + 47 * hour),
+            ],
+            Some("UTC"),
+        );
         let parts = slots.split(&mixed, range).unwrap();
         let rows: Vec<_> = parts.iter().map(|(slot, part)| (*slot, part.num_rows())).collect();
         assert_eq!(rows, [(0, 2), (1, 1), (2, 1)], "10 March has 23 hours");
@@ -338,7 +358,9 @@ mod tests {
         let (slots, range) = slots("America/New_York", "2013-03-09T05:00:00Z", "2013-03-10T05:00:00Z");
         let null = slots.split(&batch(&[None], Some("UTC")), range).unwrap_err();
         assert!(null.message.contains("NULL in its event time `at`"), "{null}");
-        let late = slots.split(&batch(&[Some(range.end.0)], Some("UTC")), range).unwrap_err();
+        let late = slots
+            .split(&batch(&[Some(range.end.0)], Some("UTC")), range)
+            .unwrap_err();
         assert_eq!(late.code, codes::ROW_OUTSIDE_RANGE);
         assert!(late.message.contains("2013-03-10T00:00:00-05:00"), "{late}");
         assert!(late.message.contains("`m`"), "{late}");
@@ -347,7 +369,10 @@ mod tests {
     #[test]
     fn naive_times_are_those_of_the_zone() {
         let (slots, range) = slots("Asia/Seoul", "2013-01-01T15:00:00Z", "2013-01-02T15:00:00Z");
-        let midnight = "2013-01-02T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_microsecond();
+        let midnight = "2013-01-02T00:00:00Z"
+            .parse::<jiff::Timestamp>()
+            .unwrap()
+            .as_microsecond();
         assert_eq!(slots.split(&batch(&[Some(midnight)], None), range).unwrap().len(), 1);
         assert!(slots.split(&batch(&[Some(midnight - 1)], None), range).is_err());
     }

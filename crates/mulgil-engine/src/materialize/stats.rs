@@ -5,7 +5,9 @@ use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, BooleanArray},
         compute::{cast, max, max_string, min, min_string, sum},
-        datatypes::{DataType, Date32Type, Decimal128Type, Field, Int64Type, SchemaRef, TimestampMicrosecondType, UInt64Type},
+        datatypes::{
+            DataType, Date32Type, Decimal128Type, Field, Int64Type, SchemaRef, TimestampMicrosecondType, UInt64Type,
+        },
     },
     parquet::{arrow::arrow_reader::statistics::StatisticsConverter, file::metadata::ParquetMetaData},
 };
@@ -76,7 +78,10 @@ fn bounds(least: &ArrayRef, greatest: &ArrayRef) -> Option<(Value, Value)> {
     }
     match least.data_type() {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => {
-            let (least, greatest) = (cast(least, &DataType::Int64).ok()?, cast(greatest, &DataType::Int64).ok()?);
+            let (least, greatest) = (
+                cast(least, &DataType::Int64).ok()?,
+                cast(greatest, &DataType::Int64).ok()?,
+            );
             Some((
                 json!(min(least.as_primitive::<Int64Type>())?),
                 json!(max(greatest.as_primitive::<Int64Type>())?),
@@ -101,7 +106,10 @@ fn bounds(least: &ArrayRef, greatest: &ArrayRef) -> Option<(Value, Value)> {
             ))
         }
         DataType::Utf8 => {
-            let (least, greatest) = (min_string(least.as_string::<i32>())?, max_string(greatest.as_string::<i32>())?);
+            let (least, greatest) = (
+                min_string(least.as_string::<i32>())?,
+                max_string(greatest.as_string::<i32>())?,
+            );
             (least.len() <= TEXT_BYTES && greatest.len() <= TEXT_BYTES).then(|| (json!(least), json!(greatest)))
         }
         // Floats have none: a footer passes over NaN, which SQL holds greater than all.

@@ -191,7 +191,10 @@ impl Target {
                     shown(&wants)
                 ),
             )
-            .with_remedy(format!("replace the whole table: `mulgil run {} --full`", spec.instance.node)),
+            .with_remedy(format!(
+                "replace the whole table: `mulgil run {} --full`",
+                spec.instance.node
+            )),
         ))
     }
 
@@ -231,7 +234,8 @@ impl Target {
 
     fn key_values(&self) -> PartitionValues {
         let key = self.key.0.iter();
-        key.map(|(column, value)| (column.clone(), Some(value.clone()))).collect()
+        key.map(|(column, value)| (column.clone(), Some(value.clone())))
+            .collect()
     }
 
     /// The files of the table that the fill touches.
@@ -257,9 +261,11 @@ impl Target {
 
     fn reach(&self, file: &LogicalFileView, days: &HashSet<Option<String>>) -> Reach {
         let values = file.partition_values_map();
-        let is_ours = self.key.0.iter().all(|(column, value)| {
-            values.get(column).and_then(Option::as_ref) == Some(value)
-        });
+        let is_ours = self
+            .key
+            .0
+            .iter()
+            .all(|(column, value)| values.get(column).and_then(Option::as_ref) == Some(value));
         match self.replaces {
             Replaces::All => Reach::Whole,
             _ if !is_ours => Reach::None,
@@ -309,7 +315,11 @@ impl Target {
             .map_err(to_fault)?;
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
-            .build(state.map(|state| state as &dyn TableReference), self.log_store.clone(), operation)
+            .build(
+                state.map(|state| state as &dyn TableReference),
+                self.log_store.clone(),
+                operation,
+            )
             .into_prepared_commit_future()
             .await
             .map_err(to_fault)?
@@ -325,9 +335,15 @@ impl Target {
         let schema = self.table_schema(shape)?;
         let to_fault = |error: deltalake::kernel::Error| broken(&error.to_string());
         let Some(table) = &self.table else {
-            let properties = [("delta.enableExpiredLogCleanup", "false"), (ZONE_PROPERTY, self.zone.name())];
+            let properties = [
+                ("delta.enableExpiredLogCleanup", "false"),
+                (ZONE_PROPERTY, self.zone.name()),
+            ];
             let metadata = new_metadata(&schema, self.partition_columns(), properties).map_err(to_fault)?;
-            return Ok(vec![Action::Protocol(protocol(None, &schema)?), Action::Metadata(metadata)]);
+            return Ok(vec![
+                Action::Protocol(protocol(None, &schema)?),
+                Action::Metadata(metadata),
+            ]);
         };
         let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
         let old = state.metadata();
@@ -448,7 +464,10 @@ fn protocol(old: Option<&Protocol>, schema: &StructType) -> Result<Protocol, Fau
     let features = |name: &str, implied: &[&str]| -> Vec<String> {
         let listed = old.get(name).and_then(serde_json::Value::as_array);
         let mut features: Vec<String> = match listed {
-            Some(listed) => listed.iter().filter_map(|feature| feature.as_str().map(str::to_owned)).collect(),
+            Some(listed) => listed
+                .iter()
+                .filter_map(|feature| feature.as_str().map(str::to_owned))
+                .collect(),
             None => implied.iter().map(|feature| (*feature).to_owned()).collect(),
         };
         if !features.iter().any(|feature| feature == NAIVE_TIMES) {
@@ -476,5 +495,8 @@ fn repartitioned(old: &Metadata, schema: &StructType, partitions: Vec<String>, z
 }
 
 fn broken(error: &str) -> Fault {
-    Box::new(Diagnostic::error(codes::BUG, format!("the schema of a table could not be made: {error}")))
+    Box::new(Diagnostic::error(
+        codes::BUG,
+        format!("the schema of a table could not be made: {error}"),
+    ))
 }

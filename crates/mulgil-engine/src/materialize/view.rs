@@ -17,7 +17,9 @@ pub(super) async fn fill(fill: &Fill<'_>) -> Result<FillOutcome, Fault> {
     let (plan, _) = fill.plan(query).await?;
     let shape = Shape::fit(&plan.schema(), Existing::None, &fill.spec.instance)?;
     let columns = shape.columns(&fill.spec.instance.key);
-    let described = columns.iter().flat_map(|column| [column.name.as_bytes(), column.data_type.as_bytes()]);
+    let described = columns
+        .iter()
+        .flat_map(|column| [column.name.as_bytes(), column.data_type.as_bytes()]);
     Ok(FillOutcome {
         version: None,
         intervals: vec![Filled {

@@ -107,7 +107,8 @@ impl Work {
             for (slot, part) in self.slots.split(&rows, range)? {
                 contents[slot].add(hasher.content(&part)?);
                 let start = self.slots.intervals()[slot].start;
-                sink.write(self.places.of_slots[slot], self.widen(&part, start)?).await?;
+                sink.write(self.places.of_slots[slot], self.widen(&part, start)?)
+                    .await?;
             }
             // Nobody listening means that the fill is over; the next write says so.
             let _ = counted.send(rows.num_rows() as u64);
@@ -118,13 +119,17 @@ impl Work {
     /// The rows of one interval with all columns of a file: those that the output lacks are NULL.
     fn widen(&self, rows: &RecordBatch, start: Instant) -> Result<RecordBatch, Fault> {
         let count = rows.num_rows();
-        let columns = self.file.fields().iter().map(|field| match rows.column_by_name(field.name()) {
-            Some(column) => Arc::clone(column),
-            None if self.has_interval_column && field.name() == INTERVAL => {
-                Arc::new(TimestampMicrosecondArray::from_value(start.0, count).with_timezone("UTC")) as ArrayRef
-            }
-            None => new_null_array(field.data_type(), count),
-        });
+        let columns = self
+            .file
+            .fields()
+            .iter()
+            .map(|field| match rows.column_by_name(field.name()) {
+                Some(column) => Arc::clone(column),
+                None if self.has_interval_column && field.name() == INTERVAL => {
+                    Arc::new(TimestampMicrosecondArray::from_value(start.0, count).with_timezone("UTC")) as ArrayRef
+                }
+                None => new_null_array(field.data_type(), count),
+            });
         RecordBatch::try_new(Arc::clone(&self.file), columns.collect()).map_err(|error| broke(&error.to_string()))
     }
 }

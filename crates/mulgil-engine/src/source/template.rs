@@ -74,7 +74,7 @@ impl Template {
                 "write date fields such as {YYYYMMDD}, {YYYY}-{MM}-{DD} or {YYYYMMDD}T{HH} in it",
             )
         };
-        let names = template
+        let names = folders_outside_braces(template)
             .split('/')
             .map(parse_name)
             .collect::<Result<Vec<_>, String>>()
@@ -233,6 +233,25 @@ fn start_of(fields: Fields, unit: Unit) -> Result<civil::DateTime, String> {
         .map_err(|_| format!("there is no date {year:04}-{month:02}-{day:02}"))?;
     let time = civil::Time::new(hour as i8, 0, 0, 0).map_err(|_| format!("a day has no hour {hour:02}"))?;
     Ok(date.to_datetime(time))
+}
+
+/// `{YYYY/MM}` as `{YYYY}/{MM}`, so that a template can be cut at its slashes.
+fn folders_outside_braces(template: &str) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut is_in_braces = false;
+    for character in template.chars() {
+        is_in_braces = match character {
+            '{' => true,
+            '}' => false,
+            _ => is_in_braces,
+        };
+        if character == '/' && is_in_braces {
+            out.push_str("}/{");
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Takes one name apart.

@@ -29,8 +29,8 @@ use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use mulgil_core::crash;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
     local::LocalFileSystem, path::Path,
 };
 
@@ -235,7 +235,10 @@ impl Shared {
             };
             // The folders above a new table hold its name; they are few.
             let above = unsynced.dirs.iter().filter(|dir| table.starts_with(dir)).cloned();
-            (below(&unsynced.files), above.chain(below(&unsynced.dirs)).collect::<BTreeSet<_>>())
+            (
+                below(&unsynced.files),
+                above.chain(below(&unsynced.dirs)).collect::<BTreeSet<_>>(),
+            )
         };
         self.sync_files(&files)?;
         for dir in dirs.iter().rev() {
@@ -290,7 +293,10 @@ impl ObjectStore for DurableStore {
             shared.put(path, &parts, create)
         })
         .await?;
-        Ok(PutResult { e_tag: None, version: None })
+        Ok(PutResult {
+            e_tag: None,
+            version: None,
+        })
     }
 
     async fn put_multipart_opts(
@@ -317,7 +323,9 @@ impl ObjectStore for DurableStore {
                 let store = store.clone();
                 async move {
                     let location = location?;
-                    store.blocking(&location, |shared, path| shared.disk.remove(path)).await?;
+                    store
+                        .blocking(&location, |shared, path| shared.disk.remove(path))
+                        .await?;
                     Ok(location)
                 }
             })
@@ -364,13 +372,17 @@ impl ObjectStore for DurableStore {
 
 /// The folder of a file; everything here has one.
 fn parent(path: &FsPath) -> io::Result<&FsPath> {
-    path.parent().ok_or_else(|| io::Error::other("the root of the file system has no parent"))
+    path.parent()
+        .ok_or_else(|| io::Error::other("the root of the file system has no parent"))
 }
 
 /// Whether it is the entry of a version in a table's log.
 fn is_commit(path: &FsPath) -> bool {
     path.extension().is_some_and(|extension| extension == "json")
-        && path.parent().and_then(FsPath::file_name).is_some_and(|name| name == LOG_DIR)
+        && path
+            .parent()
+            .and_then(FsPath::file_name)
+            .is_some_and(|name| name == LOG_DIR)
 }
 
 fn store_error(path: &FsPath, error: io::Error) -> Error {

@@ -117,7 +117,12 @@ impl Memory {
         for (path, file) in &self.files {
             let durable = self.durable_bytes.get(file).copied().unwrap_or_default();
             if path.exists() && path.metadata().unwrap().len() > durable {
-                fs::OpenOptions::new().write(true).open(path).unwrap().set_len(durable).unwrap();
+                fs::OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .unwrap()
+                    .set_len(durable)
+                    .unwrap();
             }
         }
         for (_, changes) in std::mem::take(&mut self.names) {

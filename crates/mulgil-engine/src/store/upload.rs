@@ -112,7 +112,10 @@ impl MultipartUpload for Upload {
             shared.publish(&name, path, false)
         })
         .await?;
-        Ok(PutResult { e_tag: None, version: None })
+        Ok(PutResult {
+            e_tag: None,
+            version: None,
+        })
     }
 
     async fn abort(&mut self) -> Result<()> {
@@ -126,6 +129,8 @@ impl MultipartUpload for Upload {
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Upload")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }

@@ -21,7 +21,10 @@ async fn rows_without_a_place_are_refused_with_their_time_and_range() {
     let fault = world.fill(&fill_days(range, &null)).await.unwrap_err();
     assert!(fault.message.contains("NULL in its event time `at`"), "{fault}");
     for sql in ["select 1 as n", "select 1 as at"] {
-        assert_eq!(world.fill(&fill_days(range, sql)).await.unwrap_err().code, codes::BAD_EVENT_TIME);
+        assert_eq!(
+            world.fill(&fill_days(range, sql)).await.unwrap_err().code,
+            codes::BAD_EVENT_TIME
+        );
     }
     assert!(!world.folder("t").join("_delta_log").exists());
     let left = std::fs::read_dir(world.folder("t")).map_or(0, Iterator::count);
@@ -33,7 +36,10 @@ async fn sql_that_fails_names_its_model() {
     let world = World::new();
     for (sql, code) in [
         ("select cast('x' as int) as a", codes::SQL_FAILED),
-        ("select cast(label as int) as a from (values ('1'), ('x')) t(label)", codes::SQL_FAILED),
+        (
+            "select cast(label as int) as a from (values ('1'), ('x')) t(label)",
+            codes::SQL_FAILED,
+        ),
         ("select 1 / (a - 1) as b from (values (1)) t(a)", codes::SQL_FAILED),
         ("select a from nowhere", codes::UNKNOWN_RELATION),
         ("select nofunction(1) as a", codes::SQL_INVALID),
@@ -77,7 +83,8 @@ async fn of_two_fills_that_race_one_is_refused_and_may_try_again() {
         let refused: Vec<_> = [first, second].into_iter().filter_map(Result::err).collect();
         assert!(refused.len() <= 1);
         for fault in refused {
-            let is_expected = fault.code == codes::FENCED || fault.code == codes::TABLE_CHANGED && fault.retry == Retry::Later;
+            let is_expected =
+                fault.code == codes::FENCED || fault.code == codes::TABLE_CHANGED && fault.retry == Retry::Later;
             assert!(is_expected, "round {round}: {fault}");
         }
         assert_eq!(world.rows("select count(*) from t").await, ["48"]);
@@ -99,7 +106,11 @@ async fn a_full_or_read_only_disk_is_named_and_can_be_mended() {
             let world = World::over(tempfile::tempdir().unwrap(), Box::new(disk));
             let range = days("2013-01-01", "2013-01-04");
             let fault = world.fill(&fill_days(range, &hours_sql(range))).await.unwrap_err();
-            assert_eq!((fault.code, fault.retry), (code, Retry::AfterHumanFix), "after {files} files: {fault}");
+            assert_eq!(
+                (fault.code, fault.retry),
+                (code, Retry::AfterHumanFix),
+                "after {files} files: {fault}"
+            );
             let mended = World::over(world.dir, Box::new(OsDisk));
             mended.fill(&fill_days(range, &hours_sql(range))).await.unwrap();
             assert_eq!(mended.rows("select count(*) from t").await, ["72"]);

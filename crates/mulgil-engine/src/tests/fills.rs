@@ -29,10 +29,16 @@ async fn days_have_their_hours_and_refills_touch_no_neighbour() {
     let again = world.fill(&fill_days(one, &hours_sql(one))).await.unwrap();
     assert_eq!(again.version, Some(1));
     assert_eq!(rows_of(&again), [23]);
-    assert_ne!(again.intervals[0].content, outcome.intervals[1].content, "n counts from another start");
+    assert_ne!(
+        again.intervals[0].content, outcome.intervals[1].content,
+        "n counts from another start"
+    );
     assert_eq!(world.rows("select count(*), max(n) from t").await, ["71,47"]);
     let by_day = "select date_trunc('day', at)::date, count(*) from t group by 1 order by 1";
-    assert_eq!(world.rows(by_day).await, ["2013-03-09,24", "2013-03-10,23", "2013-03-11,24"]);
+    assert_eq!(
+        world.rows(by_day).await,
+        ["2013-03-09,24", "2013-03-10,23", "2013-03-11,24"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +56,12 @@ async fn a_fill_without_rows_takes_the_old_rows_away_and_is_a_commit() {
     let untouched = format!("select * from ({}) where false", hours_sql(later));
     let outcome = world.fill(&fill_days(later, &untouched)).await.unwrap();
     assert_eq!(outcome.version, Some(2));
-    let log = world.engine.commits_after(&relation("t"), Some(1)).await.unwrap().unwrap();
+    let log = world
+        .engine
+        .commits_after(&relation("t"), Some(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(log.highest_seq, 3);
     assert_eq!(log.commits[0].touched, []);
 }
@@ -83,7 +94,11 @@ async fn several_queries_are_one_commit() {
     assert_eq!((outcome.version, rows_of(&outcome)), (Some(0), vec![24; 5]));
     spec.queries[3].sql = hours_sql(days("2013-01-01", "2013-01-02"));
     let fault = world.fill(&spec).await.unwrap_err();
-    assert_eq!(fault.code, codes::ROW_OUTSIDE_RANGE, "a row belongs to its own query's range");
+    assert_eq!(
+        fault.code,
+        codes::ROW_OUTSIDE_RANGE,
+        "a row belongs to its own query's range"
+    );
     assert_eq!(world.rows("select count(*) from t").await, ["120"]);
 }
 
@@ -137,9 +152,18 @@ async fn an_hour_is_replaced_inside_its_days_file() {
     let outcome = world.fill(&fill_hours(range, &halves(range, 1800))).await.unwrap();
     assert_eq!(rows_of(&outcome), [2; 25], "the day has 25 hours");
     let second_one = Interval::new(at("2013-11-03T06:00:00Z"), at("2013-11-03T07:00:00Z")).unwrap();
-    let outcome = world.fill(&fill_hours(second_one, &halves(second_one, 600))).await.unwrap();
+    let outcome = world
+        .fill(&fill_hours(second_one, &halves(second_one, 600)))
+        .await
+        .unwrap();
     assert_eq!(rows_of(&outcome), [6]);
-    let hours = binding("t", grid(Unit::Hour, "America/New_York"), Some("at"), None, Key::default());
+    let hours = binding(
+        "t",
+        grid(Unit::Hour, "America/New_York"),
+        Some("at"),
+        None,
+        Key::default(),
+    );
     let sql = "select _interval, _day, count(*) from t group by 1, 2 having count(*) <> 2";
     let lines = world.lines("America/New_York", vec![hours.clone()], sql).await.unwrap();
     assert_eq!(lines[1..], ["2013-11-03T01:00:00-05:00,2013-11-03,6"]);
@@ -210,13 +234,23 @@ async fn content_is_the_same_whatever_the_order_and_the_parts() {
     assert!(contents.iter().all(|content| *content == contents[0]));
     let other = source.replace("'text '", "'text_'");
     let outcome = world.fill(&fill_days(range, &other)).await.unwrap();
-    assert!(outcome.intervals.iter().zip(&contents[0]).all(|(a, b)| a.rows == b.rows && a.content != b.content));
+    assert!(
+        outcome
+            .intervals
+            .iter()
+            .zip(&contents[0])
+            .all(|(a, b)| a.rows == b.rows && a.content != b.content)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_are_replaced_as_a_whole_and_views_store_nothing() {
     let world = World::new();
-    let table = fill_table("plain", "select 1 as a, null as b, timestamp '2013-01-01 00:00:00' as c", Vec::new());
+    let table = fill_table(
+        "plain",
+        "select 1 as a, null as b, timestamp '2013-01-01 00:00:00' as c",
+        Vec::new(),
+    );
     let outcome = world.fill(&table).await.unwrap();
     assert_eq!(outcome.intervals[0].interval, Interval::WHOLE);
     let outcome = world
@@ -225,7 +259,10 @@ async fn tables_are_replaced_as_a_whole_and_views_store_nothing() {
         .unwrap();
     assert_eq!((outcome.version, rows_of(&outcome)), (Some(1), vec![3]));
     let plain = binding("plain", Grid::whole(Zone::UTC), None, None, Key::default());
-    let lines = world.lines("UTC", vec![plain.clone()], "select * from plain limit 1").await.unwrap();
+    let lines = world
+        .lines("UTC", vec![plain.clone()], "select * from plain limit 1")
+        .await
+        .unwrap();
     assert_eq!(lines, ["a", "x"]);
 
     let mut view = fill_table("v", "select a || a as aa from plain", vec![plain.clone()]);
@@ -243,9 +280,15 @@ async fn a_table_may_have_naive_times_from_the_start_or_later() {
     let first = days("2013-01-01", "2013-01-02");
     world.fill(&fill_days(first, &hours_sql(first))).await.unwrap();
     let second = days("2013-01-02", "2013-01-03");
-    let naive = format!("select *, timestamp '2013-01-01 10:00:00' as naive from ({})", hours_sql(second));
+    let naive = format!(
+        "select *, timestamp '2013-01-01 10:00:00' as naive from ({})",
+        hours_sql(second)
+    );
     world.fill(&fill_days(second, &naive)).await.unwrap();
-    assert_eq!(world.rows("select count(naive), max(naive) from t").await, ["24,2013-01-01T10:00:00"]);
+    assert_eq!(
+        world.rows("select count(naive), max(naive) from t").await,
+        ["24,2013-01-01T10:00:00"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,6 +300,14 @@ async fn many_commits_are_read_through_a_checkpoint() {
     }
     assert!(world.folder("t").join("_delta_log/_last_checkpoint").exists());
     assert_eq!(world.rows("select count(*) from t").await, [(59 * 24).to_string()]);
-    let log = world.engine.commits_after(&relation("t"), Some(50)).await.unwrap().unwrap();
-    assert_eq!((log.version, log.commits.len(), log.highest_seq, log.files), (58, 8, 59, 59));
+    let log = world
+        .engine
+        .commits_after(&relation("t"), Some(50))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (log.version, log.commits.len(), log.highest_seq, log.files),
+        (58, 8, 59, 59)
+    );
 }

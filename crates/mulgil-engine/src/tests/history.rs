@@ -7,7 +7,12 @@ use url::Url;
 use super::*;
 
 async fn history(world: &World, after: Option<i64>) -> TableLog {
-    world.engine.commits_after(&relation("t"), after).await.unwrap().unwrap()
+    world
+        .engine
+        .commits_after(&relation("t"), after)
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// The table as any other Delta writer opens it.

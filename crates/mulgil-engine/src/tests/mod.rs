@@ -118,7 +118,10 @@ impl World {
 
     /// The rows of a query over one table by days of New York.
     async fn rows(&self, sql: &str) -> Vec<String> {
-        let lines = self.lines("America/New_York", vec![days_table(None)], sql).await.unwrap();
+        let lines = self
+            .lines("America/New_York", vec![days_table(None)], sql)
+            .await
+            .unwrap();
         lines[1..].to_vec()
     }
 }
@@ -169,7 +172,13 @@ fn binding(name: &str, grid: Grid, event_time: Option<&str>, scope: Option<Inter
 
 /// The table `t` by days of New York.
 fn days_table(scope: Option<Interval>) -> Binding {
-    binding("t", grid(Unit::Day, "America/New_York"), Some("at"), scope, Key::default())
+    binding(
+        "t",
+        grid(Unit::Day, "America/New_York"),
+        Some("at"),
+        scope,
+        Key::default(),
+    )
 }
 
 /// A fill of the table `t` by days of New York.

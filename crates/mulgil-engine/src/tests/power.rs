@@ -14,13 +14,19 @@ async fn fill_until_dark(world: &World, seed: u64) -> Option<i64> {
     let mut acknowledged = None;
     for round in 0..6 {
         let first = 1 + (seed + round * 3) % 5;
-        let range = days(&format!("2013-01-{first:02}"), &format!("2013-01-{:02}", first + 1 + (seed + round) % 3));
+        let range = days(
+            &format!("2013-01-{first:02}"),
+            &format!("2013-01-{:02}", first + 1 + (seed + round) % 3),
+        );
         let mut sql = format!("select *, {round} as round from ({})", hours_sql(range));
         if (seed + round).is_multiple_of(4) {
             sql = format!("select * from ({sql}) where n < 20");
         }
         let mut spec = fill_days(range, &sql);
-        spec.grid = grid(if seed.is_multiple_of(2) { Unit::Day } else { Unit::Hour }, "America/New_York");
+        spec.grid = grid(
+            if seed.is_multiple_of(2) { Unit::Day } else { Unit::Hour },
+            "America/New_York",
+        );
         match world.fill(&spec).await {
             Ok(outcome) => acknowledged = outcome.version,
             Err(_) => break,

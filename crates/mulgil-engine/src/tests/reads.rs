@@ -21,7 +21,9 @@ async fn year_of_hours(world: &World) -> Interval {
 async fn time_is_cut_in_the_sessions_zone_on_the_days_that_change_it() {
     let world = World::new();
     year_of_hours(&world).await;
-    let odd = |day: &str| format!("select {day} as day, count(*) as hours from t group by 1 having count(*) <> 24 order by 1");
+    let odd = |day: &str| {
+        format!("select {day} as day, count(*) as hours from t group by 1 having count(*) <> 24 order by 1")
+    };
     let dates = ["2013-03-10,23", "2013-11-03,25"];
     assert_eq!(world.rows(&odd("at::date")).await, dates);
     assert_eq!(world.rows(&odd("cast(date_trunc('day', at) as date)")).await, dates);
@@ -33,14 +35,23 @@ async fn time_is_cut_in_the_sessions_zone_on_the_days_that_change_it() {
     let parts = "select extract(month from at), extract(day from at), count(*) from t \
                  group by 1, 2 having count(*) <> 24 order by 1";
     assert_eq!(world.rows(parts).await, ["3,10,23", "11,3,25"]);
-    let hours = "select extract(hour from at), count(*) from t where at::date = '2013-11-03' group by 1 having count(*) > 1";
+    let hours =
+        "select extract(hour from at), count(*) from t where at::date = '2013-11-03' group by 1 having count(*) > 1";
     assert_eq!(world.rows(hours).await, ["1,2"]);
-    let twice = "select date_trunc('hour', at) from t where at::date = '2013-11-03' and extract(hour from at) = 1 order by 1";
-    assert_eq!(world.rows(twice).await, ["2013-11-03T01:00:00-04:00", "2013-11-03T01:00:00-05:00"]);
-    let literal = "select count(*) from t where at >= timestamptz '2013-11-03 00:00:00' and at < '2013-11-04'::timestamptz";
+    let twice =
+        "select date_trunc('hour', at) from t where at::date = '2013-11-03' and extract(hour from at) = 1 order by 1";
+    assert_eq!(
+        world.rows(twice).await,
+        ["2013-11-03T01:00:00-04:00", "2013-11-03T01:00:00-05:00"]
+    );
+    let literal =
+        "select count(*) from t where at >= timestamptz '2013-11-03 00:00:00' and at < '2013-11-04'::timestamptz";
     assert_eq!(world.rows(literal).await, ["25"]);
     let quarter = "select distinct date_trunc('quarter', at) from t order by 1 limit 2";
-    assert_eq!(world.rows(quarter).await, ["2013-01-01T00:00:00-05:00", "2013-04-01T00:00:00-04:00"]);
+    assert_eq!(
+        world.rows(quarter).await,
+        ["2013-01-01T00:00:00-05:00", "2013-04-01T00:00:00-04:00"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,13 +66,23 @@ async fn midnights_that_come_twice_are_cut_at_the_first() {
 async fn a_scope_cuts_the_rows_and_prunes_the_files() {
     let world = World::new();
     year_of_hours(&world).await;
-    for (scope, rows) in [(days("2013-03-09", "2013-03-12"), "71"), (days("2013-11-03", "2013-11-04"), "25")] {
-        let lines = world.lines("UTC", vec![days_table(Some(scope))], "select count(*) from t").await.unwrap();
+    for (scope, rows) in [
+        (days("2013-03-09", "2013-03-12"), "71"),
+        (days("2013-11-03", "2013-11-04"), "25"),
+    ] {
+        let lines = world
+            .lines("UTC", vec![days_table(Some(scope))], "select count(*) from t")
+            .await
+            .unwrap();
         assert_eq!(lines[1], rows);
     }
     let scope = days("2013-11-03", "2013-11-04");
     let sql = "explain analyze select sum(n) from t";
-    let text = world.lines("UTC", vec![days_table(Some(scope))], sql).await.unwrap().join("\n");
+    let text = world
+        .lines("UTC", vec![days_table(Some(scope))], sql)
+        .await
+        .unwrap()
+        .join("\n");
     assert_eq!(text.matches(".parquet").count(), 1, "{text}");
 }
 
@@ -74,9 +95,18 @@ async fn naive_and_date_event_times_are_scoped_in_the_tables_zone() {
         let mut spec = fill_days(range, &sql);
         spec.replaces_all = true;
         let outcome = world.fill(&spec).await.unwrap();
-        assert_eq!(outcome.intervals.iter().map(|filled| filled.rows).collect::<Vec<_>>(), [24, 24, 25, 24, 24]);
-        for (scope, rows) in [days("2013-11-02", "2013-11-03"), days("2013-11-03", "2013-11-04")].into_iter().zip(rows) {
-            let lines = world.lines("UTC", vec![days_table(Some(scope))], "select count(*) from t").await.unwrap();
+        assert_eq!(
+            outcome.intervals.iter().map(|filled| filled.rows).collect::<Vec<_>>(),
+            [24, 24, 25, 24, 24]
+        );
+        for (scope, rows) in [days("2013-11-02", "2013-11-03"), days("2013-11-03", "2013-11-04")]
+            .into_iter()
+            .zip(rows)
+        {
+            let lines = world
+                .lines("UTC", vec![days_table(Some(scope))], "select count(*) from t")
+                .await
+                .unwrap();
             assert_eq!(lines[1], rows, "{event_time}");
         }
     }
@@ -95,13 +125,19 @@ async fn hidden_columns_are_there_for_those_who_name_them() {
     assert_eq!(header("select * from t").await, "at,n");
     assert_eq!(header("select *, _interval from t").await, "at,n,_interval");
     assert_eq!(header("select * from t where _interval > '2013-01-01'").await, "at,n");
-    assert_eq!(header("select a.*, b.n from t a join t b on a._interval = b._interval limit 1").await, "at,n,n");
+    assert_eq!(
+        header("select a.*, b.n from t a join t b on a._interval = b._interval limit 1").await,
+        "at,n,n"
+    );
     let by_interval = "select _interval, count(*) from t group by 1 order by 1";
     assert_eq!(
         world.rows(by_interval).await,
         ["2013-01-01T00:00:00-05:00,24", "2013-01-02T00:00:00-05:00,24"]
     );
-    let absent = world.lines(zone, vec![days_table(None)], "select _day from t").await.unwrap_err();
+    let absent = world
+        .lines(zone, vec![days_table(None)], "select _day from t")
+        .await
+        .unwrap_err();
     assert_eq!(absent.code, codes::BAD_QUERY);
 }
 
@@ -117,16 +153,31 @@ async fn only_bound_names_are_there_and_near_misses_are_proposed() {
         ("select nn from raw.orders", codes::BAD_QUERY, "`n`"),
         ("select * frm raw.orders", codes::BAD_QUERY, "mend"),
         ("create table x as select 1", codes::NOT_A_QUERY, "select"),
-        ("insert into raw.orders select * from raw.orders", codes::NOT_A_QUERY, "select"),
-        ("explain analyze insert into raw.orders select * from raw.orders", codes::NOT_A_QUERY, "select"),
-        ("with a as (select 1) delete from raw.orders", codes::NOT_A_QUERY, "select"),
+        (
+            "insert into raw.orders select * from raw.orders",
+            codes::NOT_A_QUERY,
+            "select",
+        ),
+        (
+            "explain analyze insert into raw.orders select * from raw.orders",
+            codes::NOT_A_QUERY,
+            "select",
+        ),
+        (
+            "with a as (select 1) delete from raw.orders",
+            codes::NOT_A_QUERY,
+            "select",
+        ),
         ("set datafusion.execution.batch_size = 1", codes::NOT_A_QUERY, "select"),
         ("copy (select 1) to '/tmp/x.csv'", codes::NOT_A_QUERY, "select"),
         ("select 1; select 2", codes::BAD_QUERY, "one query"),
     ] {
         let fault = world.lines("UTC", vec![orders.clone()], sql).await.unwrap_err();
         assert_eq!(fault.code, code, "{sql}: {fault}");
-        assert!(fault.remedy.as_ref().is_some_and(|text| text.contains(remedy)), "{sql}: {fault}");
+        assert!(
+            fault.remedy.as_ref().is_some_and(|text| text.contains(remedy)),
+            "{sql}: {fault}"
+        );
     }
     let tables = world.lines("UTC", vec![orders.clone()], "show tables").await.unwrap();
     assert!(tables.iter().any(|line| line.contains("raw,orders")), "{tables:?}");
@@ -146,20 +197,40 @@ async fn views_read_views_in_their_readers_zone() {
             bindings,
         },
     };
-    let inner = view("inner_view", "select at::date as day, count(*) as hours from t group by 1", vec![days_table(None)]);
+    let inner = view(
+        "inner_view",
+        "select at::date as day, count(*) as hours from t group by 1",
+        vec![days_table(None)],
+    );
     let outer = view("outer_view", "select max(hours) as most from inner_view", vec![inner]);
-    let lines = world.lines("America/New_York", vec![outer.clone()], "select most from outer_view").await.unwrap();
+    let lines = world
+        .lines("America/New_York", vec![outer.clone()], "select most from outer_view")
+        .await
+        .unwrap();
     assert_eq!(lines[1], "25");
     let fault = world.lines("UTC", vec![outer], "select * from t").await.unwrap_err();
-    assert_eq!(fault.code, codes::BAD_QUERY, "what a view reads has no name outside of it");
+    assert_eq!(
+        fault.code,
+        codes::BAD_QUERY,
+        "what a view reads has no name outside of it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_was_never_filled_says_so_only_when_it_is_read() {
     let world = World::new();
-    let fault = world.lines("UTC", vec![days_table(None)], "select * from t").await.unwrap_err();
+    let fault = world
+        .lines("UTC", vec![days_table(None)], "select * from t")
+        .await
+        .unwrap_err();
     assert_eq!(fault.code, codes::NOT_FILLED_YET);
-    assert_eq!(world.lines("UTC", vec![days_table(None)], "select 1 as one").await.unwrap(), ["one", "1"]);
+    assert_eq!(
+        world
+            .lines("UTC", vec![days_table(None)], "select 1 as one")
+            .await
+            .unwrap(),
+        ["one", "1"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,14 +244,20 @@ async fn a_big_sort_spills_and_a_long_query_ends() {
         bindings: Vec::new(),
         zone: Zone::UTC,
         format: Format::Csv,
-        limits: QueryLimits { timeout_ms, max_rows: None },
+        limits: QueryLimits {
+            timeout_ms,
+            max_rows: None,
+        },
     };
     let sort = "select max(x) from (select *, row_number() over (order by k, x) as r from \
                 (select x, x * 7919 % 1000003 as k, repeat('x', 40) as pad from (select unnest(range(0, 800000)) as x)))";
     let outcome = engine.query(&spec(sort, 120_000), &mut Bytes::default()).await.unwrap();
     assert_eq!(outcome.rows, 1);
     let endless = "with recursive n as (select 1 as i union all select i + 1 from n) select count(*) from n";
-    let fault = engine.query(&spec(endless, 50), &mut Bytes::default()).await.unwrap_err();
+    let fault = engine
+        .query(&spec(endless, 50), &mut Bytes::default())
+        .await
+        .unwrap_err();
     assert_eq!(fault.code, codes::QUERY_TIMEOUT);
 }
 
@@ -222,11 +299,20 @@ async fn a_window_reads_coarser_and_finer_tables() {
     let range = days("2013-01-01", "2013-03-01");
     let mut months = fill_days(range, &hours_sql(range));
     months.grid = grid(Unit::Month, "America/New_York");
-    months.queries[0].sql = format!("select date_trunc('month', at) as at, count(*) as n from ({}) group by 1", hours_sql(range));
+    months.queries[0].sql = format!(
+        "select date_trunc('month', at) as at, count(*) as n from ({}) group by 1",
+        hours_sql(range)
+    );
     let outcome = world.fill(&months).await.unwrap();
-    assert_eq!(outcome.intervals.iter().map(|filled| filled.rows).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(
+        outcome.intervals.iter().map(|filled| filled.rows).collect::<Vec<_>>(),
+        [1, 1]
+    );
     let scope = Some(days("2013-02-01", "2013-03-01"));
     let table = binding("t", months.grid, Some("at"), scope, Key::default());
-    let lines = world.lines("America/New_York", vec![table], "select n from t").await.unwrap();
+    let lines = world
+        .lines("America/New_York", vec![table], "select n from t")
+        .await
+        .unwrap();
     assert_eq!(lines[1..], [(28 * 24).to_string()]);
 }

@@ -328,6 +328,18 @@ async fn a_file_that_changes_while_it_is_read_is_said_to_and_not_to_be_broken() 
 }
 
 #[tokio::test]
+async fn a_folder_in_the_place_of_a_file() {
+    let fixture = Fixture::csv("t.csv").file("t.csv/part.csv", "a\n1\n");
+    let fault = fixture.observe(&SourceSeen::default()).await.unwrap_err();
+    assert_eq!(fault.retry, Retry::AfterHumanFix);
+    assert_snapshot!(fault, @r"
+    error[MG2001]: a file of source `raw.t` cannot be read: is a directory
+      --> t.csv
+    do: check that it is there and that the user who runs mulgil may read it
+    ");
+}
+
+#[tokio::test]
 async fn event_times_that_are_none() {
     let complaint = async |fixture: Fixture| {
         let fixture = fixture.file("t.csv", "id,at\n1,x\n");

@@ -60,6 +60,12 @@ async fn folders() {
 }
 
 #[tokio::test]
+async fn folders_inside_braces() {
+    let files = ["x/2013/03/10.csv", "x/2013/03/11.txt"];
+    assert_snapshot!(found(Unit::Day, "UTC", "x/{YYYY/MM/DD}.csv", &files).await, @"x/2013/03/10.csv 2013-03-10T00:00:00Z..2013-03-11T00:00:00Z");
+}
+
+#[tokio::test]
 async fn nothing_there() {
     assert_snapshot!(found(Unit::Day, "UTC", "none/{YYYYMMDD}.csv", &[]).await, @"");
 }

@@ -1,0 +1,117 @@
+//! Looking at the world before deciding: sources' files, and tables that somebody else wrote.
+//!
+//! Looking and recording are two steps, so that a reading command can look and keep what it saw to
+//! itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mulgil_core::{
+    interval::Instant,
+    name::{NodeName, Relation},
+    port::{Engine, Fault, SourceSeen, TableLog},
+    project::{Materialization, Node, Project, Source, Upstream},
+};
+use mulgil_store::Store;
+
+/// What the ledger knows of the world.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The newest version of each table that is recorded.
+    pub versions: BTreeMap<Relation, i64>,
+    /// Sources as they were seen.
+    pub sources: BTreeMap<NodeName, SourceSeen>,
+}
+
+impl Known {
+    /// What a ledger knows of a project's world.
+    pub async fn load(project: &Project, store: &Store) -> Result<Self, Fault> {
+        let mut versions = BTreeMap::new();
+        for node in tables(project) {
+            if let Some(version) = store.recorded_version(&node.relation).await? {
+                versions.insert(node.relation.clone(), version);
+            }
+        }
+        Ok(Self {
+            versions,
+            sources: store.sources_seen().await?,
+        })
+    }
+}
+
+/// Something that the ledger does not know yet.
+#[derive(Clone, Debug)]
+pub enum News<'a> {
+    /// A table has other commits, or is gone.
+    Table {
+        /// Whose table.
+        node: &'a Node,
+        /// Its log; none when there is no table any more.
+        log: Option<TableLog>,
+    },
+    /// A source's files came, changed or went.
+    Source {
+        /// Which.
+        source: &'a Source,
+        /// As it is now.
+        seen: SourceSeen,
+    },
+}
+
+/// What changed outside since the ledger was written. Reads only.
+pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known) -> Result<Vec<News<'a>>, Fault> {
+    let mut news = Vec::new();
+    for node in tables(project) {
+        let recorded = known.versions.get(&node.relation).copied();
+        let log = engine.commits_after(&node.relation, recorded).await?;
+        let is_new = match &log {
+            Some(log) => recorded != Some(log.version) || log.gap,
+            None => recorded.is_some(),
+        };
+        if is_new {
+            news.push(News::Table { node, log });
+        }
+    }
+    let read = sources_read(project);
+    let nothing = SourceSeen::default();
+    for source in project.sources.iter().filter(|source| read.contains(&source.name)) {
+        let before = known.sources.get(&source.name);
+        let seen = engine.observe(source, before.unwrap_or(&nothing)).await?;
+        if before != Some(&seen) {
+            news.push(News::Source { source, seen });
+        }
+    }
+    Ok(news)
+}
+
+/// Records what was gathered: commits of ours are adopted, what others changed makes intervals stale.
+pub async fn record(project: &Project, store: &Store, news: &[News<'_>], now: Instant) -> Result<(), Fault> {
+    for one in news {
+        match one {
+            News::Table { node, log } => {
+                store.adopt(project, node, log.as_ref(), now).await?;
+            }
+            News::Source { source, seen } => {
+                store.record_source(project, source, seen, now).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn tables(project: &Project) -> impl Iterator<Item = &Node> {
+    project
+        .nodes
+        .iter()
+        .filter(|node| node.materialization != Materialization::View)
+}
+
+/// The sources that any node reads; nobody needs the others to be there.
+fn sources_read(project: &Project) -> BTreeSet<&NodeName> {
+    let inputs = project.nodes.iter().flat_map(|node| &node.inputs);
+    inputs
+        .filter_map(|input| match &input.from {
+            Upstream::Source(name) => Some(name),
+            Upstream::Node(_) => None,
+        })
+        .collect()
+}

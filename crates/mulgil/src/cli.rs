@@ -1,0 +1,239 @@
+//! What can be typed. These comments are the manual: `mulgil help` and the reference print them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Mulgil keeps intervals filled: it schedules and transforms tables, fills their holes, and says why.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mulgil",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What applies to every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// The project folder, or any folder inside it
+    #[arg(short = 'C', long, global = true, value_name = "DIR", default_value = ".")]
+    pub(crate) project_dir: PathBuf,
+    /// The environment: each has its own ledger and its own schema prefix or warehouse
+    #[arg(long, global = true, value_name = "NAME", env = "MULGIL_ENV", default_value = "dev")]
+    pub(crate) env: String,
+    /// A variable for `var('name')`, over the one in mulgil.yml; may be given again
+    #[arg(long = "var", global = true, value_name = "NAME=VALUE")]
+    pub(crate) vars: Vec<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Set up an example project in a new folder and fill it
+    Demo(Demo),
+    /// Read the project and say everything that is wrong with it
+    Check(Json),
+    /// Show what is due, and why; changes nothing
+    Plan(Plan),
+    /// Fill what is due, then run its data tests
+    #[command(visible_alias = "build")]
+    Run(Run),
+    /// Fill the intervals that are named, filled or not
+    Backfill(Backfill),
+    /// Show how every node stands; or one node, range by range
+    Status(Status),
+    /// Say how one interval stands and why
+    Why(Why),
+    /// Run a query over the project's tables
+    Query(Query),
+    /// What ran
+    #[command(subcommand)]
+    Runs(Runs),
+    /// Print what a run, or one attempt, said
+    Logs(Logs),
+    /// Explain an error code
+    Explain(Explain),
+    /// Print the reference of all commands as Markdown
+    #[command(hide = true)]
+    GenDocs,
+}
+
+/// `--json` of the reading commands.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The folder to make; it must not exist
+    #[arg(value_name = "DIR", default_value = "mulgil-demo")]
+    pub(crate) dir: PathBuf,
+    /// Only fill the tables; do not serve pages
+    #[arg(long)]
+    pub(crate) no_serve: bool,
+    /// How many attempts may run at once
+    #[arg(long, short = 'j', value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+}
+
+/// Flags of `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// Nodes: `sales`, `sales[country=kr]`, `+sales`, `sales+`, `tag:daily`, `sales@2013-03`; all when absent
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Nodes: `sales`, `sales[country=kr]`, `+sales`, `sales+`, `tag:daily`, `sales@2013-03`; all when absent
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Only this interval: `2013`, `2013-03`, `2013-03-10`, or `A..B` without B
+    #[arg(long, value_name = "INTERVAL")]
+    pub(crate) interval: Option<String>,
+    /// Fill all of it, due or not
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// How many attempts may run at once
+    #[arg(long, short = 'j', value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+}
+
+/// Flags of `backfill`.
+#[derive(Debug, Args)]
+pub(crate) struct Backfill {
+    /// Nodes, as `run` takes them
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selectors: Vec<String>,
+    /// The first interval
+    #[arg(long, value_name = "INTERVAL")]
+    pub(crate) from: Option<String>,
+    /// The first interval that is not filled any more
+    #[arg(long, value_name = "INTERVAL")]
+    pub(crate) to: Option<String>,
+    /// Only what was never filled
+    #[arg(long, conflicts_with_all = ["failed", "stale"])]
+    pub(crate) missing: bool,
+    /// Only what failed
+    #[arg(long, conflicts_with = "stale")]
+    pub(crate) failed: bool,
+    /// Only what is filled and no longer right
+    #[arg(long)]
+    pub(crate) stale: bool,
+    /// Only say what would be filled
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many attempts may run at once
+    #[arg(long, short = 'j', value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// One node
+    #[arg(value_name = "NODE")]
+    pub(crate) node: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `why`.
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// The node and its interval: `flights@2013-03-10`, `sales[country=kr]@2013-03`
+    #[arg(value_name = "NODE@INTERVAL")]
+    pub(crate) target: String,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How a result is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Aligned columns
+    Table,
+    /// Comma-separated, with a header line
+    Csv,
+    /// One array of objects
+    Json,
+}
+
+/// Flags of `query`.
+#[derive(Debug, Args)]
+pub(crate) struct Query {
+    /// The query; `-` reads it from standard input
+    #[arg(value_name = "SQL")]
+    pub(crate) sql: String,
+    /// How the result is written
+    #[arg(long, short = 'o', value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+    /// Rows to print at most
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Seconds after which the query is ended
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+}
+
+/// What ran.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Runs {
+    /// List runs, newest first
+    Ls {
+        /// How many
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one run with its task runs and attempts
+    Show {
+        /// Its number; the newest when absent
+        run: Option<i64>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Flags of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The run's number; the newest when absent
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<i64>,
+    /// One attempt of it
+    #[arg(long, value_name = "ATTEMPT")]
+    pub(crate) attempt: Option<i64>,
+}
+
+/// Flags of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The code, as an error prints it: MG1104; all codes when absent
+    #[arg(value_name = "CODE")]
+    pub(crate) code: Option<String>,
+}

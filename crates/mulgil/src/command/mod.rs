@@ -1,0 +1,56 @@
+//! One file per command: what it does with a project, and what it prints.
+
+mod backfill;
+mod check;
+mod demo;
+mod explain;
+mod gen_docs;
+mod logs;
+mod plan;
+mod query;
+mod run;
+mod runs;
+mod status;
+mod why;
+
+use mulgil_core::{diagnostic::Diagnostic, port::Fault};
+
+use crate::cli::{Cli, Command};
+
+/// What ended a command, everything at once. The first one's code gives the exit code.
+#[derive(Debug)]
+pub(crate) struct Faults(pub(crate) Vec<Diagnostic>);
+
+impl From<Diagnostic> for Faults {
+    fn from(fault: Diagnostic) -> Self {
+        Self(vec![fault])
+    }
+}
+
+impl From<Fault> for Faults {
+    fn from(fault: Fault) -> Self {
+        Self(vec![*fault])
+    }
+}
+
+/// The exit code of a command, or what ended it.
+pub(crate) type Outcome = Result<u8, Faults>;
+
+/// Does what was typed.
+pub(crate) async fn perform(cli: Cli) -> Outcome {
+    let global = &cli.global;
+    match cli.command {
+        Command::Demo(flags) => demo::demo(global, &flags).await,
+        Command::Check(flags) => check::check(global, flags),
+        Command::Plan(flags) => plan::plan(global, &flags).await,
+        Command::Run(flags) => run::run(global, &flags).await,
+        Command::Backfill(flags) => backfill::backfill(global, &flags).await,
+        Command::Status(flags) => status::status(global, &flags).await,
+        Command::Why(flags) => why::why(global, &flags).await,
+        Command::Query(flags) => query::query(global, &flags).await,
+        Command::Runs(flags) => runs::runs(global, &flags).await,
+        Command::Logs(flags) => logs::logs(global, &flags).await,
+        Command::Explain(flags) => explain::explain(&flags),
+        Command::GenDocs => gen_docs::gen_docs(),
+    }
+}

@@ -1,0 +1,164 @@
+//! `mulgil run`: fills what is due, then runs the data tests of what it filled.
+
+use std::sync::Arc;
+
+use mulgil_core::{
+    decide::Scope,
+    diagnostic::Severity,
+    due,
+    interval::RangeSet,
+    name::Instance,
+    run::Trigger,
+    select::{self, Selection},
+};
+use mulgil_scheduler::{RunRequest, RunSummary};
+
+use crate::{
+    cli::{self, Global},
+    command::{Faults, Outcome, plan::range_text},
+    progress::Talk,
+    say,
+    wire::{self, Opened},
+};
+
+pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
+    let opened = wire::open(global)?;
+    opened.warnings.iter().for_each(say::fault);
+    let selection = select::select(&opened.project, &flags.selectors, flags.interval.as_deref())?;
+    let manual = if flags.full {
+        nameable(&opened, &selection)
+    } else {
+        Vec::new()
+    };
+    let mut selector = flags.selectors.join(" ");
+    if let Some(interval) = &flags.interval {
+        selector = format!("{selector} --interval {interval}").trim().to_owned();
+    }
+    if flags.full {
+        selector = format!("{selector} --full").trim().to_owned();
+    }
+    let request = RunRequest {
+        trigger: Trigger::Manual,
+        selector,
+        scope: scope(&selection, !flags.selectors.is_empty()),
+        manual,
+        named: selection.named.iter().cloned().collect(),
+    };
+    perform(&opened, request, flags.parallel, "run").await
+}
+
+/// Runs a request with a progress display, and says how it ended.
+pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Option<usize>, command: &str) -> Outcome {
+    let (runner, lock) = opened.runner(&format!("mulgil {command}"), parallel).await?;
+    let talk = Arc::new(Talk::new(Arc::clone(&opened.project)));
+    let began = wire::now();
+    let summary = runner.run(&request, talk.clone(), wire::interrupt()).await;
+    talk.clear();
+    drop(lock);
+    let summary = summary?;
+    tell(opened, &summary, began);
+    exit(summary)
+}
+
+/// The whole project, or what was selected.
+pub(crate) fn scope(selection: &Selection, is_narrow: bool) -> Scope {
+    if is_narrow || selection.has_interval {
+        Scope::Only(selection.ranges.clone())
+    } else {
+        Scope::All
+    }
+}
+
+/// Every selected interval that is over: what `--full` and `backfill` make due.
+pub(crate) fn nameable(opened: &Opened, selection: &Selection) -> Vec<(Instance, RangeSet)> {
+    let now = wire::now();
+    let ranges = selection.ranges.iter().filter_map(|(instance, ranges)| {
+        let node = opened.project.node(&instance.node)?;
+        let inside = due::nameable(node, now).intersect(ranges);
+        (!inside.is_empty()).then(|| (instance.clone(), inside))
+    });
+    ranges.collect()
+}
+
+fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Instant) {
+    for (node, outcome, severity) in &summary.failed_tests {
+        let word = match severity {
+            Severity::Error => "FAILED",
+            Severity::Warning => "warning:",
+        };
+        say::talk(&format!(
+            "  {word} {} on {node}: {}",
+            outcome.name,
+            say::count(outcome.failures, "row")
+        ));
+        for row in outcome.sample.iter().take(3) {
+            say::talk(&format!("      {row}"));
+        }
+    }
+    for (instance, range, fault) in &summary.failed {
+        say::talk(&format!(
+            "\n{instance}{} failed:",
+            range_text(&opened.project, instance, *range)
+        ));
+        say::fault(fault);
+    }
+    if !summary.failed.is_empty() || !summary.failed_tests.is_empty() {
+        for step in &summary.upstream_failed {
+            let range = range_text(&opened.project, &step.instance, step.range);
+            say::talk(&format!(
+                "  not filled: {}{range} (something before it failed)",
+                step.instance
+            ));
+        }
+    }
+    for waiting in &summary.waiting {
+        let range = range_text(&opened.project, &waiting.instance, waiting.range);
+        say::talk(&format!("  waiting: {}{range} for {}", waiting.instance, waiting.on));
+    }
+    let Some(run) = summary.run else {
+        say::talk("nothing is due");
+        return;
+    };
+    let intervals = summary.filled.iter().map(|(_, intervals, _)| intervals).sum();
+    let rows = summary.filled.iter().map(|(.., rows)| rows).sum();
+    let tests = summary.passed_tests + summary.failed_tests.len() as u64;
+    let tested = if tests > 0 {
+        format!(", {} of {tests} data tests passed", summary.passed_tests)
+    } else {
+        String::new()
+    };
+    let word = match (summary.interrupted, summary.is_success()) {
+        (true, _) => "interrupted",
+        (false, true) => "done",
+        (false, false) => "failed",
+    };
+    say::talk(&format!(
+        "run {run} {word}: {}, {} in {}{tested}",
+        say::count(intervals, "interval"),
+        say::count(rows, "row"),
+        say::span(began, wire::now()),
+    ));
+}
+
+/// A run that reached its end with failures ends with 1 whatever their codes; one that was stopped
+/// by MG5 or MG9 with 6 or 70; an interrupted one with 130.
+fn exit(summary: RunSummary) -> Outcome {
+    if summary.interrupted {
+        return Ok(130);
+    }
+    if summary.is_success() {
+        return Ok(0);
+    }
+    match summary.stopped {
+        Some(fault) if matches!(fault.code.0 / 1000, 5 | 9) => {
+            let told = summary.failed.iter().any(|(.., failed)| *failed == fault);
+            if told {
+                Ok(fault.code.exit())
+            } else {
+                Err(Faults::from(fault))
+            }
+        }
+        Some(fault) => Err(Faults::from(fault)),
+        None => Ok(1),
+    }
+}

@@ -1,0 +1,264 @@
+//! `mulgil status`: how every node stands; or one node, range by range.
+
+use mulgil_core::{
+    interval::{Instant, Interval},
+    interval_text::{self, format_instant},
+    name::Instance,
+    plan::Forecast,
+    project::{Node, Project},
+    select,
+    why::{Status, statuses},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{self, Global},
+    command::{
+        Outcome,
+        plan::{range_json, reason_text},
+    },
+    say,
+    wire::{self, View},
+};
+
+pub(crate) async fn status(global: &Global, flags: &cli::Status) -> Outcome {
+    let opened = wire::open(global)?;
+    opened.warnings.iter().for_each(say::fault);
+    let named: Vec<String> = flags.node.iter().cloned().collect();
+    let selection = select::select(&opened.project, &named, None)?;
+    let view = opened.view().await?;
+    let forecast = Forecast::new(&opened.project, &view.state, view.now);
+    let instances = forecast
+        .instances()
+        .iter()
+        .filter(|instance| selection.ranges.contains_key(instance));
+    let rows: Vec<Row> = instances.filter_map(|instance| Row::of(&forecast, instance)).collect();
+    let gone = gone(&opened.project, &view, &rows).await?;
+    if flags.json {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|row| row.as_json(&opened.project, flags.node.is_some()))
+            .collect();
+        say::json(
+            &json!({ "project": opened.project.name, "environment": opened.project.environment,
+            "now": format_instant(view.now, &opened.project.zone), "nodes": rows, "gone": gone.iter().map(Gone::as_json).collect::<Vec<_>>() }),
+        );
+        return Ok(0);
+    }
+    if flags.node.is_some() {
+        rows.iter().for_each(|row| say::print(&row.ranges_text()));
+    } else {
+        say::print(&overview(&rows));
+    }
+    for file in &gone {
+        say::print(&format!(
+            "gone: {} of {} ({}); the rows that were read from it stay",
+            file.file, file.source, file.range
+        ));
+    }
+    Ok(0)
+}
+
+/// One instance and how its ranges stand.
+struct Row<'a> {
+    instance: Instance,
+    node: &'a Node,
+    parts: Vec<(Interval, Status, u64)>,
+    failed_tests: Vec<String>,
+    filled_at: Option<Instant>,
+}
+
+/// A file that was read once and is not there now.
+struct Gone {
+    source: String,
+    file: String,
+    range: String,
+}
+
+impl<'a> Row<'a> {
+    fn of(forecast: &Forecast<'a>, instance: &Instance) -> Option<Self> {
+        let node = forecast.node(&instance.node)?;
+        let known = statuses(forecast, instance);
+        let state = forecast.state.nodes.get(instance);
+        let tests = forecast
+            .state
+            .nodes
+            .get(&Instance::of(node.name.clone()))
+            .map(|state| &state.tests);
+        let failed = |name: &&str| {
+            tests
+                .and_then(|tests| tests.get(*name))
+                .is_some_and(|test| !test.passed)
+        };
+        Some(Self {
+            instance: instance.clone(),
+            node,
+            parts: known
+                .iter()
+                .map(|(range, status)| (range, status.clone(), node.grid.count(range)))
+                .collect(),
+            failed_tests: node
+                .tests
+                .iter()
+                .map(|test| test.name.as_str())
+                .filter(failed)
+                .map(str::to_owned)
+                .collect(),
+            filled_at: state.and_then(|state| state.filled_at.iter().map(|(_, at)| *at).max()),
+        })
+    }
+
+    /// How many intervals stand how, in the order of the first of each: `363 fresh, 2 stale (source)`.
+    fn summary(&self) -> String {
+        let mut sums: Vec<(String, u64)> = Vec::new();
+        for (_, status, count) in &self.parts {
+            let word = word(status);
+            match sums.iter_mut().find(|(known, _)| *known == word) {
+                Some((_, sum)) => *sum += count,
+                None => sums.push((word, *count)),
+            }
+        }
+        if sums.is_empty() {
+            return "nothing wanted yet".to_owned();
+        }
+        let is_cut = self.node.grid.is_cut();
+        let one = |(word, sum): &(String, u64)| {
+            if is_cut {
+                format!("{} {word}", say::thousands(*sum))
+            } else {
+                word.clone()
+            }
+        };
+        let mut text = sums.iter().map(one).collect::<Vec<_>>().join(", ");
+        if !self.failed_tests.is_empty() {
+            text = format!("{text}; failed: {}", self.failed_tests.join(", "));
+        }
+        text
+    }
+
+    fn filled(&self) -> String {
+        let is_filled = |status: &Status| match status {
+            Status::Missing | Status::Waiting { .. } | Status::NotExpected | Status::Waived => false,
+            Status::Running | Status::Held | Status::Failed => false,
+            Status::Stale { .. } | Status::Untested | Status::Provisional | Status::Fresh | Status::Sealed => true,
+        };
+        let filled: u64 = self
+            .parts
+            .iter()
+            .filter(|(_, status, _)| is_filled(status))
+            .map(|(.., count)| count)
+            .sum();
+        let all: u64 = self.parts.iter().map(|(.., count)| count).sum();
+        format!("{}/{}", say::thousands(filled), say::thousands(all))
+    }
+
+    fn at(&self) -> String {
+        self.filled_at
+            .map_or_else(|| "-".to_owned(), |at| format_instant(at, &self.node.grid.zone))
+    }
+
+    fn ranges_text(&self) -> String {
+        let rows: Vec<Vec<String>> = self
+            .parts
+            .iter()
+            .map(|(range, status, count)| {
+                vec![
+                    interval_text::format(*range, &self.node.grid),
+                    count.to_string(),
+                    status_text(status),
+                ]
+            })
+            .collect();
+        let mut text = format!(
+            "{}\n{}",
+            self.instance,
+            say::table(&["interval", "count", "status"], &rows, &[1])
+        );
+        for test in &self.failed_tests {
+            text = format!("{text}\nfailed: {test}");
+        }
+        text
+    }
+
+    fn as_json(&self, project: &Project, with_ranges: bool) -> Value {
+        let mut counts = serde_json::Map::new();
+        for (_, status, count) in &self.parts {
+            let sum = counts.get(status.as_str()).and_then(Value::as_u64).unwrap_or(0);
+            counts.insert(status.as_str().to_owned(), json!(sum + count));
+        }
+        let mut out = json!({
+            "node": self.instance.to_string(),
+            "relation": self.node.relation.to_string(),
+            "counts": counts,
+            "failed_tests": self.failed_tests,
+            "filled_at": self.filled_at.map(|at| format_instant(at, &self.node.grid.zone)),
+        });
+        if with_ranges {
+            let ranges = self.parts.iter().map(|(range, status, count)| {
+                json!({ "interval": range_json(project, &self.instance, *range, *count), "status": status })
+            });
+            out["ranges"] = ranges.collect();
+        }
+        out
+    }
+}
+
+impl Gone {
+    fn as_json(&self) -> Value {
+        json!({ "source": self.source, "file": self.file, "interval": self.range })
+    }
+}
+
+/// A status in words.
+pub(crate) fn status_text(status: &Status) -> String {
+    match status {
+        Status::Waiting { on } => format!("waiting for {on}"),
+        Status::Stale { reason } => format!("stale; {}", reason_text(reason)),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn word(status: &Status) -> String {
+    match status {
+        Status::Stale { reason } => format!("stale ({})", reason.kind()),
+        other => other.as_str().to_owned(),
+    }
+}
+
+fn overview(rows: &[Row<'_>]) -> String {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| vec![row.instance.to_string(), row.filled(), row.summary(), row.at()])
+        .collect();
+    say::table(&["node", "filled", "status", "last filled"], &cells, &[1])
+}
+
+/// The files that were read once and are not there now, each once.
+async fn gone(project: &Project, view: &View, rows: &[Row<'_>]) -> Result<Vec<Gone>, crate::command::Faults> {
+    let mut out: Vec<Gone> = Vec::new();
+    for source in &project.sources {
+        let Some(state) = view
+            .state
+            .sources
+            .get(&source.name)
+            .filter(|state| !state.gone.is_empty())
+        else {
+            continue;
+        };
+        let reads = |row: &&Row<'_>| row.node.inputs.iter().any(|input| *input.from.name() == source.name);
+        if !rows.iter().any(|row| reads(&row)) {
+            continue;
+        }
+        for (file, range) in view.store.files_gone(&source.name).await? {
+            if state.gone.overlaps(range) {
+                let range = interval_text::format(range, &source.grid);
+                out.push(Gone {
+                    source: source.name.to_string(),
+                    file: file.display().to_string(),
+                    range,
+                });
+            }
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,289 @@
+//! `mulgil why NODE@INTERVAL`: how one interval stands, and everything that makes it so.
+
+use mulgil_core::{
+    interval::{Interval, RangeSet},
+    interval_text::{self, format_instant},
+    name::Instance,
+    plan::Forecast,
+    project::{Node, Project},
+    select,
+    state::Cause,
+    why::{InputWhy, Why},
+};
+use mulgil_store::{Evidence, FillFact};
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{self, Global},
+    command::{
+        Outcome,
+        plan::{range_json, reason_text},
+        status::status_text,
+    },
+    say, wire,
+};
+
+/// Fills and changes that are told, newest first.
+const MAX_FACTS: usize = 5;
+
+pub(crate) async fn why(global: &Global, flags: &cli::Why) -> Outcome {
+    let opened = wire::open(global)?;
+    let (instance, range) = select::one(&opened.project, &flags.target)?;
+    let view = opened.view().await?;
+    let forecast = Forecast::new(&opened.project, &view.state, view.now);
+    let node = select::node(&opened.project, instance.node.as_str())?;
+    let Some(why) = mulgil_core::why::why(&forecast, &instance, range) else {
+        return Ok(5);
+    };
+    let fills = view.store.fills(&instance, range).await?;
+    let evidence = view.store.evidence(&instance, range).await?;
+    let contents = view.store.contents(&instance, range).await?;
+    let rows: u64 = contents.iter().map(|filled| filled.rows).sum();
+    if flags.json {
+        say::json(&as_json(&opened.project, node, &why, &fills, &evidence, rows));
+    } else {
+        say::print(&as_text(&opened.project, node, &why, &fills, &evidence, rows));
+    }
+    Ok(0)
+}
+
+fn as_text(project: &Project, node: &Node, why: &Why, fills: &[FillFact], evidence: &[Evidence], rows: u64) -> String {
+    let zone = &node.grid.zone;
+    let mut out = vec![headline(node, why)];
+    if node.grid.is_cut() {
+        let (start, end) = (
+            format_instant(why.range.start, zone),
+            format_instant(why.range.end, zone),
+        );
+        let count = node.grid.count(why.range);
+        let many = if count > 1 {
+            format!(", {}", say::count(count, "interval"))
+        } else {
+            String::new()
+        };
+        out.push(format!(
+            "  from {start} to {end} ({zone}): {}{many}",
+            interval_text::format_length(why.range)
+        ));
+    }
+    for (range, reason, maybe) in &why.due {
+        let only = if *maybe { ", only if its rows change" } else { "" };
+        out.push(format!(
+            "  due{}: {}{only}",
+            part(node, why, *range),
+            reason_text(reason)
+        ));
+    }
+    out.extend(differences(node, why));
+    if !fills.is_empty() {
+        out.push(format!("  filled: {}", say::count(rows, "row")));
+        for fill in fills.iter().take(MAX_FACTS) {
+            let range = interval_text::format(fill.range, &node.grid);
+            let at = format_instant(fill.filled_at, zone);
+            let run = fill
+                .run
+                .map_or_else(|| "adopted from the table's log".to_owned(), |run| format!("run {run}"));
+            let version = fill
+                .version
+                .map_or_else(String::new, |version| format!(", table version {version}"));
+            out.push(format!("    {at} by {run} (with {range}){version}"));
+        }
+    }
+    if !evidence.is_empty() {
+        out.push("  changed since:".to_owned());
+        out.extend(
+            evidence
+                .iter()
+                .take(MAX_FACTS)
+                .map(|one| format!("    {}", evidence_text(node, one))),
+        );
+    }
+    for (range, failing) in &why.failing {
+        let times = say::count(u64::from(failing.equal_count), "time");
+        let at = format_instant(failing.failed_at, zone);
+        out.push(format!(
+            "  failed{}: {} {times} in a row, last at {at}; `mulgil explain {}`",
+            part(node, why, *range),
+            failing.code,
+            failing.code
+        ));
+    }
+    out.push(if why.inputs.is_empty() {
+        "  reads nothing".to_owned()
+    } else {
+        "  reads:".to_owned()
+    });
+    out.extend(
+        why.inputs
+            .iter()
+            .map(|input| format!("    {}", input_text(project, input))),
+    );
+    out.join("\n")
+}
+
+fn headline(node: &Node, why: &Why) -> String {
+    let name = if node.grid.is_cut() {
+        format!("{}@{}", why.instance, interval_text::format(why.range, &node.grid))
+    } else {
+        why.instance.to_string()
+    };
+    match why.status.as_slice() {
+        [(_, status)] => format!("{name}: {}", status_text(status)),
+        parts => {
+            let lines = parts.iter().map(|(range, status)| {
+                format!(
+                    "  {}: {}",
+                    interval_text::format(*range, &node.grid),
+                    status_text(status)
+                )
+            });
+            std::iter::once(format!("{name}:"))
+                .chain(lines)
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
+    }
+}
+
+/// Both values where what an interval was made with is not what it would be made with today.
+fn differences(node: &Node, why: &Why) -> Vec<String> {
+    let mut out = Vec::new();
+    for (range, fp) in &why.filled {
+        if fp.code != why.fingerprint.code {
+            let (was, is) = (fp.code.short(), why.fingerprint.code.short());
+            out.push(format!(
+                "  code{}: was {was}, is {is} ({})",
+                part(node, why, *range),
+                node.file.display()
+            ));
+        }
+        if fp.schema != why.fingerprint.schema {
+            let (was, is) = (fp.schema.short(), why.fingerprint.schema.short());
+            out.push(format!(
+                "  declared columns{}: were {was}, are {is}",
+                part(node, why, *range)
+            ));
+        }
+    }
+    out
+}
+
+/// ` (2013-03-10)` where a line speaks of a part of what was asked.
+fn part(node: &Node, why: &Why, range: Interval) -> String {
+    if range == why.range {
+        String::new()
+    } else {
+        format!(" ({})", interval_text::format(range, &node.grid))
+    }
+}
+
+/// One change with both sides of it.
+fn evidence_text(node: &Node, evidence: &Evidence) -> String {
+    let at = format_instant(evidence.at, &node.grid.zone);
+    let detail = &evidence.detail;
+    let text = |name: &str| detail[name].as_str().unwrap_or_default();
+    let what = match &evidence.cause {
+        Cause::Upstream(upstream) => {
+            format!(
+                "{upstream}: {} → {}",
+                content_text(&detail["old"]),
+                content_text(&detail["new"])
+            )
+        }
+        Cause::Source(source) if detail["gone"] == true => {
+            format!(
+                "{source}: {} is gone; the rows that were read from it stay",
+                text("file")
+            )
+        }
+        Cause::Source(source) => {
+            let side = |name: &str| {
+                detail[name]
+                    .as_str()
+                    .map_or("not there", |content| &content[..content.len().min(8)])
+            };
+            format!("{source}: {} was {}, is {}", text("file"), side("old"), side("new"))
+        }
+        Cause::Target => match detail["version"].as_i64() {
+            Some(version) => format!("somebody else committed version {version} of the table"),
+            None => "the table's log does not reach back to what was recorded".to_owned(),
+        },
+        Cause::Manual => format!(
+            "asked for by run {} ({} {})",
+            detail["run"],
+            text("trigger"),
+            text("selector")
+        ),
+    };
+    format!("{at}  {}", what.trim_end())
+}
+
+/// `842 rows, 1a2b3c4d`.
+fn content_text(side: &Value) -> String {
+    match (side["rows"].as_u64(), side["content"].as_str()) {
+        (Some(rows), Some(content)) => format!("{}, {}", say::count(rows, "row"), &content[..content.len().min(8)]),
+        _ => "nothing".to_owned(),
+    }
+}
+
+fn input_text(project: &Project, input: &InputWhy) -> String {
+    let grid = match input.is_source {
+        true => project.source(&input.from.node).map(|source| &source.grid),
+        false => project.node(&input.from.node).map(|node| &node.grid),
+    };
+    let Some(grid) = grid else {
+        return input.from.to_string();
+    };
+    let ranges = |set: &RangeSet| {
+        set.iter()
+            .map(|range| interval_text::format(range, grid))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let what = match input.needs {
+        Some(needs) if grid.is_cut() => format!("{}@{}", input.from, interval_text::format(needs, grid)),
+        _ => input.from.to_string(),
+    };
+    if !input.gone.is_empty() {
+        return format!(
+            "{what}: the file is gone{}; the rows stay",
+            in_ranges(&ranges(&input.gone))
+        );
+    }
+    if !input.absent.is_empty() {
+        return format!("{what}: not there{}", in_ranges(&ranges(&input.absent)));
+    }
+    if !input.due.is_empty() {
+        return format!("{what}: there, and due again{}", in_ranges(&ranges(&input.due)));
+    }
+    format!("{what}: there")
+}
+
+fn in_ranges(text: &str) -> String {
+    if text == "all" {
+        String::new()
+    } else {
+        format!(" ({text})")
+    }
+}
+
+fn as_json(project: &Project, node: &Node, why: &Why, fills: &[FillFact], evidence: &[Evidence], rows: u64) -> Value {
+    let range = |range: Interval| range_json(project, &why.instance, range, node.grid.count(range));
+    let of = |instance: &Instance, interval: Interval| range_json(project, instance, interval, 1);
+    json!({
+        "node": why.instance.to_string(),
+        "interval": range(why.range),
+        "length": interval_text::format_length(why.range),
+        "status": why.status.iter().map(|(part, status)| json!({ "interval": range(*part), "is": status })).collect::<Vec<_>>(),
+        "due": why.due.iter().map(|(part, reason, maybe)| json!({ "interval": range(*part), "reason": reason, "if_changed": maybe })).collect::<Vec<_>>(),
+        "rows": rows,
+        "fingerprint": why.fingerprint,
+        "fills": fills.iter().map(|fill| json!({ "interval": range(fill.range), "run": fill.run, "attempt": fill.attempt,
+            "at": format_instant(fill.filled_at, &node.grid.zone), "version": fill.version, "fingerprint": fill.fingerprint })).collect::<Vec<_>>(),
+        "evidence": evidence.iter().map(|one| json!({ "cause": one.cause, "interval": range(one.range),
+            "at": format_instant(one.at, &node.grid.zone), "detail": one.detail })).collect::<Vec<_>>(),
+        "inputs": why.inputs.iter().map(|input| json!({ "from": input.from.to_string(), "needs": input.needs.map(|needs| of(&input.from, needs)),
+            "is_there": input.absent.is_empty(), "is_gone": !input.gone.is_empty(), "is_due": !input.due.is_empty() })).collect::<Vec<_>>(),
+        "failing": why.failing.iter().map(|(part, failing)| json!({ "interval": range(*part), "code": failing.code, "times": failing.equal_count })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,112 @@
+//! How things are said: data on stdout, talk on stderr, tables for eyes.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use mulgil_core::{diagnostic::Diagnostic, interval::Instant};
+
+use crate::command::Faults;
+
+/// Says something to the person; never data.
+pub(crate) fn talk(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Prints data. A reader that closed the pipe has had enough.
+pub(crate) fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+}
+
+/// Prints a value as JSON.
+pub(crate) fn json(value: &serde_json::Value) {
+    print(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Says every fault, each with its place and what to do.
+pub(crate) fn faults(faults: &Faults) {
+    let mut out = std::io::stderr().lock();
+    for (index, fault) in faults.0.iter().enumerate() {
+        let gap = if index > 0 { "\n" } else { "" };
+        let _ = writeln!(out, "{gap}{fault}");
+    }
+    if faults.0.len() > 1 {
+        let _ = writeln!(
+            out,
+            "\n{} in all; `mulgil explain CODE` says more about each",
+            count(faults.0.len() as u64, "fault")
+        );
+    }
+}
+
+/// Says one fault.
+pub(crate) fn fault(fault: &Diagnostic) {
+    talk(&fault.to_string());
+}
+
+/// Whether a person looks at stderr.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// `1 interval`, `365 intervals`, `336,776 rows`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// `336,776`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `8.2 s`, `41 ms`, `2 min 5 s`.
+pub(crate) fn span(from: Instant, to: Instant) -> String {
+    let micros = to.0.saturating_sub(from.0).max(0);
+    match micros {
+        0..=999_999 => format!("{} ms", micros / 1000),
+        1_000_000..=59_999_999 => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
+        _ => format!("{} min {} s", micros / 60_000_000, micros % 60_000_000 / 1_000_000),
+    }
+}
+
+/// Rows of text in aligned columns; columns named in `right` are set to the right.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
+    let width = |text: &str| text.chars().count();
+    let mut widths: Vec<usize> = header.iter().map(|name| width(name)).collect();
+    for row in rows {
+        for (column, cell) in row.iter().enumerate() {
+            widths[column] = widths[column].max(width(cell));
+        }
+    }
+    let line = |cells: &[String]| {
+        let mut out = String::new();
+        for (column, cell) in cells.iter().enumerate() {
+            let pad = " ".repeat(widths[column] - width(cell));
+            let is_last = column + 1 == cells.len();
+            match (right.contains(&column), is_last) {
+                (true, _) => out.push_str(&format!("{pad}{cell}")),
+                (false, true) => out.push_str(cell),
+                (false, false) => out.push_str(&format!("{cell}{pad}")),
+            }
+            if !is_last {
+                out.push_str("  ");
+            }
+        }
+        out.trim_end().to_owned()
+    };
+    let head: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
+    std::iter::once(line(&head))
+        .chain(rows.iter().map(|row| line(row)))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

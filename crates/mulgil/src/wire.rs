@@ -1,0 +1,252 @@
+//! The one place where everything is put together, and the only one that reads the clock and the
+//! environment.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use mulgil_core::{
+    codes, crash,
+    diagnostic::{Diagnostic, Severity},
+    interval::Instant,
+    port::{EngineConfig, Fault, SharedEngine},
+    project::Project,
+    state::State,
+};
+use mulgil_engine::EmbeddedEngine;
+use mulgil_project::{Compiler, LoadOptions, Settings};
+use mulgil_scheduler::{Known, Runner};
+use mulgil_store::{DataLock, Holder, Store};
+
+use crate::{cli::Global, command::Faults, say};
+
+/// The folder of ledgers, spill files and logs inside a project.
+const DATA_DIR: &str = ".mulgil";
+
+/// Attempts at once, when nobody says: tables are written by several threads already.
+const DEFAULT_PARALLEL: usize = 2;
+
+/// Bytes that queries may spill to disk.
+const SPILL_BYTES: u64 = 100 << 30;
+
+/// Milliseconds after which a query is ended, when nobody says: half an hour.
+const QUERY_TIMEOUT_MS: u64 = 30 * 60 * 1000;
+
+/// Memory for queries where the machine does not say how much it has.
+const MEMORY_BYTES: u64 = 2 << 30;
+
+/// A project, opened for one environment.
+pub(crate) struct Opened {
+    /// What is declared.
+    pub(crate) project: Arc<Project>,
+    /// Its SQL.
+    pub(crate) compiler: Compiler,
+    /// What was said while it was loaded; warnings only.
+    pub(crate) warnings: Vec<Diagnostic>,
+    settings: Settings,
+    data_dir: PathBuf,
+}
+
+/// The ledger as a reading command sees it: with what changed outside since it was written.
+pub(crate) struct View {
+    /// What decisions read.
+    pub(crate) state: State,
+    /// The ledger, or a copy of it in which the changes are recorded.
+    pub(crate) store: Store,
+    /// The moment.
+    pub(crate) now: Instant,
+}
+
+/// The time, now.
+#[expect(clippy::disallowed_methods, reason = "this is the one home of the clock")]
+pub(crate) fn now() -> Instant {
+    Instant::from_timestamp(jiff::Timestamp::now())
+}
+
+/// Arms the places at which crash tests kill this process: `MULGIL_CRASH_TEST=write:17`.
+#[expect(clippy::disallowed_methods, reason = "this is the one home of the environment")]
+pub(crate) fn arm_crash_tests() {
+    if let Some(kill) = std::env::var("MULGIL_CRASH_TEST")
+        .ok()
+        .and_then(|text| crash::parse(&text))
+    {
+        crash::arm(kill);
+    }
+}
+
+/// Says how many durable writes there were, when a crash test counts them (`MULGIL_CRASH_TEST=count`).
+pub(crate) fn tell_counted_writes() {
+    if let Some(writes) = crash::counted() {
+        say::talk(&format!("writes: {writes}"));
+    }
+}
+
+/// The runtime that everything waits in.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Query plans nest deeply; the default of 2 MiB is too little for a debug build.
+        .thread_stack_size(8 << 20)
+        .build()
+        .expect("threads can be started")
+}
+
+/// Reads the project around a folder. Every fault comes at once; warnings are said on stderr.
+pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
+    let root = mulgil_project::find_root(&global.project_dir).ok_or_else(|| {
+        let folder = std::path::absolute(&global.project_dir).unwrap_or_else(|_| global.project_dir.clone());
+        Diagnostic::error(
+            codes::NOT_FOUND,
+            format!("there is no mulgil.yml in {} or above it", folder.display()),
+        )
+        .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil demo`")
+    })?;
+    let options = LoadOptions {
+        environment: global.env.clone(),
+        vars: vars(&global.vars)?,
+        env: std::env::vars().collect(),
+    };
+    let loaded = mulgil_project::load(&root, &options);
+    let (Some(project), Some(compiler)) = (loaded.project, loaded.compiler) else {
+        return Err(Faults(loaded.diagnostics));
+    };
+    if loaded.diagnostics.iter().any(|fault| fault.severity == Severity::Error) {
+        return Err(Faults(loaded.diagnostics));
+    }
+    let data_dir = root.join(DATA_DIR);
+    Ok(Opened {
+        project: Arc::new(project),
+        compiler,
+        warnings: loaded.diagnostics,
+        settings: loaded.settings,
+        data_dir,
+    })
+}
+
+impl Opened {
+    /// The warehouse.
+    pub(crate) fn engine(&self) -> Result<SharedEngine, Fault> {
+        let config = EngineConfig {
+            root: self.project.root.clone(),
+            warehouse: self.project.warehouse.clone(),
+            memory_bytes: self.settings.memory_bytes.unwrap_or_else(default_memory),
+            spill_dir: self.data_dir.join("spill"),
+            spill_bytes: SPILL_BYTES,
+            partitions: self.settings.threads.unwrap_or_else(cores),
+        };
+        Ok(Arc::new(EmbeddedEngine::new(config)?))
+    }
+
+    /// Milliseconds after which a query is ended.
+    pub(crate) fn query_timeout_ms(&self) -> u64 {
+        self.settings.query_timeout_ms.unwrap_or(QUERY_TIMEOUT_MS)
+    }
+
+    /// Everything for a run, with the lock on the data folder.
+    pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, DataLock), Fault> {
+        let holder = Holder {
+            pid: std::process::id(),
+            host: host(),
+            command: command.to_owned(),
+            since: now(),
+        };
+        let lock = DataLock::acquire(&self.data_dir, &self.project.environment, holder)?;
+        let store = Store::open(&self.data_dir, &self.project.environment, &self.ledger()).await?;
+        let runner = Runner {
+            project: Arc::clone(&self.project),
+            compiler: self.compiler.clone(),
+            store,
+            engine: self.engine()?,
+            parallel: parallel.unwrap_or(DEFAULT_PARALLEL).max(1),
+            clock: now,
+        };
+        Ok((runner, lock))
+    }
+
+    /// The ledger alone, to read; nothing where there is none yet.
+    pub(crate) async fn ledger_to_read(&self) -> Result<Option<Store>, Fault> {
+        Store::open_read_only(&self.data_dir, &self.project.environment, &self.ledger()).await
+    }
+
+    /// The ledger with what changed outside since, without writing a byte into it and without a lock.
+    pub(crate) async fn view(&self) -> Result<View, Fault> {
+        let (engine, now) = (self.engine()?, now());
+        let ledger = self.ledger_to_read().await?;
+        let known = match &ledger {
+            Some(store) => Known::load(&self.project, store).await?,
+            None => Known::default(),
+        };
+        let news = mulgil_scheduler::gather(&self.project, engine.as_ref(), &known).await?;
+        let store = match ledger {
+            Some(store) if news.is_empty() => store,
+            _ => {
+                let copy = Store::scratch(&self.data_dir, &self.project.environment, &self.ledger()).await?;
+                mulgil_scheduler::record(&self.project, &copy, &news, now).await?;
+                copy
+            }
+        };
+        let state = store.load_state(&self.project).await?;
+        Ok(View { state, store, now })
+    }
+
+    /// Whose facts: `<project>/<environment>`.
+    fn ledger(&self) -> String {
+        format!("{}/{}", self.project.name, self.project.environment)
+    }
+}
+
+/// Resolves when a person presses Ctrl-C, or the process is asked to end.
+pub(crate) async fn interrupt() {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match &mut terminate {
+        Ok(terminate) => {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+    say::talk("stopping; nothing of what is being filled is kept");
+}
+
+fn vars(pairs: &[String]) -> Result<BTreeMap<String, serde_json::Value>, Faults> {
+    let mut out = BTreeMap::new();
+    for pair in pairs {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(Diagnostic::error(codes::USAGE, format!("`--var {pair}` has no `=`"))
+                .with_remedy("write `--var name=value`")
+                .into());
+        };
+        let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::String(value.to_owned()));
+        out.insert(name.trim().to_owned(), value);
+    }
+    Ok(out)
+}
+
+/// Six tenths of the machine's memory: what writers and readers of files hold is not counted.
+fn default_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    total.map_or(MEMORY_BYTES, |kib| kib / 10 * 6 * 1024)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get)
+}
+
+fn host() -> String {
+    std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname"))
+        .map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned())
+}

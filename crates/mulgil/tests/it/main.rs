@@ -1,0 +1,14 @@
+//! A person's view: the real program, on real folders.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start the program and may panic"
+)]
+
+mod changes;
+mod crashes;
+mod faults;
+mod flights;
+mod harness;
+mod keys;
+mod look;
