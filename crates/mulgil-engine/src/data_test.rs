@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::{
     fault::{self, Author},
     session::Sessions,
+    table::Snapshots,
 };
 
 /// Failing rows that are shown.
@@ -27,16 +28,24 @@ const SHOWN_ROWS: usize = 5;
 /// Runs the tests of a spec, one after the other.
 pub(crate) async fn run(sessions: &Arc<Sessions>, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
     let mut outcomes = Vec::with_capacity(spec.tests.len());
+    let snapshots = Arc::default();
     for test in &spec.tests {
-        outcomes.push(run_one(sessions, test, &spec.zone).await?);
+        outcomes.push(run_one(sessions, &snapshots, test, &spec.zone).await?);
     }
     Ok(outcomes)
 }
 
-async fn run_one(sessions: &Arc<Sessions>, test: &BoundTest, zone: &Zone) -> Result<TestOutcome, Fault> {
+async fn run_one(
+    sessions: &Arc<Sessions>,
+    snapshots: &Arc<Snapshots>,
+    test: &BoundTest,
+    zone: &Zone,
+) -> Result<TestOutcome, Fault> {
     let author = Author::Node(test.test.name.clone());
     let to_fault = |error| fault::sql(&error, &author);
-    let planned = sessions.plan(&test.sql, &test.bindings, zone, &author).await?;
+    let planned = sessions
+        .plan(&test.sql, &test.bindings, zone, snapshots, &author)
+        .await?;
     let plan = planned
         .state
         .create_physical_plan(&planned.plan)

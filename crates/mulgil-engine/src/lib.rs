@@ -69,7 +69,7 @@ impl EmbeddedEngine {
         let to_fault = |error| fault::sql(&error, &author);
         let planned = self
             .sessions
-            .plan(&spec.sql, &spec.bindings, &spec.zone, &author)
+            .plan(&spec.sql, &spec.bindings, &spec.zone, &Arc::default(), &author)
             .await?;
         let plan = planned
             .state

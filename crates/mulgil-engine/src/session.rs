@@ -22,7 +22,7 @@ use datafusion::{
     prelude::{SQLOptions, SessionConfig},
     sql::{
         parser::{DFParser, Statement as DfStatement},
-        sqlparser::ast::{ObjectName, Statement},
+        sqlparser::ast::{ObjectName, SetExpr, Statement},
     },
 };
 use mulgil_core::{
@@ -36,8 +36,9 @@ use mulgil_core::{
 use crate::{
     fault::{self, Author},
     hidden::{self, TimePartition},
-    source, table,
-    trunc::DateTrunc,
+    source,
+    table::{self, Snapshots},
+    trunc::{DateTrunc, LocalCasts},
     warehouse::Warehouse,
 };
 
@@ -75,19 +76,21 @@ impl Sessions {
             .udf("date_trunc")
             .map_err(|error| fault::sql(&error, &Author::Typed))?;
         base.register_udf(Arc::new(ScalarUDF::from(DateTrunc::over(engines))))
+            .and_then(|_| base.register_function_rewrite(Arc::new(LocalCasts)))
             .map_err(|error| fault::sql(&error, &Author::Typed))?;
         Ok(Self { base, warehouse })
     }
 
-    /// Plans one query over the names that it may use.
+    /// Plans one query over the names that it may use, at the versions that its task reads.
     pub(crate) async fn plan(
         self: &Arc<Self>,
         sql: &str,
         bindings: &[Binding],
         zone: &Zone,
+        snapshots: &Arc<Snapshots>,
         author: &Author,
     ) -> Result<Planned, Fault> {
-        self.plan_at_depth(sql, bindings, zone, author, 0).await
+        self.plan_at_depth(sql, bindings, zone, snapshots, author, 0).await
     }
 
     async fn plan_at_depth(
@@ -95,6 +98,7 @@ impl Sessions {
         sql: &str,
         bindings: &[Binding],
         zone: &Zone,
+        snapshots: &Arc<Snapshots>,
         author: &Author,
         depth: usize,
     ) -> Result<Planned, Fault> {
@@ -106,6 +110,7 @@ impl Sessions {
         }
         let names = Arc::new(Names {
             sessions: Arc::clone(self),
+            snapshots: Arc::clone(snapshots),
             zone: zone.clone(),
             shows_hidden,
             depth,
@@ -201,18 +206,29 @@ fn one_query(sql: &str, author: &Author) -> Result<DfStatement, Fault> {
 
 fn reads_only(statement: &DfStatement) -> bool {
     match statement {
-        DfStatement::Statement(statement) => matches!(
-            **statement,
-            Statement::Query(_)
-                | Statement::Explain { .. }
-                | Statement::ExplainTable { .. }
-                | Statement::ShowTables { .. }
-                | Statement::ShowColumns { .. }
-                | Statement::ShowVariable { .. }
-                | Statement::ShowFunctions { .. }
-        ),
+        DfStatement::Statement(statement) => match &**statement {
+            Statement::Query(query) => body_reads_only(&query.body),
+            // What it explains is looked at in its plan.
+            Statement::Explain { .. }
+            | Statement::ExplainTable { .. }
+            | Statement::ShowTables { .. }
+            | Statement::ShowColumns { .. }
+            | Statement::ShowVariable { .. }
+            | Statement::ShowFunctions { .. } => true,
+            _ => false,
+        },
         DfStatement::Explain(explain) => reads_only(&explain.statement),
         DfStatement::CreateExternalTable(_) | DfStatement::CopyTo(_) | DfStatement::Reset(_) => false,
+    }
+}
+
+/// Whether a query only reads: a `with` may also stand before what writes.
+fn body_reads_only(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => true,
+        SetExpr::Query(query) => body_reads_only(&query.body),
+        SetExpr::SetOperation { left, right, .. } => body_reads_only(left) && body_reads_only(right),
+        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => false,
     }
 }
 
@@ -270,7 +286,8 @@ fn check_names(
 
 fn is_known(state: &SessionState, reference: &TableReference) -> bool {
     let resolved = reference.clone().resolve(CATALOG, UNNAMED_SCHEMA);
-    if &*resolved.schema == "information_schema" {
+    let is_function = reference.schema().is_none() && state.table_functions().contains_key(reference.table());
+    if &*resolved.schema == "information_schema" || is_function {
         return true;
     }
     state
@@ -315,6 +332,7 @@ fn hidden_of(bindings: &[Binding], name: &ObjectName) -> &'static [&'static str]
 /// What every name of a session needs to become a table.
 struct Names {
     sessions: Arc<Sessions>,
+    snapshots: Arc<Snapshots>,
     zone: Zone,
     shows_hidden: bool,
     depth: usize,
@@ -338,7 +356,7 @@ impl Names {
                     scope: *scope,
                     key,
                 };
-                table::provider(warehouse, &read, self.shows_hidden, &self.zone).await
+                table::provider(warehouse, &self.snapshots, &read, self.shows_hidden, &self.zone).await
             }
             Reads::Source {
                 source,
@@ -370,11 +388,12 @@ impl Names {
             ));
         }
         let author = Author::Node(name.to_owned());
-        let planned = Box::pin(
-            self.sessions
-                .plan_at_depth(sql, bindings, &self.zone, &author, self.depth + 1),
-        )
-        .await?;
+        let planned =
+            Box::pin(
+                self.sessions
+                    .plan_at_depth(sql, bindings, &self.zone, &self.snapshots, &author, self.depth + 1),
+            )
+            .await?;
         Ok(Arc::new(ViewTable::new(planned.plan, Some(sql.to_owned()))))
     }
 }

@@ -2,7 +2,7 @@
 //! rows cut to the scope and the key that its reader may see, its hidden columns left out, and its
 //! instants in the session's zone, so that `date_trunc`, `extract` and casts cut where the grid cuts.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use datafusion::{
     arrow::datatypes::{DataType, Field, Schema, TimeUnit},
@@ -23,6 +23,7 @@ use mulgil_core::{
     name::{Key, Relation},
     port::Fault,
 };
+use tokio::sync::Mutex;
 
 use crate::{
     fault::{self, Author},
@@ -48,24 +49,42 @@ pub(crate) struct Read<'a> {
     pub(crate) key: &'a Key,
 }
 
+/// The version of each table at which one task reads it: opened once, then the same for all of its
+/// queries, whoever commits in between.
+#[derive(Default)]
+pub(crate) struct Snapshots(Mutex<BTreeMap<Relation, Arc<Snapshot>>>);
+
+impl Snapshots {
+    async fn of(&self, warehouse: &Warehouse, relation: &Relation) -> Result<Arc<Snapshot>, Fault> {
+        let mut opened = self.0.lock().await;
+        if let Some(snapshot) = opened.get(relation) {
+            return Ok(Arc::clone(snapshot));
+        }
+        if !warehouse.has_table(relation)? {
+            return Err(not_filled(relation));
+        }
+        let log_store = warehouse.log_store(relation)?;
+        let snapshot = Snapshot::try_new(log_store.as_ref(), None)
+            .await
+            .map_err(|error| fault::delta(&error, &warehouse.folder(relation)))?;
+        let snapshot = Arc::new(snapshot);
+        opened.insert(relation.clone(), Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+}
+
 /// The rows of a table that a reader sees. The hidden columns are there if `shows_hidden`.
 pub(crate) async fn provider(
     warehouse: &Warehouse,
+    snapshots: &Snapshots,
     read: &Read<'_>,
     shows_hidden: bool,
     session_zone: &Zone,
 ) -> Result<Arc<dyn TableProvider>, Fault> {
-    let folder = warehouse.folder(read.relation);
-    if !warehouse.has_table(read.relation)? {
-        return Err(not_filled(read.relation));
-    }
-    let log_store = warehouse.log_store(read.relation)?;
-    let snapshot = Snapshot::try_new(log_store.as_ref(), None)
-        .await
-        .map_err(|error| fault::delta(&error, &folder))?;
+    let snapshot = snapshots.of(warehouse, read.relation).await?;
     let config = DeltaScanConfig::new().with_wrap_partition_values(false);
     let to_fault = |error: DataFusionError| fault::sql(&error, &Author::Node(read.relation.to_string()));
-    let scan = DeltaScanNext::new(Arc::new(snapshot), config).map_err(to_fault)?;
+    let scan = DeltaScanNext::new(snapshot, config).map_err(to_fault)?;
     let schema = scan.schema();
     let columns = columns(&schema, read, shows_hidden, session_zone);
     let filters = filters(&schema, read)?;

@@ -1,6 +1,8 @@
-//! `date_trunc` that cuts where the grid cuts. The engine's own one picks the second of two
-//! midnights where a zone repeats one, and fails outside the years that nanoseconds reach; ours
-//! asks the grid of the timestamp's zone. Naive timestamps and finer units stay with the engine's.
+//! Where SQL meets civil time. `date_trunc` cuts where the grid cuts: the engine's own one picks the
+//! second of two midnights where a zone repeats one, and fails outside the years that nanoseconds
+//! reach; ours asks the grid of the timestamp's zone. Naive timestamps and finer units stay with the
+//! engine's. A cast from an instant to a naive timestamp gives the clock of its zone, as in
+//! PostgreSQL; the engine's own gives that of UTC.
 
 use std::sync::Arc;
 
@@ -10,8 +12,12 @@ use datafusion::{
         compute::cast,
         datatypes::{DataType, FieldRef, TimeUnit, TimestampMicrosecondType},
     },
-    common::{Result, ScalarValue},
-    logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature},
+    common::{DFSchema, Result, ScalarValue, config::ConfigOptions, tree_node::Transformed},
+    functions::datetime::expr_fn::to_local_time,
+    logical_expr::{
+        ColumnarValue, Expr, ExprSchemable as _, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+        Signature, cast as logical_cast, expr_rewriter::FunctionRewrite,
+    },
 };
 use mulgil_core::{
     grid::{Cut, Grid, Unit, Zone},
@@ -72,6 +78,30 @@ impl ScalarUDFImpl for DateTrunc {
             (Some(unit), Some(zone)) => truncate(&args.args[1], unit, &zone),
             (_, None) | (None, _) => self.engines.inner().invoke_with_args(args),
         }
+    }
+}
+
+/// Rewrites casts from instants to naive timestamps, so that they read the clock of the zone.
+#[derive(Debug)]
+pub(crate) struct LocalCasts;
+
+impl FunctionRewrite for LocalCasts {
+    fn name(&self) -> &'static str {
+        "local_casts"
+    }
+
+    fn rewrite(&self, expr: Expr, schema: &DFSchema, _config: &ConfigOptions) -> Result<Transformed<Expr>> {
+        let (input, to) = match &expr {
+            Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
+            Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+            _ => return Ok(Transformed::no(expr)),
+        };
+        let is_naive = matches!(to, DataType::Timestamp(_, None));
+        if !is_naive || !matches!(input.get_type(schema)?, DataType::Timestamp(_, Some(_))) {
+            return Ok(Transformed::no(expr));
+        }
+        let local = to_local_time(vec![(**input).clone()]);
+        Ok(Transformed::yes(logical_cast(local, to.clone())))
     }
 }
 

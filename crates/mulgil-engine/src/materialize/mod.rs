@@ -40,6 +40,7 @@ use self::{
 use crate::{
     fault::{self, Author},
     session::Sessions,
+    table::Snapshots,
     warehouse::Warehouse,
 };
 
@@ -56,6 +57,7 @@ pub(crate) async fn fill(
 ) -> Result<FillOutcome, Fault> {
     let fill = Fill {
         sessions,
+        snapshots: Arc::default(),
         warehouse,
         spec,
         claim,
@@ -72,6 +74,7 @@ pub(crate) async fn fill(
 /// A fill under way.
 struct Fill<'a> {
     sessions: &'a Arc<Sessions>,
+    snapshots: Arc<Snapshots>,
     warehouse: &'a Warehouse,
     spec: &'a FillSpec,
     claim: &'a Claim,
@@ -196,7 +199,13 @@ impl Fill<'_> {
     async fn plan(&self, query: &FillQuery) -> Result<Ready, Fault> {
         let planned = self
             .sessions
-            .plan(&query.sql, &query.bindings, &self.spec.grid.zone, &self.author)
+            .plan(
+                &query.sql,
+                &query.bindings,
+                &self.spec.grid.zone,
+                &self.snapshots,
+                &self.author,
+            )
             .await?;
         let plan = planned
             .state

@@ -105,10 +105,13 @@ impl PartSink {
     }
 }
 
+/// What an encoder gives: its files, or the fault that ended it; none where another one's did.
+type Encoded = Result<(Vec<Part>, NewFiles), Option<Fault>>;
+
 /// The encoders of one fill, each on a thread of its own.
 pub(crate) struct Parts {
     sink: PartSink,
-    tasks: JoinSet<Result<(Vec<Part>, NewFiles), Option<Fault>>>,
+    tasks: JoinSet<Encoded>,
     store: DurableStore,
 }
 

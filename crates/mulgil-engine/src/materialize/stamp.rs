@@ -6,7 +6,7 @@ use std::ops::Range;
 use datafusion::arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array},
     compute::take_record_batch,
-    datatypes::{DataType, Date32Type, SchemaRef, TimestampMicrosecondType},
+    datatypes::{DataType, Date32Type, Field, SchemaRef, TimestampMicrosecondType},
     row::{RowConverter, SortField},
 };
 use jiff::tz::Offset;
@@ -70,7 +70,7 @@ impl Slots {
             return Ok(());
         };
         let instance = &self.instance;
-        match output.field_with_name(column).map(|field| field.data_type()) {
+        match output.field_with_name(column).map(Field::data_type) {
             Ok(DataType::Timestamp(..) | DataType::Date32) => Ok(()),
             Ok(other) => Err(bad_event_time(&format!(
                 "`{instance}` has the event time `{column}`, which is {other} and no time"

@@ -18,6 +18,7 @@ pub(crate) struct ForgetfulDisk(Arc<Mutex<Memory>>);
 struct Memory {
     /// Where what was removed or overwritten is kept until that is durable.
     attic: PathBuf,
+    lies: bool,
     operations_left: u64,
     is_off: bool,
     /// Decides which folders lose their new names.
@@ -41,9 +42,11 @@ enum NameChange {
 
 impl ForgetfulDisk {
     /// A disk that lasts for some operations; `attic` is a folder on the same file system.
-    pub(crate) fn new(attic: &Path, operations: u64, seed: u64) -> Self {
+    /// One that `lies` says that the bytes of files are durable, and they are not.
+    pub(crate) fn new(attic: &Path, operations: u64, seed: u64, lies: bool) -> Self {
         Self(Arc::new(Mutex::new(Memory {
             attic: attic.to_owned(),
+            lies,
             operations_left: operations,
             is_off: false,
             random: seed | 1,
@@ -57,11 +60,6 @@ impl ForgetfulDisk {
     /// Loses the power now, if it is still there.
     pub(crate) fn lose_power(&self) {
         self.memory().lose_power();
-    }
-
-    /// How many operations it has done of those that it was given.
-    pub(crate) fn operations_left(&self) -> u64 {
-        self.memory().operations_left
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -199,7 +197,7 @@ impl Disk for ForgetfulDisk {
         let mut memory = self.memory();
         memory.operate()?;
         let bytes = path.metadata()?.len();
-        if let Some(file) = memory.files.get(path).copied() {
+        if let Some(file) = memory.files.get(path).copied().filter(|_| !memory.lies) {
             memory.durable_bytes.insert(file, bytes);
         }
         Ok(())

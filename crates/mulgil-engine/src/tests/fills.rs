@@ -33,7 +33,7 @@ async fn days_have_their_hours_and_refills_touch_no_neighbour() {
         again.intervals[0].content, outcome.intervals[1].content,
         "n counts from another start"
     );
-    assert_eq!(world.rows("select count(*), max(n) from t").await, ["71,47"]);
+    assert_eq!(world.rows("select count(*), max(n) from t").await, ["71,70"]);
     let by_day = "select date_trunc('day', at)::date, count(*) from t group by 1 order by 1";
     assert_eq!(
         world.rows(by_day).await,
