@@ -75,8 +75,10 @@ fn long_run(verb: &str, rest: &[&str]) -> Result<()> {
     shell::cargo()
         .args(["build", "--release", "-p", "mulgil", "-p", "mulgil-bench"])
         .run()?;
+    let interpreter = python::prepare(&shell::target_dir())?;
     shell::cargo()
         .args(["run", "--release", "-p", "mulgil-bench", "--", verb])
         .args(rest.iter().copied())
+        .env(python::VARIABLE, &interpreter)
         .run()
 }

@@ -52,7 +52,19 @@ pub(crate) struct Shell {
 /// The cargo that started us, with builds going to [`target_dir`].
 pub(crate) fn cargo() -> Shell {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Shell::new(cargo).env("CARGO_TARGET_DIR", target_dir())
+    let mut shell = Shell::new(cargo).env("CARGO_TARGET_DIR", target_dir());
+    // What cargo told us of ourselves is not for it: build scripts that look at it would build half of
+    // the dependencies anew, once for us and once for those who call cargo by hand.
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("CARGO_PKG_")
+            || name_text.starts_with("CARGO_MANIFEST_")
+            || name_text == "CARGO_CRATE_NAME"
+        {
+            shell.command.env_remove(&name);
+        }
+    }
+    shell
 }
 
 impl Shell {

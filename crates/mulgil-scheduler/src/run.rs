@@ -358,7 +358,7 @@ impl Runner {
             }
             Err(fault) => {
                 self.failed(&claim, &instance, range, node.fingerprint, &fault, summary, watch)
-                    .await?
+                    .await?;
             }
         }
         self.store.refresh(&self.project, state, &[instance]).await
@@ -386,7 +386,6 @@ impl Runner {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the loop's own state, named one by one")]
     async fn joined(
         &self,
         joined: Result<(Id, Result<Outcome, Fault>), tokio::task::JoinError>,

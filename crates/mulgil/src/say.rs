@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use mulgil_core::{diagnostic::Diagnostic, interval::Instant};
+use mulgil_core::{diagnostic::Diagnostic, grid::Zone, interval::Instant, interval_text::format_instant};
 
 use crate::command::Faults;
 
@@ -77,6 +77,11 @@ pub(crate) fn span(from: Instant, to: Instant) -> String {
         1_000_000..=59_999_999 => format!("{}.{} s", micros / 1_000_000, micros % 1_000_000 / 100_000),
         _ => format!("{} min {} s", micros / 60_000_000, micros % 60_000_000 / 1_000_000),
     }
+}
+
+/// A moment in a zone, to the second.
+pub(crate) fn moment(at: Instant, zone: &Zone) -> String {
+    format_instant(Instant(at.0.div_euclid(1_000_000).saturating_mul(1_000_000)), zone)
 }
 
 /// Rows of text in aligned columns; columns named in `right` are set to the right.

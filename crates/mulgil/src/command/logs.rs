@@ -1,7 +1,5 @@
 //! `mulgil logs`: what a run's attempts said.
 
-use mulgil_core::interval_text::format_instant;
-
 use crate::{
     cli::{self, Global},
     command::{Outcome, runs},
@@ -20,7 +18,7 @@ pub(crate) async fn logs(global: &Global, flags: &cli::Logs) -> Outcome {
             .filter(|attempt| flags.attempt.is_none_or(|asked| asked == attempt.id))
         {
             for line in store.log(attempt.id).await? {
-                let at = format_instant(line.at, &opened.project.zone);
+                let at = say::moment(line.at, &opened.project.zone);
                 say::print(&format!("{at} {} attempt {}: {}", task.instance, attempt.id, line.text));
             }
         }

@@ -77,7 +77,7 @@ fn run_row(opened: &Opened, run: &Run) -> Vec<String> {
     let took = run
         .ended_at
         .map_or_else(|| "-".to_owned(), |ended| say::span(run.started_at, ended));
-    let started = format_instant(run.started_at, &opened.project.zone);
+    let started = say::moment(run.started_at, &opened.project.zone);
     vec![
         run.id.to_string(),
         run.state.as_str().to_owned(),

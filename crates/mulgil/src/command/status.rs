@@ -46,7 +46,9 @@ pub(crate) async fn status(global: &Global, flags: &cli::Status) -> Outcome {
         return Ok(0);
     }
     if flags.node.is_some() {
-        rows.iter().for_each(|row| say::print(&row.ranges_text()));
+        for row in &rows {
+            say::print(&row.ranges_text());
+        }
     } else {
         say::print(&overview(&rows));
     }
@@ -154,7 +156,7 @@ impl<'a> Row<'a> {
 
     fn at(&self) -> String {
         self.filled_at
-            .map_or_else(|| "-".to_owned(), |at| format_instant(at, &self.node.grid.zone))
+            .map_or_else(|| "-".to_owned(), |at| say::moment(at, &self.node.grid.zone))
     }
 
     fn ranges_text(&self) -> String {

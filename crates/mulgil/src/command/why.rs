@@ -79,7 +79,7 @@ fn as_text(project: &Project, node: &Node, why: &Why, fills: &[FillFact], eviden
         out.push(format!("  filled: {}", say::count(rows, "row")));
         for fill in fills.iter().take(MAX_FACTS) {
             let range = interval_text::format(fill.range, &node.grid);
-            let at = format_instant(fill.filled_at, zone);
+            let at = say::moment(fill.filled_at, zone);
             let run = fill
                 .run
                 .map_or_else(|| "adopted from the table's log".to_owned(), |run| format!("run {run}"));
@@ -100,7 +100,7 @@ fn as_text(project: &Project, node: &Node, why: &Why, fills: &[FillFact], eviden
     }
     for (range, failing) in &why.failing {
         let times = say::count(u64::from(failing.equal_count), "time");
-        let at = format_instant(failing.failed_at, zone);
+        let at = say::moment(failing.failed_at, zone);
         out.push(format!(
             "  failed{}: {} {times} in a row, last at {at}; `mulgil explain {}`",
             part(node, why, *range),
@@ -179,7 +179,7 @@ fn part(node: &Node, why: &Why, range: Interval) -> String {
 
 /// One change with both sides of it.
 fn evidence_text(node: &Node, evidence: &Evidence) -> String {
-    let at = format_instant(evidence.at, &node.grid.zone);
+    let at = say::moment(evidence.at, &node.grid.zone);
     let detail = &evidence.detail;
     let text = |name: &str| detail[name].as_str().unwrap_or_default();
     let what = match &evidence.cause {
@@ -227,9 +227,10 @@ fn content_text(side: &Value) -> String {
 }
 
 fn input_text(project: &Project, input: &InputWhy) -> String {
-    let grid = match input.is_source {
-        true => project.source(&input.from.node).map(|source| &source.grid),
-        false => project.node(&input.from.node).map(|node| &node.grid),
+    let grid = if input.is_source {
+        project.source(&input.from.node).map(|source| &source.grid)
+    } else {
+        project.node(&input.from.node).map(|node| &node.grid)
     };
     let Some(grid) = grid else {
         return input.from.to_string();

@@ -19,12 +19,12 @@ fn a_second_run_says_who_holds_the_ledger_and_nothing_is_filled_twice() {
         // The first needs a moment to take the lock; until then there is no ledger.
         if lock.exists() {
             let second = place.mulgil(&["run"]);
-            if second.code == Some(6) || waited.elapsed() > Duration::from_secs(60) {
+            if second.code == Some(6) || waited.elapsed() > Duration::from_mins(1) {
                 break second;
             }
         }
         assert!(
-            first.try_wait().unwrap().is_none() || waited.elapsed() < Duration::from_secs(60),
+            first.try_wait().unwrap().is_none() || waited.elapsed() < Duration::from_mins(1),
             "the first ended too soon"
         );
     };
