@@ -124,6 +124,10 @@ pub fn statuses(forecast: &Forecast<'_>, instance: &Instance) -> RangeMap<Status
     if due::has_blocking_tests(node) {
         mark(&state.untested.intersect(&terms.filled), Status::Untested);
     }
+    for (source, ranges) in gone(forecast, node) {
+        let reason = Reason::Source { source };
+        mark(&ranges.intersect(&terms.filled), Status::Stale { reason });
+    }
     for (range, reason) in terms.stale.iter() {
         mark(&range.into(), Status::Stale { reason: reason.clone() });
     }
@@ -138,6 +142,25 @@ pub fn statuses(forecast: &Forecast<'_>, instance: &Instance) -> RangeMap<Status
     mark(&due::held(node, state), Status::Held);
     mark(&terms.in_flight, Status::Running);
     out
+}
+
+/// The intervals of a node whose source's files were there once and are gone, by source. They are
+/// stale and not due: there is nothing to fill them with, so their rows stay.
+fn gone(forecast: &Forecast<'_>, node: &Node) -> Vec<(NodeName, RangeSet)> {
+    let sources = node.inputs.iter().filter_map(|input| match &input.from {
+        Upstream::Source(name) => Some((input, name)),
+        Upstream::Node(_) => None,
+    });
+    sources
+        .filter_map(|(input, name)| {
+            let source = forecast.project.source(name)?;
+            let gone = &forecast.state.sources.get(name)?.gone;
+            let touched = gone
+                .iter()
+                .filter_map(|range| input.mapping.touches(&node.grid, &source.grid, range));
+            Some((name.clone(), touched.collect()))
+        })
+        .collect()
 }
 
 /// Why a range of an instance stands as it does. The range lies on the node's grid.

@@ -150,10 +150,11 @@ impl Fill<'_> {
             file: target.file_schema(&shape),
             shape,
         });
-        match self
-            .run_queries(first, ready, target, touched, &work, &parts.sink())
-            .await
-        {
+        // The encoders go on while a sink is there, so ours must be gone before they are waited for.
+        let sink = parts.sink();
+        let contents = self.run_queries(first, ready, target, touched, &work, &sink).await;
+        drop(sink);
+        match contents {
             Ok(contents) => {
                 let (parts, files) = parts.finish().await?;
                 let place = |part: Part| {

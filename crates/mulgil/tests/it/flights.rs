@@ -95,11 +95,11 @@ fn a_restated_day_restates_its_28_windows(year: &Place) {
     assert_eq!(
         year.plan(),
         [
-            "flights 2013-06-13..2013-06-14 1 source",
-            "flights_weather 2013-06-13..2013-06-14 1 upstream?",
+            "delays_28d 2013-06-13..2013-07-11 28 upstream?",
             "delays_daily 2013-06-13..2013-06-14 1 upstream?",
             "delays_monthly 2013-06-01..2013-07-01 1 upstream?",
-            "delays_28d 2013-06-13..2013-07-11 28 upstream?",
+            "flights 2013-06-13..2013-06-14 1 source",
+            "flights_weather 2013-06-13..2013-06-14 1 upstream?",
         ]
     );
     let before = year.rows("select sum(dep_delay_sum) from delays_daily");
@@ -112,11 +112,8 @@ fn a_restated_day_restates_its_28_windows(year: &Place) {
     // The last day with 28 windows is 4 December; the windows of a later one end with the year.
     for (day, next, windows) in [("20131204", "2013-12-04", 28), ("20131205", "2013-12-05", 27)] {
         restate(year, day);
-        let plan = year.plan();
-        assert_eq!(
-            plan.last().unwrap(),
-            &format!("delays_28d {next}..2014-01-01 {windows} upstream?")
-        );
+        let windows = format!("delays_28d {next}..2014-01-01 {windows} upstream?");
+        assert!(year.plan().contains(&windows), "{:?}", year.plan());
         year.mulgil(&["run"]).ends_with(0);
         assert_eq!(year.plan(), Vec::<String>::new());
     }
@@ -148,9 +145,9 @@ fn a_day_removed_by_another_writer_is_filled_again(year: &Place) {
     assert_eq!(
         year.plan(),
         [
+            "delays_28d 2013-08-08..2013-09-05 28 upstream?",
             "delays_daily 2013-08-08..2013-08-09 1 target",
             "delays_monthly 2013-08-01..2013-09-01 1 upstream?",
-            "delays_28d 2013-08-08..2013-09-05 28 upstream?",
         ]
     );
     let done = year.mulgil(&["run"]).ends_with(0);

@@ -133,11 +133,13 @@ impl Place {
         done.stdout.lines().skip(1).map(str::to_owned).collect()
     }
 
-    /// The plan's steps, one line each: `node start..end count kind`, a `?` behind `if_changed`.
+    /// The plan's steps, one line each, sorted: `node start..end count kind`, a `?` behind `if_changed`.
     #[track_caller]
     pub(crate) fn plan(&self) -> Vec<String> {
         let plan = self.mulgil(&["plan", "--json"]).ends_with(0).json();
-        plan["steps"].as_array().unwrap().iter().map(line).collect()
+        let mut lines: Vec<String> = plan["steps"].as_array().unwrap().iter().map(line).collect();
+        lines.sort();
+        lines
     }
 
     /// All rows of all tables of the flights, in one order.

@@ -38,9 +38,9 @@ fn each_key_is_filled_by_itself_and_both_lie_in_one_table() {
     assert_eq!(
         place.plan(),
         [
-            "sales[country=jp] 2026-01-01..2026-01-04 3 missing",
-            "margin[country=kr] 2026-01-01..2026-01-04 3 missing",
             "margin[country=jp] 2026-01-01..2026-01-04 3 missing",
+            "margin[country=kr] 2026-01-01..2026-01-04 3 missing",
+            "sales[country=jp] 2026-01-01..2026-01-04 3 missing",
             "total 2026-01-01..2026-01-04 3 missing",
         ]
     );

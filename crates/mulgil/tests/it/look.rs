@@ -81,8 +81,8 @@ select distinct name from {{ ref('events') }}
 select name, sum(n) as n from {{ ref('events') }} where name in (select name from {{ ref('names') }}) group by 1
 === data/events_20260101.csv
 at,name,n
-2026-01-01T01:00:00Z,물길,1
-2026-01-01T02:00:00Z,\"a \"\"b\"\", c\",2
+2026-01-01T01:00:00+00:00,물길,1
+2026-01-01T02:00:00+00:00,\"a \"\"b\"\", c\",2
 === data/events_20260102.csv
 at,name,n
 2026-01-02T01:00:00Z,,3
@@ -96,15 +96,15 @@ fn a_query_comes_as_a_table_csv_or_json() {
     let csv = place.mulgil(&["query", sql, "-o", "csv"]).ends_with(0).stdout;
     assert_eq!(
         csv,
-        "at,name,n\n2026-01-01T01:00:00Z,물길,1\n2026-01-01T02:00:00Z,\"a \"\"b\"\", c\",2\n2026-01-02T01:00:00Z,,3\n"
+        "at,name,n\n2026-01-01T01:00:00+00:00,물길,1\n2026-01-01T02:00:00+00:00,\"a \"\"b\"\", c\",2\n2026-01-02T01:00:00+00:00,,3\n"
     );
     let json = place.mulgil(&["query", sql, "-o", "json"]).ends_with(0).json();
     assert_eq!(
         json,
         serde_json::json!([
-            {"at": "2026-01-01T01:00:00Z", "name": "물길", "n": 1},
-            {"at": "2026-01-01T02:00:00Z", "name": "a \"b\", c", "n": 2},
-            {"at": "2026-01-02T01:00:00Z", "name": null, "n": 3},
+            {"at": "2026-01-01T01:00:00+00:00", "name": "물길", "n": 1},
+            {"at": "2026-01-01T02:00:00+00:00", "name": "a \"b\", c", "n": 2},
+            {"at": "2026-01-02T01:00:00+00:00", "name": null, "n": 3},
         ])
     );
     let table = place
@@ -120,7 +120,7 @@ fn a_query_comes_as_a_table_csv_or_json() {
             .contains("_interval")
     );
     assert_eq!(place.rows("select count(distinct _interval) from events"), ["2"]);
-    assert_eq!(place.rows("select count(*) from names"), ["2"]);
+    assert_eq!(place.rows("select count(*) from names"), ["3"]);
     place
         .mulgil(&["query", "select nam from events"])
         .ends_with(2)
