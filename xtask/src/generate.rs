@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{cargo, root};
+use crate::shell::{Shell, cargo, root, target_dir};
 
 /// Whether to write what differs, or to say so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +38,20 @@ pub(crate) fn run(mode: Mode) -> Result<()> {
     };
     put("docs/error/README.md", index(&pages)?)?;
     put("crates/mulgil/src/generated/error_pages.rs", error_pages(&pages)?)?;
-    put(
-        "docs/reference/cli.md",
-        cargo()
-            .args(["run", "--quiet", "-p", "mulgil", "--", "gen-docs"])
-            .stdout()?,
-    )?;
+    put("docs/reference/cli.md", program()?.args(["gen-docs"]).stdout()?)?;
     match mode {
         Mode::Check if !stale.is_empty() => bail!("out of date: {}\ndo: cargo xtask gen", stale.join(", ")),
         Mode::Check | Mode::Write => Ok(()),
     }
+}
+
+/// The program, built with all that the tests build: `-p mulgil` alone would choose other features of
+/// the dependencies and build them a second time.
+fn program() -> Result<Shell> {
+    cargo()
+        .args(["build", "--quiet", "--workspace", "--all-targets"])
+        .run()?;
+    Ok(Shell::new(target_dir().join("debug").join("mulgil")))
 }
 
 /// Every page of docs/error, by code.

@@ -53,10 +53,7 @@ fn an_edit_is_due_a_comment_is_not_and_equal_rows_go_no_further() {
         "count(*) as flights",
         "2 * count(*) as flights",
     );
-    place
-        .mulgil(&["run"])
-        .ends_with(0)
-        .says("filled delays_28d@2013-01 ");
+    place.mulgil(&["run"]).ends_with(0).says("filled delays_28d@2013-01 ");
     assert_eq!(place.plan(), Vec::<String>::new());
     assert_eq!(
         place.rows("select sum(flights) / 2 from delays_monthly"),
