@@ -240,12 +240,18 @@ fn code_of(author: &Author) -> mulgil_core::diagnostic::Code {
 }
 
 fn not_a_query(author: &Author) -> Fault {
-    let message = match author {
-        Author::Typed => "only queries run here: this statement would define or change something".to_owned(),
-        Author::Node(name) => format!("the SQL of `{name}` is no query: it would define or change something"),
+    let (code, message) = match author {
+        Author::Typed => {
+            let message = "only queries run here: this statement would define or change something";
+            (codes::BAD_QUERY, message.to_owned())
+        }
+        Author::Node(name) => {
+            let message = format!("the SQL of `{name}` is no query: it would define or change something");
+            (codes::NOT_A_QUERY, message)
+        }
     };
     Box::new(
-        Diagnostic::error(codes::NOT_A_QUERY, message)
+        Diagnostic::error(code, message)
             .with_remedy("write a `select`; what tables hold is changed by their models alone"),
     )
 }

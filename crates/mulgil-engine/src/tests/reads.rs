@@ -152,24 +152,24 @@ async fn only_bound_names_are_there_and_near_misses_are_proposed() {
         ("select * from raw.orderz", codes::BAD_QUERY, "`raw.orders`"),
         ("select nn from raw.orders", codes::BAD_QUERY, "`n`"),
         ("select * frm raw.orders", codes::BAD_QUERY, "mend"),
-        ("create table x as select 1", codes::NOT_A_QUERY, "select"),
+        ("create table x as select 1", codes::BAD_QUERY, "select"),
         (
             "insert into raw.orders select * from raw.orders",
-            codes::NOT_A_QUERY,
+            codes::BAD_QUERY,
             "select",
         ),
         (
             "explain analyze insert into raw.orders select * from raw.orders",
-            codes::NOT_A_QUERY,
+            codes::BAD_QUERY,
             "select",
         ),
         (
             "with a as (select 1) delete from raw.orders",
-            codes::NOT_A_QUERY,
+            codes::BAD_QUERY,
             "select",
         ),
-        ("set datafusion.execution.batch_size = 1", codes::NOT_A_QUERY, "select"),
-        ("copy (select 1) to '/tmp/x.csv'", codes::NOT_A_QUERY, "select"),
+        ("set datafusion.execution.batch_size = 1", codes::BAD_QUERY, "select"),
+        ("copy (select 1) to '/tmp/x.csv'", codes::BAD_QUERY, "select"),
         ("select 1; select 2", codes::BAD_QUERY, "one query"),
     ] {
         let fault = world.lines("UTC", vec![orders.clone()], sql).await.unwrap_err();
