@@ -19,7 +19,7 @@ cargo xtask <what>
   tidy             the rules that no compiler knows: crate edges, error pages, words
   gen [--check]    writes what is generated, or says what is out of date
   deny             licences, advisories and sources of dependencies (needs cargo-deny)
-  chaos NAME …     kills and restarts, by seed:  chaos spine --rounds 100 --seed 1
+  chaos NAME …     kills and full disks, by seed: chaos spine|disk --rounds 100 --seed 1
   bench NAME …     benchmarks beside their peers: bench spine
 ";
 

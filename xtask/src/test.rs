@@ -23,6 +23,15 @@ struct Totals {
     skipped: u64,
 }
 
+/// What runs tests, each with a summary line of its own form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runner {
+    /// One summary at its end.
+    Nextest,
+    /// One summary for each test program.
+    CargoTest,
+}
+
 struct Step {
     name: &'static str,
     took: Duration,
@@ -47,7 +56,13 @@ pub(crate) fn run() -> ExitCode {
     let interpreter = interpreter.as_deref();
     steps.extend(interpreter.map(|interpreter| step("figures", || figures(interpreter))));
     steps.push(step("tests", || tests(interpreter, &mut totals)));
-    let doc_tests = || count(cargo().args(["test", "--workspace", "--doc"]), &mut totals);
+    let doc_tests = || {
+        count(
+            Runner::CargoTest,
+            cargo().args(["test", "--workspace", "--doc"]),
+            &mut totals,
+        )
+    };
     steps.push(step("doc tests", doc_tests));
     report(&steps, &not_run, totals, started.elapsed());
     let is_incomplete = is_ci() && !not_run.is_empty();
@@ -81,23 +96,26 @@ fn figures(interpreter: &Path) -> Result<()> {
 
 /// All tests but the doc tests, by cargo-nextest where it is installed.
 fn tests(interpreter: Option<&Path>, totals: &mut Totals) -> Result<()> {
-    let nextest = cargo().args(["nextest", "--version"]).succeeds();
-    let mut runner = if nextest {
-        cargo().args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"])
+    let runner = if cargo().args(["nextest", "--version"]).succeeds() {
+        Runner::Nextest
     } else {
-        cargo().args(["test", "--workspace", "--all-targets", "--no-fail-fast"])
+        Runner::CargoTest
     };
-    runner = match interpreter {
-        Some(interpreter) => runner.env(python::VARIABLE, interpreter),
-        None if nextest => runner.args(["-E", &format!("not test({})", python::TESTS)]),
-        None => runner.args(["--", "--skip", python::TESTS]),
+    let command = match runner {
+        Runner::Nextest => cargo().args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"]),
+        Runner::CargoTest => cargo().args(["test", "--workspace", "--all-targets", "--no-fail-fast"]),
     };
-    count(runner, totals)
+    let command = match (interpreter, runner) {
+        (Some(interpreter), _) => command.env(python::VARIABLE, interpreter),
+        (None, Runner::Nextest) => command.args(["-E", &format!("not test({})", python::TESTS)]),
+        (None, Runner::CargoTest) => command.args(["--", "--skip", python::TESTS]),
+    };
+    count(runner, command, totals)
 }
 
-fn count(runner: Shell, totals: &mut Totals) -> Result<()> {
-    runner.watch(|line| {
-        if let Some(found) = summary(line) {
+fn count(runner: Runner, command: Shell, totals: &mut Totals) -> Result<()> {
+    command.watch(|line| {
+        if let Some(found) = summary(runner, line) {
             totals.passed += found.passed;
             totals.failed += found.failed;
             totals.skipped += found.skipped;
@@ -105,13 +123,13 @@ fn count(runner: Shell, totals: &mut Totals) -> Result<()> {
     })
 }
 
-/// The figures of a summary line of cargo-nextest or of cargo test; nothing for any other line.
-fn summary(line: &str) -> Option<Totals> {
+/// The figures of a runner's summary line; nothing for any other line, such as the summary of a test
+/// program that cargo-nextest shows because its one test failed.
+fn summary(runner: Runner, line: &str) -> Option<Totals> {
     let line = line.trim_start();
-    let figures = if let Some(rest) = line.strip_prefix("Summary [") {
-        rest.split_once(" run: ")?.1
-    } else {
-        line.strip_prefix("test result: ")?.split_once(". ")?.1
+    let figures = match runner {
+        Runner::Nextest => line.strip_prefix("Summary [")?.split_once(" run: ")?.1,
+        Runner::CargoTest => line.strip_prefix("test result: ")?.split_once(". ")?.1,
     };
     let mut totals = Totals::default();
     for figure in figures.split([',', ';']) {
@@ -181,18 +199,23 @@ mod tests {
             })
         };
         assert_eq!(
-            summary("     Summary [   0.005s] 2 tests run: 2 passed, 0 skipped"),
+            summary(
+                Runner::Nextest,
+                "     Summary [   0.005s] 2 tests run: 2 passed, 0 skipped"
+            ),
             of(2, 0, 0)
         );
         assert_eq!(
-            summary("     Summary [  61.2s] 9 tests run: 5 passed (1 slow), 3 failed, 1 timed out, 4 skipped"),
+            summary(
+                Runner::Nextest,
+                "     Summary [  61.2s] 9 tests run: 5 passed (1 slow), 3 failed, 1 timed out, 4 skipped"
+            ),
             of(5, 4, 4)
         );
-        assert_eq!(
-            summary("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s"),
-            of(3, 0, 1)
-        );
-        assert_eq!(summary("test grid::tests::summary ... ok"), None);
+        let program = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; finished in 0.00s";
+        assert_eq!(summary(Runner::CargoTest, program), of(3, 0, 1));
+        assert_eq!(summary(Runner::Nextest, program), None, "a failed test's own");
+        assert_eq!(summary(Runner::CargoTest, "test grid::tests::summary ... ok"), None);
     }
 
     #[test]
@@ -202,6 +225,7 @@ mod tests {
             failed: 1,
             skipped: 2,
         };
-        assert_eq!(summary(&last_line(totals, Duration::from_millis(90_500))), Some(totals));
+        let line = last_line(totals, Duration::from_millis(90_500));
+        assert_eq!(summary(Runner::Nextest, &line), Some(totals));
     }
 }

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
+    ops::Range,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -20,10 +21,11 @@ use crate::{
 /// What is asked of a chaos run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    rounds: u64,
+    /// How many rounds, each with its own seed.
+    pub(crate) rounds: u64,
     seed: u64,
     /// Replays the one round of that seed.
-    only_seed: Option<u64>,
+    pub(crate) only_seed: Option<u64>,
 }
 
 impl Options {
@@ -48,6 +50,11 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// The seed of each round.
+    pub(crate) fn seeds(&self) -> Range<u64> {
+        self.seed..self.seed + self.rounds
+    }
 }
 
 const TABLES: [&str; 6] = [
@@ -60,7 +67,7 @@ const TABLES: [&str; 6] = [
 ];
 
 /// Rows of every table, in one order.
-type Tables = BTreeMap<&'static str, String>;
+pub(crate) type Tables = BTreeMap<&'static str, String>;
 
 /// The chaos of the spine: a kill at every write, at every named point, and at random moments.
 pub(crate) fn spine(options: Options) -> Result<()> {
@@ -87,8 +94,7 @@ pub(crate) fn spine(options: Options) -> Result<()> {
     }
     println!("a kill at the first four passings of each named point: all tables equal");
     let mut kills = 0;
-    for round in 0..options.rounds {
-        let seed = options.seed + round;
+    for seed in options.seeds() {
         let what = random_round(seed, usual, &expected)
             .with_context(|| format!("replay with: cargo xtask chaos spine --only-seed {seed}"))?;
         kills += u64::from(what.contains("killed"));
@@ -97,7 +103,7 @@ pub(crate) fn spine(options: Options) -> Result<()> {
         "{} rounds of kill -9 at random moments ({kills} hit a live run): all tables equal",
         options.rounds
     );
-    write_figures(writes, options, kills, began.elapsed())
+    write_figures("chaos-spine.md", &figures(writes, options, kills, began.elapsed())?)
 }
 
 /// How many durable writes an undisturbed run makes; what runs side by side makes it vary by a few.
@@ -150,7 +156,7 @@ fn random_round(seed: u64, usual: Duration, expected: &Tables) -> Result<&'stati
 
 /// After a kill: the next run finishes, nothing is due after it, every table is as undisturbed, no
 /// process is left.
-fn check(project: &Path, expected: &Tables) -> Result<()> {
+pub(crate) fn check(project: &Path, expected: &Tables) -> Result<()> {
     finish(project)?;
     let plan = place::mulgil(project)?.args(["plan", "--json"]).output()?;
     let plan: serde_json::Value = serde_json::from_slice(&plan.stdout)?;
@@ -175,7 +181,8 @@ fn check(project: &Path, expected: &Tables) -> Result<()> {
     Ok(())
 }
 
-fn finish(project: &Path) -> Result<()> {
+/// A run that must end well.
+pub(crate) fn finish(project: &Path) -> Result<()> {
     let output = place::mulgil(project)?.arg("run").output()?;
     ensure!(
         output.status.success(),
@@ -195,7 +202,8 @@ fn run(project: &Path, kill: Option<&str>) -> Result<std::process::ExitStatus> {
     Ok(command.status()?)
 }
 
-fn tables(project: &Path) -> Result<Tables> {
+/// The rows of every table.
+pub(crate) fn tables(project: &Path) -> Result<Tables> {
     let mut out = Tables::new();
     for table in TABLES {
         let sql = format!("select * from {table}");
@@ -213,7 +221,7 @@ fn tables(project: &Path) -> Result<Tables> {
     Ok(out)
 }
 
-fn write_figures(writes: u64, options: Options, kills: u64, took: Duration) -> Result<()> {
+fn figures(writes: u64, options: Options, kills: u64, took: Duration) -> Result<String> {
     let mut text = String::from("# Chaos: spine\n\n");
     writeln!(
         text,
@@ -231,17 +239,21 @@ fn write_figures(writes: u64, options: Options, kills: u64, took: Duration) -> R
     )?;
     writeln!(
         text,
-        "- {} rounds of `kill -9` at random moments, seeds {} to {}, {kills} of them on a live run: likewise",
+        "- {} rounds of `kill -9` at random moments, seeds {:?}, {kills} of them on a live run: likewise",
         options.rounds,
-        options.seed,
-        options.seed + options.rounds.saturating_sub(1)
+        options.seeds(),
     )?;
     writeln!(
         text,
         "- {} s in all; a round is replayed by `cargo xtask chaos spine --only-seed SEED`",
         took.as_secs()
     )?;
+    Ok(text)
+}
+
+/// Writes what a long run found to docs/bench.
+pub(crate) fn write_figures(file: &str, text: &str) -> Result<()> {
     let folder = place::repository().join("docs/bench");
     fs::create_dir_all(&folder)?;
-    Ok(fs::write(folder.join("chaos-spine.md"), text)?)
+    Ok(fs::write(folder.join(file), text)?)
 }

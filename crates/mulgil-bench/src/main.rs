@@ -6,6 +6,7 @@
 )]
 
 mod chaos;
+mod disk;
 mod measure;
 mod place;
 mod report;
@@ -20,6 +21,7 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["bench", "spine"] => spine::bench(),
         ["chaos", "spine", options @ ..] => chaos::spine(chaos::Options::parse(options)?),
-        _ => bail!("write `bench spine`, or `chaos spine [--rounds N] [--seed N] [--only-seed N]`"),
+        ["chaos", "disk", options @ ..] => disk::chaos(chaos::Options::parse(options)?),
+        _ => bail!("write `bench spine`, or `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`"),
     }
 }

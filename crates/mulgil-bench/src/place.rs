@@ -34,18 +34,24 @@ pub(crate) enum Span {
 
 /// A copy of the example in a new folder.
 pub(crate) fn example(span: Span) -> Result<tempfile::TempDir> {
-    const END: &str = "+end: 2014-01-01";
     let folder = tempfile::tempdir()?;
-    copy(&repository().join("examples/flights"), folder.path())?;
+    example_into(span, folder.path())?;
+    Ok(folder)
+}
+
+/// A copy of the example in a folder that is there.
+pub(crate) fn example_into(span: Span, folder: &Path) -> Result<()> {
+    const END: &str = "+end: 2014-01-01";
+    copy(&repository().join("examples/flights"), folder)?;
     if span == Span::Month {
-        let file = folder.path().join("mulgil.yml");
+        let file = folder.join("mulgil.yml");
         let text = fs::read_to_string(&file)?;
         if !text.contains(END) {
             bail!("the example's mulgil.yml has no `{END}` any more");
         }
         fs::write(&file, text.replace(END, "+end: 2013-02-01"))?;
     }
-    Ok(folder)
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

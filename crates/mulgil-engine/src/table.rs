@@ -13,7 +13,7 @@ use datafusion::{
 };
 use deltalake::{
     delta_datafusion::{DeltaScanConfig, DeltaScanNext},
-    kernel::Snapshot,
+    kernel::EagerSnapshot,
 };
 use mulgil_core::{
     codes,
@@ -52,10 +52,10 @@ pub(crate) struct Read<'a> {
 /// The version of each table at which one task reads it: opened once, then the same for all of its
 /// queries, whoever commits in between.
 #[derive(Default)]
-pub(crate) struct Snapshots(Mutex<BTreeMap<Relation, Arc<Snapshot>>>);
+pub(crate) struct Snapshots(Mutex<BTreeMap<Relation, Arc<EagerSnapshot>>>);
 
 impl Snapshots {
-    async fn of(&self, warehouse: &Warehouse, relation: &Relation) -> Result<Arc<Snapshot>, Fault> {
+    async fn of(&self, warehouse: &Warehouse, relation: &Relation) -> Result<Arc<EagerSnapshot>, Fault> {
         let mut opened = self.0.lock().await;
         if let Some(snapshot) = opened.get(relation) {
             return Ok(Arc::clone(snapshot));
@@ -64,7 +64,7 @@ impl Snapshots {
             return Err(not_filled(relation));
         }
         let log_store = warehouse.log_store(relation)?;
-        let snapshot = Snapshot::try_new(log_store.as_ref(), None)
+        let snapshot = EagerSnapshot::try_new(log_store.as_ref(), None)
             .await
             .map_err(|error| fault::delta(&error, &warehouse.folder(relation)))?;
         let snapshot = Arc::new(snapshot);
