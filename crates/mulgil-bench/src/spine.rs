@@ -153,6 +153,7 @@ fn decided(project: &Project, state: &State, now: Instant) -> (f64, f64) {
         scope: Scope::All,
         failed_since: now,
         untestable: std::collections::BTreeSet::new(),
+        testing: 0,
     };
     let plan = measure::median_call(11, || Forecast::new(project, state, now));
     let forecast = Forecast::new(project, state, now);

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Intervals that one commit fills at most: a crash loses no more work than that.
-pub const MAX_INTERVALS_PER_COMMIT: u64 = 400;
+pub const MAX_INTERVALS_PER_COMMIT: usize = 400;
 
 /// What bounds a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Limits {
     pub failed_since: Instant,
     /// Nodes whose data tests are being run, or could not be run in this run.
     pub untestable: BTreeSet<NodeName>,
+    /// Attempts that run data tests now; fills are counted in the state.
+    pub testing: usize,
 }
 
 /// What a run may touch: all of it, or some instances, each with a range.
@@ -95,7 +97,8 @@ pub struct Decision {
 pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
     let mut decision = Decision::default();
     let mut busy = busy_relations(forecast);
-    let mut capacity = limits.parallel.saturating_sub(live_count(forecast));
+    let live = live_count(forecast) + limits.testing;
+    let mut capacity = limits.parallel.saturating_sub(live);
     for instance in forecast.instances() {
         let (Some(node), Some(terms)) = (forecast.node(&instance.node), forecast.terms(instance)) else {
             continue;
@@ -123,7 +126,7 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
             reasons,
         });
     }
-    let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live_count(forecast) == 0;
+    let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live == 0;
     for node in &forecast.project.nodes {
         if capacity == 0 {
             break;
@@ -244,12 +247,10 @@ fn startable_tests(
     let mut related = instances.clone();
     related.extend(referred_to(forecast, node));
     let left = |instance: &Instance| {
-        forecast
-            .terms(instance)
-            .is_some_and(|terms| match limits.scope.of(instance) {
-                Some(scope) => !terms.due.keys().intersect(&scope).is_empty(),
-                None => false,
-            })
+        forecast.terms(instance).is_some_and(|terms| {
+            let scope = limits.scope.of(instance).unwrap_or_default();
+            !terms.in_flight.is_empty() || !terms.due.keys().intersect(&scope).is_empty()
+        })
     };
     (!tests.is_empty() && (idle || !related.iter().any(left))).then_some(tests)
 }
@@ -284,12 +285,12 @@ fn live_count(forecast: &Forecast<'_>) -> usize {
 
 /// The end of what one commit takes of a range.
 fn cap(node: &Node, range: Interval) -> Instant {
-    if !node.grid.is_cut() || node.grid.count(range) <= MAX_INTERVALS_PER_COMMIT {
+    if !node.grid.is_cut() {
         return range.end;
     }
-    let mut end = range.start;
-    for _ in 0..MAX_INTERVALS_PER_COMMIT {
-        end = node.grid.next_cut(end);
-    }
-    end.min(range.end)
+    let cuts = std::iter::successors(Some(range.start), |cut| Some(node.grid.next_cut(*cut)));
+    cuts.take(MAX_INTERVALS_PER_COMMIT + 1)
+        .take_while(|cut| *cut < range.end)
+        .nth(MAX_INTERVALS_PER_COMMIT)
+        .unwrap_or(range.end)
 }

@@ -123,7 +123,10 @@ pub fn stale(node: &Node, state: &NodeState, wanted: &RangeSet, observed: bool, 
     let expected = wanted.intersect(&filled);
     if !is_view {
         mark(&ticked(node, state, &expected, now), &Reason::Tick);
-        mark(&unsettled(node, state, &expected, observed, now), &Reason::Settle);
+        mark(
+            &unsettled(node, state, wanted, &expected, observed, now),
+            &Reason::Settle,
+        );
         // An open interval that is filled again is not looked back at: its tick came.
         let again = if node.lookback > 0 {
             Reason::Lookback
@@ -239,17 +242,35 @@ fn looked_back(node: &Node, state: &NodeState, wanted: &RangeSet, expected: &Ran
         return RangeSet::new();
     };
     let newest = node.grid.prev_cut(span.end);
-    match Interval::new(node.grid.back(newest, node.lookback), span.end) {
-        Some(reach) => filled_before(state, &expected.within(reach), tick),
-        None => RangeSet::new(),
+    let reach = Interval::new(node.grid.back(newest, node.lookback), span.end);
+    let mut again = reach.map_or_else(RangeSet::new, |reach| expected.within(reach));
+    if node.partial {
+        again.extend(filled_open(node, state).intersect(expected).iter());
     }
+    filled_before(state, &again, tick)
 }
 
-fn unsettled(node: &Node, state: &NodeState, expected: &RangeSet, observed: bool, now: Instant) -> RangeSet {
+/// The intervals that were not over when they were filled, however long ago that is.
+fn filled_open(node: &Node, state: &NodeState) -> RangeSet {
+    let open = |(range, at): (Interval, &Instant)| {
+        let open = Interval::new(node.grid.floor(*at), Instant::MAX)?;
+        range.intersect(open)
+    };
+    state.filled_at.iter().filter_map(open).collect()
+}
+
+fn unsettled(
+    node: &Node,
+    state: &NodeState,
+    wanted: &RangeSet,
+    expected: &RangeSet,
+    observed: bool,
+    now: Instant,
+) -> RangeSet {
     if node.settle_us == 0 || observed || !node.grid.is_cut() {
         return RangeSet::new();
     }
-    let Some(tick) = tick(node, expected, now) else {
+    let Some(tick) = tick(node, wanted, now) else {
         return RangeSet::new();
     };
     let open = Interval::new(

@@ -326,20 +326,26 @@ impl<'a> Forecast<'a> {
             if input.mapping == (Mapping::Whole { restates: false }) {
                 continue;
             }
-            for read in self.read_instances(instance, input) {
-                let Some(terms) = self.terms.get(read) else { continue };
-                for (range, (reason, if_changed)) in terms.due.iter() {
-                    let Some(touched) = input.mapping.touches(&node.grid, &upstream_node.grid, range) else {
-                        continue;
+            let reason = Reason::Upstream { node: upstream.clone() };
+            let (mut certain, mut possible) = (RangeSet::new(), RangeSet::new());
+            for terms in self
+                .read_instances(instance, input)
+                .filter_map(|read| self.terms.get(read))
+            {
+                for (range, (due, if_changed)) in terms.due.iter() {
+                    let changes = match due {
+                        Reason::Missing if !if_changed => &mut certain,
+                        _ => &mut possible,
                     };
-                    let certain = *reason == Reason::Missing && !if_changed;
-                    for part in expected.within(touched).iter() {
-                        // A certain change outweighs a possible one.
-                        if certain || own.get(part.start).is_none() {
-                            own.insert(part, (Reason::Upstream { node: upstream.clone() }, !certain));
-                        }
-                    }
+                    changes.extend(input.mapping.touches(&node.grid, &upstream_node.grid, range));
                 }
+            }
+            // A certain change outweighs a possible one, and the first possible one the others.
+            for part in possible.intersect(&expected).subtract(&own.keys()).iter() {
+                own.insert(part, (reason.clone(), true));
+            }
+            for part in certain.intersect(&expected).iter() {
+                own.insert(part, (reason.clone(), false));
             }
         }
     }
@@ -457,7 +463,9 @@ pub(crate) fn ready_of(
 
 /// Whether every source under a node is watched file by file; `observed` holds the nodes before it.
 fn is_observed(node: &Node, observed: &BTreeSet<&NodeName>) -> bool {
-    !node.inputs.is_empty()
+    // A seed is a file of the project, and its fingerprint follows it.
+    let is_watched = node.materialization == Materialization::Seed || !node.inputs.is_empty();
+    is_watched
         && node.inputs.iter().all(|input| match &input.from {
             Upstream::Source(_) => true,
             Upstream::Node(name) => observed.contains(name),

@@ -128,6 +128,7 @@ impl Timeline {
             scope: Scope::All,
             failed_since: Instant(i64::MAX),
             untestable: std::collections::BTreeSet::new(),
+            testing: 0,
         };
         let mut out = String::new();
         for action in decide(&self.forecast(), &limits).actions {

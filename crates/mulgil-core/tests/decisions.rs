@@ -1,7 +1,7 @@
 //! Decisions: a timeline in, what is due out.
 
 use insta::assert_snapshot;
-use mulgil_core::timeline::Timeline;
+use mulgil_core::{project::TestKind, timeline::Timeline};
 
 /// What the plan of a timeline says.
 fn told(text: &str) -> String {
@@ -203,4 +203,74 @@ fn an_upstream_without_a_grid_restates_nothing_unless_asked() {
     let text = "begin 2026-11-18\nmodel rates\nmodel orders by day reads rates
         now 2026-11-20T00:00+00:00\nfilled rates all\nfilled orders 2026-11-18..2026-11-20\nasked rates all";
     assert_snapshot!(told(text), @"fill rates all  (manual)");
+}
+
+#[test]
+fn each_input_that_changes_adds_its_own_range() {
+    let text = "begin 2026-11-10\nmodel first by day\nmodel second by day\nmodel both by day reads first, second
+        model end by day reads both
+        now 2026-11-20T00:00+00:00
+        filled first 2026-11-10..2026-11-20\nfilled second 2026-11-10..2026-11-20\nfilled both 2026-11-10..2026-11-20
+        asked first 2026-11-12\nasked second 2026-11-12..2026-11-15";
+    assert_snapshot!(told(text), @"
+    fill first 2026-11-12  (manual)
+    fill second 2026-11-12..2026-11-15  (manual)
+    fill both 2026-11-12  (upstream first)?
+    fill both 2026-11-13..2026-11-15  (upstream second)?
+    fill end 2026-11-10..2026-11-20  (missing)
+    ");
+}
+
+#[test]
+fn what_will_surely_change_is_cut_out_of_what_may() {
+    let text = "begin 2026-11-10\nmodel first by day\nmodel second by day\nmodel both by day reads first, second
+        now 2026-11-20T00:00+00:00
+        filled first 2026-11-10..2026-11-13\nfilled first 2026-11-14..2026-11-20
+        filled second 2026-11-10..2026-11-20\nfilled both 2026-11-10..2026-11-20
+        asked second 2026-11-12..2026-11-16";
+    assert_snapshot!(told(text), @"
+    fill first 2026-11-13  (missing)
+    fill second 2026-11-12..2026-11-16  (manual)
+    fill both 2026-11-12  (upstream second)?
+    fill both 2026-11-13  (upstream first)
+    fill both 2026-11-14..2026-11-16  (upstream second)?
+    ");
+}
+
+#[test]
+fn an_open_interval_is_closed_however_late_the_next_tick_is_seen() {
+    let text = "begin 2026-11-18\nmodel orders by day partial every '0 * * * *'
+        now 2026-11-22T06:30+00:00
+        filled orders 2026-11-18..2026-11-20 at 2026-11-19T05:00+00:00
+        filled orders 2026-11-20..2026-11-22 at 2026-11-22T00:00+00:00
+        filled orders 2026-11-22 at 2026-11-22T06:00+00:00";
+    assert_snapshot!(told(text), @"fill orders 2026-11-19  (tick)");
+}
+
+#[test]
+fn settling_ends_by_what_is_wanted_also_while_the_newest_waits() {
+    let text = "begin 2026-11-10\nsource raw by day\nmodel loose by day\nmodel orders by day reads raw, loose settle 3d
+        available raw 2026-11-10..2026-11-19
+        now 2026-11-20T07:00+00:00
+        filled loose 2026-11-10..2026-11-20
+        filled orders 2026-11-10..2026-11-19 at 2026-11-19T12:00+00:00";
+    assert_snapshot!(told(text), @"
+    fill orders 2026-11-17..2026-11-19  (settle)
+    wait orders 2026-11-19 on raw
+    ");
+}
+
+#[test]
+fn a_test_of_a_relationship_waits_for_what_it_looks_into() {
+    let text = "begin 2026-11-18\nmodel orders by day test of_customers\nmodel customers
+        now 2026-11-20T00:00+00:00
+        filled orders 2026-11-18..2026-11-20\nlive customers all";
+    let mut timeline = Timeline::parse(text);
+    assert_snapshot!(timeline.started(4), @"start tests of orders");
+    timeline.project.nodes[0].tests[0].kind = TestKind::Relationships {
+        column: "customer".to_owned(),
+        to: "customers".into(),
+        field: "id".to_owned(),
+    };
+    assert_snapshot!(timeline.started(4), @"");
 }

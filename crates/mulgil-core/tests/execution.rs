@@ -271,6 +271,7 @@ fn execute(project: &Project, state: State, now: Instant, mut changes: impl FnMu
         scope: Scope::All,
         failed_since: now,
         untestable: std::collections::BTreeSet::new(),
+        testing: 0,
     };
     let mut fills = 0;
     for _turn in 0..10_000 {

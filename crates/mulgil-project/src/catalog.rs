@@ -7,7 +7,7 @@ use std::{
 };
 
 use mulgil_core::{
-    grid::Grid,
+    grid::{Grid, Unit},
     mapping::Mapping,
     name::{NodeName, Relation},
     project::{FilePattern, Fingerprint, Input, Source, Upstream},
@@ -144,11 +144,11 @@ impl Catalog {
 
     /// How much of a base one interval of the reader reads.
     pub(crate) fn mapping(&self, reader: &Config, base: &Base) -> Mapping {
-        if base.unscoped {
-            return Mapping::Whole { restates: false };
-        }
         if reader.kind != Kind::Interval {
             return Mapping::Whole { restates: true };
+        }
+        if base.unscoped {
+            return Mapping::Whole { restates: false };
         }
         let names = [base.from.name().as_str(), base.via.as_str()];
         if !self.has_intervals(&base.from) {
@@ -201,11 +201,19 @@ fn merge(bases: &mut Vec<Base>, from: Upstream, unscoped: bool, via: NodeName) {
 }
 
 fn wider(one: Mapping, other: Mapping) -> Mapping {
+    // Windows of other units by their usual length, to compare them.
+    let hours = |unit| match unit {
+        Unit::Hour => 1,
+        Unit::Day => 24,
+        Unit::Week => 24 * 7,
+        Unit::Month => 24 * 30,
+        Unit::Year => 24 * 365,
+    };
     let rank = |mapping| match mapping {
-        Mapping::Whole { restates: false } => 0,
-        Mapping::Overlap => 1,
-        Mapping::Window { .. } => 2,
-        Mapping::Whole { restates: true } => 3,
+        Mapping::Whole { restates: false } => (0, 0),
+        Mapping::Overlap => (1, 0),
+        Mapping::Window { count, unit } => (2, u64::from(count) * hours(unit)),
+        Mapping::Whole { restates: true } => (3, 0),
     };
     if rank(other) > rank(one) { other } else { one }
 }

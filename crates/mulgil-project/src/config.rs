@@ -170,9 +170,7 @@ pub(crate) fn model(layer: &Layer, zone: &Zone, own: &Layer, faults: &mut Vec<Di
         schedule,
         settle_us: reader.duration("settle").unwrap_or(0),
         partial: reader.flag("partial").unwrap_or(false),
-        missed: reader
-            .missed()
-            .unwrap_or(if cut == Cut::Whole { Missed::Latest } else { Missed::All }),
+        missed: reader.missed(&cut),
         batch: reader.count("batch", 1),
         keys: reader.keys(),
         reads: reader.reads(),

@@ -137,14 +137,31 @@ impl<'a> Reader<'a> {
         texts
     }
 
-    pub(crate) fn missed(&mut self) -> Option<Missed> {
-        let setting = self.get("missed")?;
-        match setting.value.as_str() {
+    /// What is done with missed ticks. To give ticks up somebody has to be there when they pass, so
+    /// that without a server each node has what its kind has by itself.
+    pub(crate) fn missed(&mut self, cut: &Cut) -> Missed {
+        let usual = if *cut == Cut::Whole {
+            Missed::Latest
+        } else {
+            Missed::All
+        };
+        let Some(setting) = self.get("missed") else {
+            return usual;
+        };
+        let said = match setting.value.as_str() {
             Some("latest") => Some(Missed::Latest),
             Some("all") => Some(Missed::All),
             Some("none") => Some(Missed::None),
             _ => self.bad("missed", setting, "write `latest`, `all` or `none`"),
+        };
+        if said.is_some_and(|said| said != usual) {
+            let remedy = match usual {
+                Missed::Latest => "leave it out: a node without intervals is made once for all ticks that were missed",
+                Missed::All | Missed::None => "leave it out: every interval that was missed is filled by the next run",
+            };
+            self.bad::<Missed>("missed", setting, remedy);
         }
+        usual
     }
 
     pub(crate) fn schedule(&mut self, zone: &Zone) -> Option<Placed<Schedule>> {

@@ -11,7 +11,7 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Severity},
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
-    plan::{Forecast, Step, StepAction, Waiting},
+    plan::{Forecast, Held, Step, StepAction, Waiting},
     port::{Engine, Fault, Progress, SourceSeen, TestOutcome},
     project::{CodeFp, Node, Project},
     run::{RunState, TaskKind, Trigger},
@@ -76,6 +76,8 @@ pub struct RunSummary {
     pub upstream_failed: Vec<Step>,
     /// What waits for something that is not there.
     pub waiting: Vec<Waiting>,
+    /// What is due and was not tried, because it failed too often in the same way.
+    pub held: Vec<Held>,
     /// A fault that ended the run before its end: a full disk, a bug of ours.
     pub stopped: Option<Diagnostic>,
     /// Whether a person ended it.
@@ -89,7 +91,7 @@ impl RunSummary {
             .failed_tests
             .iter()
             .any(|(_, _, severity)| *severity == Severity::Error);
-        self.failed.is_empty() && !blocking && self.stopped.is_none() && !self.interrupted
+        self.failed.is_empty() && self.held.is_empty() && !blocking && self.stopped.is_none() && !self.interrupted
     }
 
     fn state(&self) -> RunState {
@@ -152,6 +154,17 @@ struct Tasks {
     live: BTreeMap<Id, (Arc<TaskSpec>, Interval)>,
 }
 
+impl Tasks {
+    /// How many run data tests.
+    fn testing(&self) -> usize {
+        let tests = self
+            .live
+            .values()
+            .filter(|(spec, _)| matches!(spec.work, Work::Test(_)));
+        tests.count()
+    }
+}
+
 impl Runner {
     /// Makes the ledger agree with the world: attempts of dead processes are crashed, commits that
     /// were not recorded are adopted, changes of sources are recorded.
@@ -179,17 +192,20 @@ impl Runner {
             named: request.named.clone(),
         };
         let mut state = self.store.load_state(&self.project).await?;
-        if request.manual.is_empty() && request.named.is_empty() && self.nothing_to_do(&state, request, started_at) {
-            return Ok(RunSummary::default());
-        }
-        let run = self.store.begin_run(new, started_at).await?.id;
-        state = self.store.load_state(&self.project).await?;
         let mut limits = Limits {
             parallel: self.parallel,
             scope: request.scope.clone(),
             failed_since: started_at,
             untestable: BTreeSet::new(),
+            testing: 0,
         };
+        if request.manual.is_empty() && request.named.is_empty() && self.nothing_to_do(&state, &limits) {
+            let mut summary = RunSummary::default();
+            self.leave(&state, &limits, &mut summary);
+            return Ok(summary);
+        }
+        let run = self.store.begin_run(new, started_at).await?.id;
+        state = self.store.load_state(&self.project).await?;
         let mut summary = RunSummary {
             run: Some(run),
             ..RunSummary::default()
@@ -208,16 +224,9 @@ impl Runner {
         Ok(summary)
     }
 
-    fn nothing_to_do(&self, state: &State, request: &RunRequest, now: Instant) -> bool {
-        let limits = Limits {
-            parallel: 1,
-            scope: request.scope.clone(),
-            failed_since: now,
-            untestable: BTreeSet::new(),
-        };
-        decide(&Forecast::new(&self.project, state, now), &limits)
-            .actions
-            .is_empty()
+    fn nothing_to_do(&self, state: &State, limits: &Limits) -> bool {
+        let forecast = Forecast::new(&self.project, state, limits.failed_since);
+        decide(&forecast, limits).actions.is_empty()
     }
 
     #[expect(clippy::too_many_arguments, reason = "the loop's own state, named one by one")]
@@ -241,6 +250,7 @@ impl Runner {
         watch.planned(&self.planned(state, limits));
         loop {
             let now = (self.clock)();
+            limits.testing = tasks.testing();
             let (starting, wake_at) = self.decided(state, limits, &compiler, &seen, now);
             let is_idle = starting.is_empty() && tasks.live.is_empty() && wake_at.is_none();
             for one in starting {
@@ -519,6 +529,11 @@ impl Runner {
             .waiting
             .into_iter()
             .filter(|waiting| in_scope(&waiting.instance, waiting.range))
+            .collect();
+        summary.held = plan
+            .held
+            .into_iter()
+            .filter(|held| in_scope(&held.instance, held.range))
             .collect();
     }
 }

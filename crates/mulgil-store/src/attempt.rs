@@ -195,6 +195,19 @@ impl Store {
         .await
     }
 
+    /// Whether any attempt is said to be live.
+    pub async fn has_live(&self) -> Result<bool, Fault> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let live: bool = sqlx::query_scalar("select exists (select 1 from attempt where state = 'running')")
+                    .fetch_one(conn)
+                    .await?;
+                Ok(live)
+            })
+        })
+        .await
+    }
+
     /// Ends all that is still live. Right only for who holds the data folder's lock and has started
     /// nothing yet: then whatever is live belongs to a process that is gone.
     pub async fn crash_live(&self, now: Instant) -> Result<u64, Fault> {
@@ -387,6 +400,19 @@ fn back_off(equal_count: u32, seed: Fingerprint) -> i64 {
     let doublings = equal_count.saturating_sub(1).min(16);
     let longest = BACK_OFF_CAP_US.min(BACK_OFF_BASE_US << doublings);
     (seed.0 % (longest as u128 + 1)) as i64
+}
+
+/// What of an instance is being filled.
+pub(crate) async fn running(conn: &mut SqliteConnection, instance: &str) -> Result<RangeSet, Error> {
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "select t.start_at, t.end_at from attempt a join task_run t on t.id = a.task_run
+         where a.state = 'running' and t.kind = 'fill' and t.instance = $1",
+    )
+    .bind(instance)
+    .fetch_all(conn)
+    .await?;
+    let range = |(start, end)| Interval::new(Instant(start), Instant(end));
+    Ok(rows.into_iter().filter_map(range).collect())
 }
 
 async fn ids(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {

@@ -46,7 +46,7 @@ impl DataLock {
     /// the folder cannot be written.
     pub fn acquire(data_dir: &Path, environment: &str, holder: Holder) -> Result<Self, Fault> {
         fs::create_dir_all(data_dir).map_err(|error| io_fault(&error, "make the data folder", data_dir))?;
-        let path = data_dir.join(format!("{environment}.lock"));
+        let path = lock_path(data_dir, environment);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -71,6 +71,14 @@ impl DataLock {
         let text = fs::read(facts_path(data_dir, environment)).ok()?;
         serde_json::from_slice(&text).ok()
     }
+
+    /// Whether a living process holds the folder. To know it of one that a killed process left, the
+    /// lock is shared for a moment; where nobody left anything it is not touched.
+    pub fn is_held(data_dir: &Path, environment: &str) -> bool {
+        Self::holder(data_dir, environment).is_some()
+            && File::open(lock_path(data_dir, environment))
+                .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
 }
 
 impl Drop for DataLock {
@@ -78,6 +86,10 @@ impl Drop for DataLock {
         // Whoever finds no facts knows no less than the lock itself says, so a failure is no matter.
         let _ = fs::remove_file(&self.facts);
     }
+}
+
+fn lock_path(data_dir: &Path, environment: &str) -> PathBuf {
+    data_dir.join(format!("{environment}.lock"))
 }
 
 fn facts_path(data_dir: &Path, environment: &str) -> PathBuf {

@@ -11,6 +11,7 @@ use mulgil_core::{
 use sqlx::SqliteConnection;
 
 use crate::{
+    attempt,
     chunk::{self, Cover},
     document,
     error::Error,
@@ -100,6 +101,7 @@ impl Reader {
         };
         let name = text::of_instance(&self.instance);
         let filled: Vec<Cover> = chunk::read(&mut *conn, &name, span).await?;
+        let running = attempt::running(&mut *conn, &name).await?;
         let failing = document::load(conn, &name).await?.failing.keys();
         let mut mark = Mark {
             instance: self.instance.clone(),
@@ -109,12 +111,16 @@ impl Reader {
         };
         for (reason, range) in touched {
             let from = filled.partition_point(|cover| cover.range.end <= range.start);
-            let stale: RangeSet = filled[from..]
+            let mut stale: RangeSet = filled[from..]
                 .iter()
                 .take_while(|cover| cover.range.start < range.end)
                 .filter(|cover| self.mapping.restates() && counts(reason, cover))
                 .filter_map(|cover| cover.range.intersect(range))
                 .collect();
+            if self.mapping.restates() {
+                // What is being filled may have read the rows of before: its record keeps this mark.
+                stale.extend(running.within(range).iter());
+            }
             if !stale.is_empty() {
                 mark.ranges.extend(stale.iter());
                 mark.because.push((reason, range));

@@ -197,23 +197,27 @@ impl Fill<'_> {
         Ok(contents)
     }
 
+    /// Plans one query on a task of its own: planning is work, and the next query's goes on beside it.
     async fn plan(&self, query: &FillQuery) -> Result<Ready, Fault> {
-        let planned = self
-            .sessions
-            .plan(
-                &query.sql,
-                &query.bindings,
-                &self.spec.grid.zone,
-                &self.snapshots,
-                &self.author,
-            )
-            .await?;
-        let plan = planned
-            .state
-            .create_physical_plan(&planned.plan)
-            .await
-            .map_err(|error| fault::sql(&error, &self.author))?;
-        Ok((plan, planned.state.task_ctx()))
+        let (sessions, snapshots) = (Arc::clone(self.sessions), Arc::clone(&self.snapshots));
+        let (query, zone, author) = (query.clone(), self.spec.grid.zone.clone(), self.author.clone());
+        let mut planning = JoinSet::new();
+        planning.spawn(async move {
+            let planned = sessions
+                .plan(&query.sql, &query.bindings, &zone, &snapshots, &author)
+                .await?;
+            let plan = planned
+                .state
+                .create_physical_plan(&planned.plan)
+                .await
+                .map_err(|error| fault::sql(&error, &author))?;
+            Ok((plan, planned.state.task_ctx()))
+        });
+        match planning.join_next().await {
+            Some(Ok(ready)) => ready,
+            Some(Err(error)) => Err(broke(&error.to_string())),
+            None => Err(broke("a query was not planned")),
+        }
     }
 
     /// Runs one query to its end; each partition of its plan is stamped and hashed on its own task.

@@ -61,7 +61,7 @@ fn what_says_when_and_not_what_keeps_it() {
     );
     same(
         "begin='2022-01-01'",
-        "begin='2022-01-01', description='users', owner='data', settle='3d', missed='latest'",
+        "begin='2022-01-01', description='users', owner='data', settle='3d', missed='all'",
     );
     same(
         "name: shop\n",

@@ -113,7 +113,7 @@ seeds: {+tags: fixed}
 == models/reads/plain.sql
 select * from {{ source('raw', 'events') }}
 == models/reads/special.sql
-{{ config(schedule='0 5 * * *', settle='3d', partial=true, missed='latest', batch=7) }}
+{{ config(schedule='0 5 * * *', settle='3d', partial=true, missed='all', batch=7) }}
 select * from {{ source('raw', 'events') }}
 == models/schema.yml
 models:
@@ -422,6 +422,15 @@ select * from {{ ref('monthly') }}, {{ source('raw', 'weather') }}
 == models/unscoped.sql
 {{ config(interval='day', event_time='event_at') }}
 select * from {{ ref('rolling') }} where x in (select x from {{ ref('daily').render() }})
+== models/whole.sql
+{{ config(materialized='table') }}
+select * from {{ ref('daily').render() }}
+== models/short.sql
+{{ config(materialized='view') }}
+select * from {{ ref('daily') }}
+== models/twice.sql
+{{ config(interval='day', event_time='event_at', reads={'short': 'last 3 days', 'latest': 'last 4 weeks'}) }}
+select '{{ interval.start }}', * from {{ ref('short') }} join {{ ref('latest') }} using (code)
 ",
     );
     assert_snapshot!(table(&project.project.as_ref().expect("it has no faults").nodes), @r#"

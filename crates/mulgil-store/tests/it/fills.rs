@@ -78,6 +78,17 @@ async fn a_fill_clears_what_was_stale_before_its_claim_and_keeps_what_came_after
 }
 
 #[tokio::test]
+async fn a_first_fill_keeps_what_became_stale_while_it_ran() {
+    let (store, project) = (scratch().await, shop());
+    begin(&store, Vec::new()).await;
+    fill(&store, &project, "flights", days(0, 10), 1, 1).await;
+    let claim = claim(&store, &project, "windows", days(0, 10), 3).await;
+    fill(&store, &project, "flights", day(6), 3, 4).await;
+    record(&store, &project, &claim, "windows", days(0, 10), (2, 1), 5).await;
+    assert_eq!(stale(&store, &project, "windows").await, ["Upstream(flights) 6..9"]);
+}
+
+#[tokio::test]
 async fn each_key_has_its_own_time() {
     let (store, project) = (scratch().await, shop());
     begin(&store, Vec::new()).await;

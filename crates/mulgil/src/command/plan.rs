@@ -5,9 +5,10 @@ use mulgil_core::{
     interval::{Instant, Interval},
     interval_text::{self, format_instant},
     name::Instance,
-    plan::{Forecast, Plan, Step, StepAction},
+    plan::{Forecast, Held, Plan, Step, StepAction},
     project::Project,
     select::{self, Selection},
+    state::HELD_AFTER_FAILURES,
 };
 use serde_json::{Value, json};
 
@@ -71,13 +72,18 @@ pub(crate) fn as_text(plan: &Plan, project: &Project) -> String {
         out.push(format!("waiting: {}{range} for {}", waiting.instance, waiting.on));
     }
     for held in &plan.held {
-        let range = range_text(project, &held.instance, held.range);
-        out.push(format!(
-            "held after 3 equal failures: {}{range}; `mulgil run {}` tries it again",
-            held.instance, held.instance
-        ));
+        out.push(held_text(project, held));
     }
     out.join("\n")
+}
+
+/// What is said of a held range.
+pub(crate) fn held_text(project: &Project, held: &Held) -> String {
+    let range = range_text(project, &held.instance, held.range);
+    format!(
+        "held after {HELD_AFTER_FAILURES} equal failures: {}{range}; `mulgil run {}` tries it again",
+        held.instance, held.instance
+    )
 }
 
 /// What a reason says to people.

@@ -115,8 +115,16 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
         let range = range_text(&opened.project, &waiting.instance, waiting.range);
         say::talk(&format!("  waiting: {}{range} for {}", waiting.instance, waiting.on));
     }
+    for held in &summary.held {
+        say::talk(&format!("  {}", super::plan::held_text(&opened.project, held)));
+    }
     let Some(run) = summary.run else {
-        say::talk("nothing is due");
+        let is_blocked = !summary.waiting.is_empty() || !summary.held.is_empty();
+        say::talk(if is_blocked {
+            "nothing can be filled now"
+        } else {
+            "nothing is due"
+        });
         return;
     };
     let intervals = summary.filled.iter().map(|(_, intervals, _)| intervals).sum();
