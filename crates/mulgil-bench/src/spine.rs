@@ -148,13 +148,7 @@ fn decisions(rows: &mut Vec<Row>) {
 }
 
 fn decided(project: &Project, state: &State, now: Instant) -> (f64, f64) {
-    let limits = Limits {
-        parallel: 8,
-        scope: Scope::All,
-        failed_since: now,
-        untestable: std::collections::BTreeSet::new(),
-        testing: 0,
-    };
+    let limits = Limits::new(8, Scope::All, now);
     let plan = measure::median_call(11, || Forecast::new(project, state, now));
     let forecast = Forecast::new(project, state, now);
     let start = measure::median_call(11, || decide(&forecast, &limits));

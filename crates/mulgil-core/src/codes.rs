@@ -198,3 +198,20 @@ codes! {
     /// Something that cannot happen has happened.
     BUG = 9001;
 }
+
+/// Whether a fault lies in some rows or files of what was read: without them the rest is well.
+pub fn is_of_rows(code: Code) -> bool {
+    [
+        SQL_FAILED,
+        ROW_OUTSIDE_RANGE,
+        SOURCE_FILE_MISSING,
+        SOURCE_FILE_CHANGED,
+        SOURCE_BROKEN_ROW,
+        SOURCE_VALUE,
+        SOURCE_BROKEN_FILE,
+        SOURCE_BAD_HEADER,
+        SOURCE_COLUMN_MISSING,
+        SOURCE_ROW_OUTSIDE,
+    ]
+    .contains(&code)
+}

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    diagnostic::Retry,
+    codes,
+    diagnostic::{Code, Retry},
     due::Reason,
-    interval::{Instant, Interval, RangeSet},
+    interval::{Instant, Interval, RangeMap, RangeSet},
     name::{Instance, NodeName, Relation},
     plan::{Forecast, Terms, ready_of},
     project::{Input, Node, TestKind, Upstream},
@@ -16,6 +17,10 @@ use crate::{
 
 /// Intervals that one commit fills at most: a crash loses no more work than that.
 pub const MAX_INTERVALS_PER_COMMIT: usize = 400;
+
+/// Commits of one instance that a run narrows after they failed by their rows. What still fails then
+/// fails as a whole.
+pub const MAX_NARROWED: usize = 64;
 
 /// What bounds a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,46 @@ pub struct Limits {
     pub untestable: BTreeSet<NodeName>,
     /// Attempts that run data tests now; fills are counted in the state.
     pub testing: usize,
+    /// Where commits of this run failed by their rows: smaller ones may do without the bad rows.
+    pub narrowed: BTreeMap<Instance, Narrowed>,
+}
+
+/// The parts of an instance that are filled in smaller commits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Narrowed {
+    /// Intervals of one commit at most.
+    most: RangeMap<usize>,
+    failures: usize,
+}
+
+impl Limits {
+    /// Those of a run that begins.
+    pub fn new(parallel: usize, scope: Scope, failed_since: Instant) -> Self {
+        Self {
+            parallel,
+            scope,
+            failed_since,
+            untestable: BTreeSet::new(),
+            testing: 0,
+            narrowed: BTreeMap::new(),
+        }
+    }
+
+    /// Halves the commits of a range that failed, if the failure may lie in some of its rows alone.
+    /// Where it says no, the whole range has failed.
+    pub fn narrow(&mut self, node: &Node, instance: &Instance, range: Interval, failure: Code) -> bool {
+        let count = intervals_up_to(node, range, MAX_INTERVALS_PER_COMMIT);
+        if count < 2 || !codes::is_of_rows(failure) {
+            return false;
+        }
+        let narrowed = self.narrowed.entry(instance.clone()).or_default();
+        narrowed.failures += 1;
+        if narrowed.failures > MAX_NARROWED {
+            return false;
+        }
+        narrowed.most.insert(range, count / 2);
+        true
+    }
 }
 
 /// What a run may touch: all of it, or some instances, each with a range.
@@ -113,7 +158,7 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
         capacity -= 1;
         let range = Interval {
             start: first.start,
-            end: cap(node, *first),
+            end: commit_end(forecast, limits, node, instance, *first),
         };
         let reasons = terms
             .due
@@ -283,14 +328,48 @@ fn live_count(forecast: &Forecast<'_>) -> usize {
         .sum()
 }
 
-/// The end of what one commit takes of a range.
-fn cap(node: &Node, range: Interval) -> Instant {
+/// The end of what one commit takes of a range. What failed before is tried apart from the rest.
+fn commit_end(forecast: &Forecast<'_>, limits: &Limits, node: &Node, instance: &Instance, range: Interval) -> Instant {
     if !node.grid.is_cut() {
         return range.end;
     }
-    let cuts = std::iter::successors(Some(range.start), |cut| Some(node.grid.next_cut(*cut)));
-    cuts.take(MAX_INTERVALS_PER_COMMIT + 1)
-        .take_while(|cut| *cut < range.end)
-        .nth(MAX_INTERVALS_PER_COMMIT)
-        .unwrap_or(range.end)
+    let narrowed = limits
+        .narrowed
+        .get(instance)
+        .and_then(|narrowed| narrowed.most.get(range.start));
+    let (within, most) = match narrowed {
+        Some((narrowed, most)) => (range.intersect(narrowed).unwrap_or(range), *most),
+        None => (range, MAX_INTERVALS_PER_COMMIT),
+    };
+    let failing = forecast.state.nodes.get(instance).map(|state| &state.failing);
+    let failed_before = failing.and_then(|failing| failing.within(within).next().map(|(failed, _)| failed));
+    let within = match failed_before {
+        Some(failed) if failed.start > within.start => Interval {
+            start: within.start,
+            end: failed.start,
+        },
+        Some(failed) => failed,
+        None => within,
+    };
+    cut_after(node, within, most)
+}
+
+/// The end of at most so many intervals of a range.
+fn cut_after(node: &Node, range: Interval, most: usize) -> Instant {
+    cuts(node, range).nth(most).unwrap_or(range.end)
+}
+
+/// How many intervals a range has, counted no further than asked.
+fn intervals_up_to(node: &Node, range: Interval, most: usize) -> usize {
+    if node.grid.is_cut() {
+        cuts(node, range).take(most).count()
+    } else {
+        1
+    }
+}
+
+/// The starts of a range's intervals.
+fn cuts(node: &Node, range: Interval) -> impl Iterator<Item = Instant> {
+    std::iter::successors(Some(range.start), |cut| Some(node.grid.next_cut(*cut)))
+        .take_while(move |cut| *cut < range.end)
 }

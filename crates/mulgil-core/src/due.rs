@@ -183,6 +183,17 @@ pub fn has_blocking_tests(node: &Node) -> bool {
     node.tests.iter().any(|test| test.severity == Severity::Error)
 }
 
+/// The data tests that failed when they last ran and that keep rows from readers. `state` is that of
+/// the node's instance without a key.
+pub fn failed_tests<'a>(node: &'a Node, state: &NodeState) -> Vec<&'a DataTest> {
+    let has_failed = |test: &&DataTest| {
+        let last = state.tests.get(&test.name);
+        last.is_some_and(|last| !last.passed && last.fingerprint == test.fingerprint)
+    };
+    let blocking = node.tests.iter().filter(|test| test.severity == Severity::Error);
+    blocking.filter(has_failed).collect()
+}
+
 /// The data tests that are due: never run, edited, or older than the newest fill. `state` is that of
 /// the node's instance without a key, `fill_seq` the newest fill of any of its instances.
 pub fn due_tests<'a>(node: &'a Node, state: &NodeState, fill_seq: i64) -> Vec<&'a DataTest> {

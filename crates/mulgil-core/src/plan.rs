@@ -12,7 +12,7 @@ use crate::{
     interval::{Instant, Interval, RangeMap, RangeSet},
     mapping::Mapping,
     name::{Instance, NodeName},
-    project::{Input, Materialization, Node, Project, Upstream},
+    project::{DataTest, Input, Materialization, Node, Project, Upstream},
     state::{NodeState, SourceState, State},
 };
 
@@ -394,6 +394,14 @@ impl<'a> Forecast<'a> {
             .into_iter()
             .map(|test| test.name.clone())
             .collect()
+    }
+
+    /// The data tests that failed when they last ran, and that keep rows from readers.
+    pub fn failed_tests(&self) -> impl Iterator<Item = (&'a Node, &'a DataTest)> {
+        self.project.nodes.iter().flat_map(|node| {
+            let state = self.node_state(&Instance::of(node.name.clone()));
+            due::failed_tests(node, state).into_iter().map(move |test| (node, test))
+        })
     }
 
     fn add_tests(&mut self, node: &'a Node) {

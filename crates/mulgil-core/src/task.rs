@@ -124,6 +124,13 @@ pub enum Reads {
         /// The files in that scope, as they were observed.
         files: Vec<FileSeen>,
     },
+    /// A seed's file; no ledger fixes its columns, each load infers them.
+    Seed {
+        /// How it is read.
+        source: Source,
+        /// It.
+        file: FileSeen,
+    },
     /// A view or an ephemeral model: its SQL, in terms of further bindings.
     Query {
         /// The rendered SQL.

@@ -123,13 +123,7 @@ impl Timeline {
 
     /// What may start now, as lines, with that many slots.
     pub fn started(&self, parallel: usize) -> String {
-        let limits = Limits {
-            parallel,
-            scope: Scope::All,
-            failed_since: Instant(i64::MAX),
-            untestable: std::collections::BTreeSet::new(),
-            testing: 0,
-        };
+        let limits = Limits::new(parallel, Scope::All, Instant(i64::MAX));
         let mut out = String::new();
         for action in decide(&self.forecast(), &limits).actions {
             let _ = match action {

@@ -266,13 +266,7 @@ fn execute(project: &Project, state: State, now: Instant, mut changes: impl FnMu
         now,
         seq: 1_000,
     };
-    let limits = Limits {
-        parallel: SLOTS,
-        scope: Scope::All,
-        failed_since: now,
-        untestable: std::collections::BTreeSet::new(),
-        testing: 0,
-    };
+    let limits = Limits::new(SLOTS, Scope::All, now);
     let mut fills = 0;
     for _turn in 0..10_000 {
         let actions = {

@@ -2,6 +2,7 @@
 //! It fills tables, runs queries and data tests, looks at sources and reads tables' histories. It
 //! knows no ledger, no schedule and no clock: what is due, when and why is decided elsewhere.
 
+mod cpu;
 mod data_test;
 mod fault;
 mod hidden;
@@ -33,42 +34,65 @@ use mulgil_core::{
     project::Source,
     task::{Claim, FillSpec, TestSpec},
 };
+use tokio::sync::{OnceCell, mpsc, watch};
 
 use crate::{
+    cpu::Cpu,
     fault::Author,
     session::Sessions,
     store::{Disk, OsDisk},
     warehouse::Warehouse,
 };
 
-/// The engine in this process. Cheap to share; all that it runs shares its memory bound.
+/// Pieces of a result that wait for a slow reader; then the query waits.
+const PIECES_AHEAD: usize = 4;
+
+/// The engine in this process, on threads of its own. All that it runs shares its memory bound.
 pub struct EmbeddedEngine {
+    inner: Arc<Inner>,
+    cpu: Cpu,
+}
+
+struct Inner {
+    config: EngineConfig,
     warehouse: Arc<Warehouse>,
-    sessions: Arc<Sessions>,
+    /// Made when SQL is first run: who only looks writes nothing to disk.
+    sessions: OnceCell<Arc<Sessions>>,
 }
 
 impl EmbeddedEngine {
     /// Over a warehouse folder, which is created with its first table.
     ///
     /// # Errors
-    /// When the folder for what is spilled cannot be made.
+    /// When its threads cannot be started.
     pub fn new(config: EngineConfig) -> Result<Self, Fault> {
-        Self::on_disk(&config, Box::new(OsDisk))
+        Self::on_disk(config, Box::new(OsDisk))
     }
 
-    fn on_disk(config: &EngineConfig, disk: Box<dyn Disk>) -> Result<Self, Fault> {
-        let warehouse = Arc::new(Warehouse::new(config, disk)?);
+    fn on_disk(config: EngineConfig, disk: Box<dyn Disk>) -> Result<Self, Fault> {
         Ok(Self {
-            sessions: Arc::new(Sessions::new(config, Arc::clone(&warehouse))?),
-            warehouse,
+            cpu: Cpu::new(config.partitions)?,
+            inner: Arc::new(Inner {
+                warehouse: Arc::new(Warehouse::new(&config, disk)?),
+                sessions: OnceCell::new(),
+                config,
+            }),
         })
     }
+}
 
-    async fn run_query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
+impl Inner {
+    async fn sessions(&self) -> Result<&Arc<Sessions>, Fault> {
+        let make = || async { Sessions::new(&self.config, Arc::clone(&self.warehouse)).map(Arc::new) };
+        self.sessions.get_or_try_init(make).await
+    }
+
+    async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
         let author = Author::Typed;
         let to_fault = |error| fault::sql(&error, &author);
         let planned = self
-            .sessions
+            .sessions()
+            .await?
             .plan(&spec.sql, &spec.bindings, &spec.zone, &Arc::default(), &author)
             .await?;
         let plan = planned
@@ -84,35 +108,95 @@ impl EmbeddedEngine {
 #[async_trait]
 impl Engine for EmbeddedEngine {
     async fn fill(&self, spec: &FillSpec, claim: &Claim, progress: &dyn Progress) -> Result<FillOutcome, Fault> {
-        materialize::fill(&self.sessions, &self.warehouse, spec, claim, progress).await
+        let (inner, spec, claim) = (Arc::clone(&self.inner), spec.clone(), claim.clone());
+        let (told, mut rows) = watch::channel(0);
+        let work = self.cpu.run(async move {
+            let sessions = inner.sessions().await?;
+            materialize::fill(sessions, &inner.warehouse, &spec, &claim, &RowsTold(told)).await
+        });
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut work => return outcome,
+                Ok(()) = rows.changed() => progress.rows(*rows.borrow_and_update()),
+            }
+        }
     }
 
     async fn test(&self, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
-        data_test::run(&self.sessions, spec).await
+        let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
+        let work = async move { data_test::run(inner.sessions().await?, &spec).await };
+        self.cpu.run(work).await
     }
 
     async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
         let limit = Duration::from_millis(spec.limits.timeout_ms);
-        match tokio::time::timeout(limit, self.run_query(spec, sink)).await {
+        let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
+        let (pieces, mut arrived) = mpsc::channel(PIECES_AHEAD);
+        let work = self
+            .cpu
+            .run(async move { inner.query(&spec, &mut Pieces(pieces)).await });
+        let passed_on = async move {
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(bytes) = arrived.recv() => sink.write(&bytes).await?,
+                    outcome = &mut work => {
+                        while let Some(bytes) = arrived.recv().await {
+                            sink.write(&bytes).await?;
+                        }
+                        return outcome;
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(limit, passed_on).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(too_slow(spec.limits.timeout_ms)),
+            Err(_) => Err(too_slow(limit)),
         }
     }
 
     async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
-        source::observe(self.warehouse.root(), source, known).await
+        let (inner, source, known) = (Arc::clone(&self.inner), source.clone(), known.clone());
+        let work = async move { source::observe(inner.warehouse.root(), &source, &known).await };
+        self.cpu.run(work).await
     }
 
     async fn commits_after(&self, relation: &Relation, version: Option<i64>) -> Result<Option<TableLog>, Fault> {
-        log::commits_after(&self.warehouse, relation, version).await
+        let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
+        let work = async move { log::commits_after(&inner.warehouse, &relation, version).await };
+        self.cpu.run(work).await
     }
 }
 
-fn too_slow(timeout_ms: u64) -> Fault {
+/// Rows so far, told across threads; who listens takes the newest.
+struct RowsTold(watch::Sender<u64>);
+
+impl Progress for RowsTold {
+    fn rows(&self, rows: u64) {
+        // Nobody listens any more when the fill was given up.
+        let _ = self.0.send(rows);
+    }
+}
+
+/// A result's bytes, passed across threads.
+struct Pieces(mpsc::Sender<Vec<u8>>);
+
+#[async_trait]
+impl ByteSink for Pieces {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let sent = self.0.send(bytes.to_vec()).await;
+        sent.map_err(|_| Box::new(Diagnostic::error(codes::BUG, "the reader of the result is gone")))
+    }
+}
+
+fn too_slow(limit: Duration) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::QUERY_TIMEOUT,
-            format!("the query was ended after {timeout_ms} ms, its limit"),
+            format!("the query was ended after {} ms, its limit", limit.as_millis()),
         )
         .with_remedy("ask for less: a filter on the event time, fewer columns; or allow it more time"),
     )

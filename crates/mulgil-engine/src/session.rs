@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    io::ErrorKind,
     sync::Arc,
 };
 
@@ -27,8 +28,9 @@ use datafusion::{
 };
 use mulgil_core::{
     codes,
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Retry},
     grid::Zone,
+    name::NodeName,
     port::{EngineConfig, Fault, SourceSeen},
     task::{Binding, Reads},
 };
@@ -163,10 +165,24 @@ impl Sessions {
     }
 }
 
+/// Spills into the project's data folder; where that is not to be written, into the machine's folder
+/// for temporary files, so that a project that may only be read can be queried.
 fn runtime(config: &EngineConfig) -> Result<Arc<RuntimeEnv>, Fault> {
-    std::fs::create_dir_all(&config.spill_dir).map_err(|error| fault::io(&error, &config.spill_dir))?;
+    let usable = std::fs::create_dir_all(&config.spill_dir).and_then(|()| tempfile::tempfile_in(&config.spill_dir));
+    let mode = match usable {
+        Ok(_) => DiskManagerMode::Directories(vec![config.spill_dir.clone()]),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+            ) =>
+        {
+            DiskManagerMode::OsTmpDirectory
+        }
+        Err(error) => return Err(fault::io(&error, &config.spill_dir)),
+    };
     let disk = DiskManagerBuilder::default()
-        .with_mode(DiskManagerMode::Directories(vec![config.spill_dir.clone()]))
+        .with_mode(mode)
         .with_max_temp_directory_size(config.spill_bytes);
     RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes as usize)))
@@ -277,7 +293,7 @@ fn check_names(
         let remedy = match near {
             Some(near) => format!("write `{near}`"),
             None if known.is_empty() => "nothing has a name here yet: run the project first".to_owned(),
-            None => "name a model, seed or source of the project; `mulgil nodes ls` lists them".to_owned(),
+            None => "name a model, seed or source of the project; `mulgil status` lists them".to_owned(),
         };
         let (code, whose) = match author {
             Author::Typed => (codes::BAD_QUERY, "the query".to_owned()),
@@ -331,7 +347,7 @@ fn hidden_of(bindings: &[Binding], name: &ObjectName) -> &'static [&'static str]
         .find(|binding| binding.schema.as_ref() == schema && binding.name == *table)
         .map_or(&[], |binding| match &binding.reads {
             Reads::Table { grid, .. } => TimePartition::of(grid).hidden(),
-            Reads::Source { .. } | Reads::Query { .. } => &[],
+            Reads::Source { .. } | Reads::Seed { .. } | Reads::Query { .. } => &[],
         })
 }
 
@@ -364,19 +380,20 @@ impl Names {
                 };
                 table::provider(warehouse, &self.snapshots, &read, self.shows_hidden, &self.zone).await
             }
+            Reads::Source { source, columns, .. } if columns.is_empty() => Err(not_looked_at(&source.name)),
             Reads::Source {
                 source,
                 columns,
                 scope,
                 files,
             } => {
-                let provider = if columns.is_empty() {
-                    // A seed: no ledger fixes its columns, each load infers them from its one file.
-                    let seen = source::observe(warehouse.root(), source, &SourceSeen::default()).await?;
-                    source::provider(warehouse.root(), source, &seen.columns, *scope, files)?
-                } else {
-                    source::provider(warehouse.root(), source, columns, *scope, files)?
-                };
+                let provider = source::provider(warehouse.root(), source, columns, *scope, files)?;
+                table::in_zone(provider, &self.zone)
+            }
+            Reads::Seed { source, file } => {
+                let seen = source::observe(warehouse.root(), source, &SourceSeen::default()).await?;
+                let files = std::slice::from_ref(file);
+                let provider = source::provider(warehouse.root(), source, &seen.columns, None, files)?;
                 table::in_zone(provider, &self.zone)
             }
             Reads::Query { sql, bindings } => self.open_view(name, sql, bindings).await,
@@ -402,6 +419,17 @@ impl Names {
             .await?;
         Ok(Arc::new(ViewTable::new(planned.plan, Some(sql.to_owned()))))
     }
+}
+
+fn not_looked_at(source: &NodeName) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::NOT_FILLED_YET,
+            format!("the source `{source}` was not looked at yet: what columns it has is not known"),
+        )
+        .with_remedy("run the project once: `mulgil run`")
+        .with_retry(Retry::AfterHumanFix),
+    )
 }
 
 /// The catalog of one session.
@@ -450,7 +478,7 @@ impl SchemaProvider for BoundSchema {
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
         Ok(self.bindings.get(name).map(|binding| match &binding.reads {
-            Reads::Table { .. } | Reads::Source { .. } => TableType::Base,
+            Reads::Table { .. } | Reads::Source { .. } | Reads::Seed { .. } => TableType::Base,
             Reads::Query { .. } => TableType::View,
         }))
     }

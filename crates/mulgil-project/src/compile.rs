@@ -240,17 +240,15 @@ fn seed_query(model: &Model, seed: &SeedFile, range: Interval) -> FillQuery {
         bindings: vec![Binding {
             schema: None,
             name: model.name.to_string(),
-            reads: Reads::Source {
+            reads: Reads::Seed {
                 source,
-                columns: Vec::new(),
-                scope: None,
-                files: vec![FileSeen {
+                file: FileSeen {
                     path: model.file.clone(),
                     size: seed.size,
                     modified_ns: seed.modified_ns,
                     content: seed.content.to_string(),
                     interval: None,
-                }],
+                },
             },
         }],
     }

@@ -1,9 +1,6 @@
 //! One run: from its first look to the point where nothing of its scope can be started any more.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
     codes, crash,
@@ -19,7 +16,7 @@ use mulgil_core::{
     task::{Claim, TaskSpec, Work},
 };
 use mulgil_project::{Compiler, RunFacts};
-use mulgil_store::{ClaimRequest, NewRun, Store};
+use mulgil_store::{ClaimRequest, Failure, NewRun, Store};
 use tokio::task::{Id, JoinSet};
 
 use crate::{
@@ -78,6 +75,8 @@ pub struct RunSummary {
     pub waiting: Vec<Waiting>,
     /// What is due and was not tried, because it failed too often in the same way.
     pub held: Vec<Held>,
+    /// Data tests that failed in an earlier run and still keep rows from readers.
+    pub blocking: Vec<(NodeName, String)>,
     /// A fault that ended the run before its end: a full disk, a bug of ours.
     pub stopped: Option<Diagnostic>,
     /// Whether a person ended it.
@@ -91,7 +90,8 @@ impl RunSummary {
             .failed_tests
             .iter()
             .any(|(_, _, severity)| *severity == Severity::Error);
-        self.failed.is_empty() && self.held.is_empty() && !blocking && self.stopped.is_none() && !self.interrupted
+        let is_left = !self.failed.is_empty() || !self.held.is_empty() || !self.blocking.is_empty();
+        !is_left && !blocking && self.stopped.is_none() && !self.interrupted
     }
 
     fn state(&self) -> RunState {
@@ -123,6 +123,8 @@ pub trait Watch: Send + Sync {
     fn rows(&self, attempt: i64, rows: u64);
     /// An attempt ended well, with the intervals and rows that it filled, or the tests that it ran.
     fn finished(&self, attempt: i64, instance: &Instance, range: Interval, kind: TaskKind, done: u64, rows: u64);
+    /// An attempt failed by some of its rows; its range is tried in smaller parts.
+    fn narrowed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic);
     /// An attempt failed.
     fn failed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic);
 }
@@ -192,13 +194,7 @@ impl Runner {
             named: request.named.clone(),
         };
         let mut state = self.store.load_state(&self.project).await?;
-        let mut limits = Limits {
-            parallel: self.parallel,
-            scope: request.scope.clone(),
-            failed_since: started_at,
-            untestable: BTreeSet::new(),
-            testing: 0,
-        };
+        let mut limits = Limits::new(self.parallel, request.scope.clone(), started_at);
         if request.manual.is_empty() && request.named.is_empty() && self.nothing_to_do(&state, &limits) {
             let mut summary = RunSummary::default();
             self.leave(&state, &limits, &mut summary);
@@ -367,8 +363,17 @@ impl Runner {
                 tasks.live.insert(handle.id(), (spec, range));
             }
             Err(fault) => {
-                self.failed(&claim, &instance, range, node.fingerprint, &fault, summary, watch)
-                    .await?;
+                self.failed(
+                    &claim,
+                    &instance,
+                    range,
+                    node.fingerprint,
+                    &fault,
+                    limits,
+                    summary,
+                    watch,
+                )
+                .await?;
             }
         }
         self.store.refresh(&self.project, state, &[instance]).await
@@ -383,16 +388,26 @@ impl Runner {
         range: Interval,
         fingerprint: CodeFp,
         fault: &Fault,
+        limits: &mut Limits,
         summary: &mut RunSummary,
         watch: &Arc<dyn Watch>,
     ) -> Result<(), Fault> {
         let now = (self.clock)();
+        let node = self.project.node(&instance.node);
+        let how = match node {
+            Some(node) if limits.narrow(node, instance, range, fault.code) => Failure::Narrowed,
+            Some(_) | None => Failure::Counted,
+        };
         self.store.append_log(claim.attempt, log::failed(fault), now).await?;
         self.store
-            .record_failure(claim, range, fault, false, fingerprint, now)
+            .record_failure(claim, range, fault, how, fingerprint, now)
             .await?;
-        watch.failed(claim.attempt, instance, range, fault);
-        summary.failed.push((instance.clone(), range, (**fault).clone()));
+        if how == Failure::Narrowed {
+            watch.narrowed(claim.attempt, instance, range, fault);
+        } else {
+            watch.failed(claim.attempt, instance, range, fault);
+            summary.failed.push((instance.clone(), range, (**fault).clone()));
+        }
         Ok(())
     }
 
@@ -464,8 +479,17 @@ impl Runner {
                     Work::Fill(fill) => fill.fingerprint,
                     Work::Test(_) => CodeFp::default(),
                 };
-                self.failed(&spec.claim, &instance, range, fingerprint, &fault, summary, watch)
-                    .await?;
+                self.failed(
+                    &spec.claim,
+                    &instance,
+                    range,
+                    fingerprint,
+                    &fault,
+                    limits,
+                    summary,
+                    watch,
+                )
+                .await?;
                 let stops = matches!(fault.code.0 / 1000, 5 | 9);
                 if stops {
                     return Err(fault);
@@ -505,7 +529,8 @@ impl Runner {
 
     /// What is left undone, and why.
     fn leave(&self, state: &State, limits: &Limits, summary: &mut RunSummary) {
-        let plan = Forecast::new(&self.project, state, (self.clock)()).plan();
+        let forecast = Forecast::new(&self.project, state, (self.clock)());
+        let plan = forecast.plan();
         let in_scope =
             |instance: &Instance, range: Interval| limits.scope.of(instance).is_some_and(|scope| scope.overlaps(range));
         let failed: Vec<_> = summary
@@ -529,6 +554,16 @@ impl Runner {
             .waiting
             .into_iter()
             .filter(|waiting| in_scope(&waiting.instance, waiting.range))
+            .collect();
+        let told: Vec<_> = summary
+            .failed_tests
+            .iter()
+            .map(|(node, test, _)| (node, &test.name))
+            .collect();
+        summary.blocking = forecast
+            .failed_tests()
+            .filter(|(node, test)| limits.scope.has_node(&node.name) && !told.contains(&(&node.name, &test.name)))
+            .map(|(node, test)| (node.name.clone(), test.name.clone()))
             .collect();
         summary.held = plan
             .held

@@ -25,6 +25,17 @@ const BACK_OFF_BASE_US: i64 = 30 * 1_000_000;
 /// The longest pause, in microseconds.
 const BACK_OFF_CAP_US: i64 = 3_600 * 1_000_000;
 
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// By what it had to do; the range waits, and is held after equal ones.
+    Counted,
+    /// By some of its rows; the range is tried in parts, and what fails then counts.
+    Narrowed,
+    /// By the death of who did it.
+    Crashed,
+}
+
 /// A run that is about to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRun {
@@ -142,7 +153,7 @@ impl Store {
         claim: &Claim,
         range: Interval,
         fault: &Diagnostic,
-        crashed: bool,
+        how: Failure,
         fingerprint: CodeFp,
         now: Instant,
     ) -> Result<(), Fault> {
@@ -150,7 +161,7 @@ impl Store {
         self.write(move |conn| {
             Box::pin(async move {
                 let live = live(&mut *conn, &claim).await?;
-                let counts = !crashed && live.kind == TaskKind::Fill;
+                let counts = how == Failure::Counted && live.kind == TaskKind::Fill;
                 let failing = if counts {
                     Some(failing(&mut *conn, &live, range, &fault, fingerprint, now).await?)
                 } else {
@@ -161,7 +172,10 @@ impl Store {
                     instance: live.instance,
                     range,
                     fault: Some(fault),
-                    state: if crashed { RunState::Crashed } else { RunState::Failed },
+                    state: match how {
+                        Failure::Counted | Failure::Narrowed => RunState::Failed,
+                        Failure::Crashed => RunState::Crashed,
+                    },
                     failing,
                 };
                 apply::record(conn, &Fact::Failed(failed), now).await?;

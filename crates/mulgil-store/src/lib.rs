@@ -33,7 +33,7 @@ mod text;
 mod writer;
 
 pub use adopt::Adopted;
-pub use attempt::{ClaimRequest, NewRun};
+pub use attempt::{ClaimRequest, Failure, NewRun};
 pub use evidence::{Evidence, FillFact};
 pub use fill::Recorded;
 pub use lock::{DataLock, Holder};

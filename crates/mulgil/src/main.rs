@@ -24,7 +24,10 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let outcome = wire::runtime().block_on(command::perform(cli));
+    let runtime = wire::runtime();
+    let outcome = runtime.block_on(command::perform(cli));
+    // What is still computing was given up: nobody waits for it.
+    runtime.shutdown_background();
     wire::tell_counted_writes();
     match outcome {
         Ok(code) => ExitCode::from(code),

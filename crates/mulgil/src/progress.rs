@@ -128,6 +128,15 @@ impl Watch for Talk {
         }
     }
 
+    fn narrowed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic) {
+        let took = self.end(attempt);
+        self.line(&format!(
+            "  {}  {}  {took}: tried again in smaller parts",
+            self.named(instance, range),
+            fault.code
+        ));
+    }
+
     fn failed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic) {
         let took = self.end(attempt);
         self.line(&format!(

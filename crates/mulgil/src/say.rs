@@ -1,8 +1,8 @@
 //! How things are said: data on stdout, talk on stderr, tables for eyes.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
-use mulgil_core::{diagnostic::Diagnostic, grid::Zone, interval::Instant, interval_text::format_instant};
+use mulgil_core::{codes, diagnostic::Diagnostic, grid::Zone, interval::Instant, interval_text::format_instant};
 
 use crate::command::Faults;
 
@@ -11,13 +11,21 @@ pub(crate) fn talk(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Prints data. A reader that closed the pipe has had enough.
+/// Prints data. A reader that closed the pipe has had enough; data that is lost ends the program.
 pub(crate) fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out
+    let printed = out
         .write_all(text.as_bytes())
         .and_then(|()| out.write_all(b"\n"))
         .and_then(|()| out.flush());
+    if let Err(error) = printed
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let lost = Diagnostic::error(codes::USAGE, format!("standard output cannot be written: {error}"))
+            .with_remedy("look where the output goes");
+        talk(&lost.to_string());
+        std::process::exit(codes::USAGE.exit().into());
+    }
 }
 
 /// Prints a value as JSON.

@@ -83,12 +83,13 @@ pub(crate) fn tell_counted_writes() {
     }
 }
 
-/// The runtime that everything waits in.
+/// The exit code of a command that a person ended.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The runtime that everything waits in; the engine computes on threads of its own.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        // Query plans nest deeply; the default of 2 MiB is too little for a debug build.
-        .thread_stack_size(8 << 20)
         .build()
         .expect("threads can be started")
 }
@@ -106,7 +107,7 @@ pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
     let options = LoadOptions {
         environment: global.env.clone(),
         vars: vars(&global.vars)?,
-        env: std::env::vars().collect(),
+        env: environment(),
     };
     let loaded = mulgil_project::load(&root, &options);
     let (Some(project), Some(compiler)) = (loaded.project, loaded.compiler) else {
@@ -205,8 +206,18 @@ impl Opened {
     }
 }
 
-/// Resolves when a person presses Ctrl-C, or the process is asked to end.
+/// Resolves when a person presses Ctrl-C, or the process is asked to end. Asked once more, the process
+/// ends where it is; the next one mends what it leaves, as after any kill.
 pub(crate) async fn interrupt() {
+    asked_to_end().await;
+    say::talk("stopping; once more ends at once");
+    tokio::spawn(async {
+        asked_to_end().await;
+        std::process::exit(INTERRUPTED.into());
+    });
+}
+
+async fn asked_to_end() {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     match &mut terminate {
         Ok(terminate) => {
@@ -219,7 +230,13 @@ pub(crate) async fn interrupt() {
             let _ = tokio::signal::ctrl_c().await;
         }
     }
-    say::talk("stopping; nothing of what is being filled is kept");
+}
+
+/// The environment's variables; what is not text cannot be named in a project and is left out.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn vars(pairs: &[String]) -> Result<BTreeMap<String, serde_json::Value>, Faults> {
@@ -230,14 +247,31 @@ fn vars(pairs: &[String]) -> Result<BTreeMap<String, serde_json::Value>, Faults>
                 .with_remedy("write `--var name=value`")
                 .into());
         };
-        let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::String(value.to_owned()));
+        let value = match serde_json::from_str(value) {
+            // `1.10` is no number to whoever typed it as a version.
+            Ok(serde_json::Value::Number(number)) if number.to_string() != value => {
+                serde_json::Value::String(value.to_owned())
+            }
+            Ok(value) => value,
+            Err(_) => serde_json::Value::String(value.to_owned()),
+        };
         out.insert(name.trim().to_owned(), value);
     }
     Ok(out)
 }
 
-/// Six tenths of the machine's memory: what writers and readers of files hold is not counted.
+/// Six tenths of the memory that this process may use: what writers and readers of files hold is not
+/// counted.
 fn default_memory() -> u64 {
+    let machine = machine_memory();
+    let allowed = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
+    let usable = allowed.into_iter().chain(machine).min();
+    usable.map_or(MEMORY_BYTES, |bytes| bytes / 10 * 6)
+}
+
+fn machine_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| {
         line.strip_prefix("MemTotal:")?
@@ -247,7 +281,7 @@ fn default_memory() -> u64 {
             .parse::<u64>()
             .ok()
     });
-    total.map_or(MEMORY_BYTES, |kib| kib / 10 * 6 * 1024)
+    total.map(|kib| kib * 1024)
 }
 
 fn cores() -> usize {

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use mulgil_core::{
     codes, crash,
     diagnostic::Diagnostic,
-    grid::Zone,
+    grid::Grid,
     interval::{Instant, Interval},
     name::Key,
     port::{CommitTag, Fault},
@@ -44,8 +44,10 @@ use crate::{
 
 /// Under which key of a commit's own information ours stands.
 pub(crate) const TAG: &str = "mulgil";
-/// The table property that says in which zone `_day` is a date.
+/// The table property that says in which zone the table's time is cut, and `_day` is a date.
 pub(crate) const ZONE_PROPERTY: &str = "mulgil.timezone";
+/// The table property that says how the table's time is cut.
+const CUT_PROPERTY: &str = "mulgil.cut";
 /// Commits after which the table's state is written down as a whole.
 const CHECKPOINT_EVERY: u64 = 25;
 
@@ -75,7 +77,7 @@ pub(crate) struct Target {
     log_store: LogStoreRef,
     key: Key,
     time: TimePartition,
-    zone: Zone,
+    grid: Grid,
     replaces: Replaces,
 }
 
@@ -94,7 +96,7 @@ impl Target {
             log_store: warehouse.log_store(&spec.relation)?,
             key: spec.instance.key.clone(),
             time,
-            zone: spec.grid.zone.clone(),
+            grid: spec.grid.clone(),
             replaces,
         };
         target.check_fence(claim).await?;
@@ -166,6 +168,16 @@ impl Target {
         keys.chain(by_time.map(str::to_owned)).collect()
     }
 
+    /// The table's own words for how its time is cut.
+    fn properties(&self) -> [(&'static str, String); 2] {
+        [
+            (ZONE_PROPERTY, self.grid.zone.name().to_owned()),
+            (CUT_PROPERTY, json!(self.grid.cut).to_string()),
+        ]
+    }
+
+    /// A fill of a part fits only a table that is partitioned and cut as the node is now: the same
+    /// rows would otherwise stand under two intervals.
     fn check_layout(&self, spec: &FillSpec) -> Result<(), Fault> {
         let Some(table) = self.table.as_ref().filter(|_| self.replaces != Replaces::All) else {
             return Ok(());
@@ -173,29 +185,22 @@ impl Target {
         let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
         let has = state.metadata().partition_columns();
         let wants = self.partition_columns();
-        if has.iter().eq(wants.iter()) {
-            return Ok(());
+        if !has.iter().eq(wants.iter()) {
+            let shown = |columns: &[String]| match columns {
+                [] => "not partitioned".to_owned(),
+                columns => format!("partitioned by {}", columns.join(", ")),
+            };
+            return Err(misfit(spec, &shown(has), &shown(&wants)));
         }
-        let shown = |columns: &[String]| match columns {
-            [] => "not partitioned".to_owned(),
-            columns => format!("partitioned by {}", columns.join(", ")),
-        };
-        Err(Box::new(
-            Diagnostic::error(
-                codes::LAYOUT_MISFIT,
-                format!(
-                    "the table `{}` is {}, and `{}` now has to be {}",
-                    spec.relation,
-                    shown(has),
-                    spec.instance,
-                    shown(&wants)
-                ),
-            )
-            .with_remedy(format!(
-                "replace the whole table: `mulgil run {} --full`",
-                spec.instance.node
-            )),
-        ))
+        let known = state.metadata().configuration();
+        let other = |(name, wants): &(&'static str, String)| known.get(*name).is_some_and(|has| has != wants);
+        match self.properties().iter().find(|property| other(property)) {
+            Some((name, wants)) if self.time != TimePartition::None => {
+                let has = known.get(*name).map_or("", String::as_str);
+                Err(misfit(spec, &format!("cut by {has}"), &format!("cut by {wants}")))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether `_interval` is written into the files, as it is no partition.
@@ -229,7 +234,7 @@ impl Target {
     }
 
     fn day_of(&self, start: Instant) -> Option<String> {
-        Some(super::stamp::day_text(zone::date_of(&self.zone, start)))
+        Some(super::stamp::day_text(zone::date_of(&self.grid.zone, start)))
     }
 
     fn key_values(&self) -> PartitionValues {
@@ -335,10 +340,8 @@ impl Target {
         let schema = self.table_schema(shape)?;
         let to_fault = |error: deltalake::kernel::Error| broken(&error.to_string());
         let Some(table) = &self.table else {
-            let properties = [
-                ("delta.enableExpiredLogCleanup", "false"),
-                (ZONE_PROPERTY, self.zone.name()),
-            ];
+            let [zone, cut] = self.properties();
+            let properties = [("delta.enableExpiredLogCleanup", "false".to_owned()), zone, cut];
             let metadata = new_metadata(&schema, self.partition_columns(), properties).map_err(to_fault)?;
             return Ok(vec![
                 Action::Protocol(protocol(None, &schema)?),
@@ -348,17 +351,22 @@ impl Target {
         let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
         let old = state.metadata();
         let partitions = self.partition_columns();
-        if *state.schema() == schema && old.partition_columns().iter().eq(partitions.iter()) {
+        let properties = self.properties();
+        let is_cut_alike = old.partition_columns().iter().eq(partitions.iter())
+            && properties
+                .iter()
+                .all(|(name, value)| old.configuration().get(*name) == Some(value));
+        if *state.schema() == schema && is_cut_alike {
             return Ok(Vec::new());
         }
         let mut actions = Vec::new();
         if needs_naive_times(&schema) && !needs_naive_times(&state.schema()) {
             actions.push(Action::Protocol(protocol(Some(state.protocol()), &schema)?));
         }
-        let metadata = if old.partition_columns().iter().eq(partitions.iter()) {
+        let metadata = if is_cut_alike {
             old.clone().with_schema(&schema).map_err(to_fault)?
         } else {
-            repartitioned(old, &schema, partitions, self.zone.name())?
+            cut_anew(old, &schema, partitions, properties)?
         };
         actions.push(Action::Metadata(metadata));
         Ok(actions)
@@ -484,14 +492,35 @@ fn protocol(old: Option<&Protocol>, schema: &StructType) -> Result<Protocol, Fau
     serde_json::from_value(raised).map_err(|error| broken(&error.to_string()))
 }
 
-/// The metadata of the same table with other partition columns.
-fn repartitioned(old: &Metadata, schema: &StructType, partitions: Vec<String>, zone: &str) -> Result<Metadata, Fault> {
+/// The metadata of the same table with other partition columns or another cut.
+fn cut_anew(
+    old: &Metadata,
+    schema: &StructType,
+    partitions: Vec<String>,
+    cut: [(&'static str, String); 2],
+) -> Result<Metadata, Fault> {
     let mut properties = old.configuration().clone();
-    properties.insert(ZONE_PROPERTY.to_owned(), zone.to_owned());
+    properties.extend(cut.map(|(name, value)| (name.to_owned(), value)));
     let metadata = new_metadata(schema, partitions, properties).map_err(|error| broken(&error.to_string()))?;
     metadata
         .with_table_id(old.id().to_owned())
         .map_err(|error| broken(&error.to_string()))
+}
+
+fn misfit(spec: &FillSpec, has: &str, wants: &str) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::LAYOUT_MISFIT,
+            format!(
+                "the table `{}` is {has}, and `{}` now has to be {wants}",
+                spec.relation, spec.instance
+            ),
+        )
+        .with_remedy(format!(
+            "replace the whole table: `mulgil run {} --full`",
+            spec.instance.node
+        )),
+    )
 }
 
 fn broken(error: &str) -> Fault {

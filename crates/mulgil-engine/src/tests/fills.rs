@@ -217,6 +217,28 @@ async fn a_table_of_days_becomes_one_of_hours_only_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_cut_otherwise_takes_no_part_of_the_new_cut() {
+    let world = World::new();
+    let range = days("2013-01-01", "2013-02-01");
+    let mut months = fill_days(range, &hours_sql(range));
+    months.grid = grid(Unit::Month, "America/New_York");
+    world.fill(&months).await.unwrap();
+    let day = days("2013-01-15", "2013-01-16");
+    let fault = world.fill(&fill_days(day, &hours_sql(day))).await.unwrap_err();
+    assert_eq!(fault.code, codes::LAYOUT_MISFIT);
+    let mut whole = fill_days(range, &hours_sql(range));
+    whole.replaces_all = true;
+    world.fill(&whole).await.unwrap();
+    world.fill(&fill_days(day, &hours_sql(day))).await.unwrap();
+    assert_eq!(world.rows("select count(*) from t").await, [(31 * 24).to_string()]);
+    let mut elsewhere = fill_days(day, &hours_sql(day));
+    elsewhere.grid = grid(Unit::Day, "Asia/Seoul");
+    elsewhere.range = elsewhere.grid.interval_at(day.start);
+    let fault = world.fill(&elsewhere).await.unwrap_err();
+    assert_eq!(fault.code, codes::LAYOUT_MISFIT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn content_is_the_same_whatever_the_order_and_the_parts() {
     let world = World::new();
     let range = days("2013-01-01", "2013-01-11");

@@ -72,7 +72,7 @@ impl World {
     }
 
     fn over(dir: TempDir, disk: Box<dyn Disk>) -> Self {
-        let engine = EmbeddedEngine::on_disk(&config(&dir), disk).unwrap();
+        let engine = EmbeddedEngine::on_disk(config(&dir), disk).unwrap();
         Self {
             dir,
             engine,

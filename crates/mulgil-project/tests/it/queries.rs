@@ -115,6 +115,9 @@ fn bindings(all: &[Binding], depth: usize, out: &mut String) {
                 let files: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
                 let _ = writeln!(out, "{} {scope:?} {} columns {files:?}", source.name, columns.len());
             }
+            Reads::Seed { source, file } => {
+                let _ = writeln!(out, "{} seed {}", source.name, file.path.display());
+            }
             Reads::Query { sql, bindings: inner } => {
                 let _ = writeln!(out, "({})", sql.trim());
                 bindings(inner, depth + 1, out);

@@ -5,7 +5,7 @@ use mulgil_core::{
     diagnostic::{Code, Diagnostic, Retry},
     run::{RunState, TaskKind, Trigger},
 };
-use mulgil_store::NewRun;
+use mulgil_store::{Failure, NewRun};
 
 use crate::support::*;
 
@@ -49,7 +49,14 @@ async fn equal_failures_are_counted_until_the_code_changes_or_it_is_filled() {
     ] {
         let claim = claim(&store, &project, "flights", days(0, 5), at).await;
         store
-            .record_failure(&claim, days(0, 5), &broken(failure), false, code(with), minute(at))
+            .record_failure(
+                &claim,
+                days(0, 5),
+                &broken(failure),
+                Failure::Counted,
+                code(with),
+                minute(at),
+            )
             .await
             .unwrap();
         let state = store.load_state(&project).await.unwrap();
@@ -75,7 +82,14 @@ async fn crashes_cancels_and_failed_tests_are_not_counted() {
     begin(&store, Vec::new()).await;
     let crashed = claim(&store, &project, "flights", days(0, 5), 1).await;
     store
-        .record_failure(&crashed, days(0, 5), &broken(codes::BUG), true, code(1), minute(2))
+        .record_failure(
+            &crashed,
+            days(0, 5),
+            &broken(codes::BUG),
+            Failure::Crashed,
+            code(1),
+            minute(2),
+        )
         .await
         .unwrap();
     let cancelled = claim(&store, &project, "flights", days(0, 5), 3).await;
@@ -86,7 +100,14 @@ async fn crashes_cancels_and_failed_tests_are_not_counted() {
     };
     let tested = store.claim(tests, minute(5)).await.unwrap();
     store
-        .record_failure(&tested, days(0, 5), &broken(codes::BUG), false, code(1), minute(6))
+        .record_failure(
+            &tested,
+            days(0, 5),
+            &broken(codes::BUG),
+            Failure::Counted,
+            code(1),
+            minute(6),
+        )
         .await
         .unwrap();
     let state = store.load_state(&project).await.unwrap();
@@ -116,7 +137,7 @@ async fn a_changed_input_lets_go_of_what_had_failed() {
             &failed,
             days(0, 10),
             &broken(codes::BAD_QUERY),
-            false,
+            Failure::Counted,
             code(1),
             minute(3),
         )
@@ -146,7 +167,7 @@ async fn naming_a_node_lets_go_of_what_is_held_and_asking_lifts_a_waiver() {
             &failed,
             days(0, 10),
             &broken(codes::BAD_QUERY),
-            false,
+            Failure::Counted,
             code(1),
             minute(2),
         )
@@ -182,7 +203,7 @@ async fn a_run_comes_back_to_its_task_run() {
             &failed,
             days(0, 5),
             &broken(codes::BAD_QUERY),
-            false,
+            Failure::Counted,
             code(1),
             minute(2),
         )

@@ -13,7 +13,7 @@ use mulgil_core::{
     state::Cause,
     task::{BoundTest, Claim, TestSpec},
 };
-use mulgil_store::{ClaimRequest, Store};
+use mulgil_store::{ClaimRequest, Failure, Store};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -154,9 +154,9 @@ impl World {
         let (claim, _, range) = self.take(event).await;
         let code = [codes::BAD_QUERY, codes::BUG][event.length as usize % 2];
         let fault = Diagnostic::error(code, "it broke").with_retry(Retry::Later);
-        let crashed = event.content == 2;
+        let how = [Failure::Counted, Failure::Narrowed, Failure::Crashed][event.content as usize % 3];
         self.store
-            .record_failure(&claim, range, &fault, crashed, code_of(event), minute(self.now))
+            .record_failure(&claim, range, &fault, how, code_of(event), minute(self.now))
             .await
             .unwrap();
     }

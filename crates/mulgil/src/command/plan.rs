@@ -4,7 +4,7 @@ use mulgil_core::{
     due::Reason,
     interval::{Instant, Interval},
     interval_text::{self, format_instant},
-    name::Instance,
+    name::{Instance, NodeName},
     plan::{Forecast, Held, Plan, Step, StepAction},
     project::Project,
     select::{self, Selection},
@@ -23,7 +23,8 @@ pub(crate) async fn plan(global: &Global, flags: &cli::Plan) -> Outcome {
     opened.warnings.iter().for_each(say::fault);
     let selection = select::select(&opened.project, &flags.selectors, None)?;
     let view = opened.view().await?;
-    let mut plan = Forecast::new(&opened.project, &view.state, view.now).plan();
+    let forecast = Forecast::new(&opened.project, &view.state, view.now);
+    let mut plan = forecast.plan();
     narrow(&mut plan, &selection);
     let undeclared = view.store.undeclared(&opened.project).await?;
     if flags.json {
@@ -35,6 +36,9 @@ pub(crate) async fn plan(global: &Global, flags: &cli::Plan) -> Outcome {
         return Ok(0);
     }
     say::print(&as_text(&plan, &opened.project));
+    for (node, test) in forecast.failed_tests() {
+        say::print(&blocking_text(&node.name, &test.name));
+    }
     for entry in undeclared {
         say::print(&format!(
             "no longer declared: {} {}",
@@ -75,6 +79,11 @@ pub(crate) fn as_text(plan: &Plan, project: &Project) -> String {
         out.push(held_text(project, held));
     }
     out.join("\n")
+}
+
+/// What is said of a data test that keeps rows from readers.
+pub(crate) fn blocking_text(node: &NodeName, test: &str) -> String {
+    format!("the data test {test} of {node} failed: its rows are kept from those who read it")
 }
 
 /// What is said of a held range.
@@ -172,10 +181,29 @@ fn as_json(plan: &Plan, project: &Project, undeclared: Vec<Value>) -> Value {
             one
         })
         .collect();
+    let range = |instance: &Instance, range| {
+        let count = project.node(&instance.node).map_or(1, |node| node.grid.count(range));
+        range_json(project, instance, range, count)
+    };
+    let waiting: Vec<Value> = plan
+        .waiting
+        .iter()
+        .map(|waiting| {
+            let (of, on) = (waiting.instance.to_string(), waiting.on.as_str());
+            json!({ "node": of, "interval": range(&waiting.instance, waiting.range), "on": on })
+        })
+        .collect();
+    let held: Vec<Value> = plan
+        .held
+        .iter()
+        .map(|held| json!({ "node": held.instance.to_string(), "interval": range(&held.instance, held.range) }))
+        .collect();
     json!({
         "project": plan.project,
         "now": format_instant(now, &project.zone),
         "steps": steps,
+        "waiting": waiting,
+        "held": held,
         "undeclared": undeclared,
     })
 }

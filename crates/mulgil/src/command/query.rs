@@ -47,7 +47,7 @@ pub(crate) async fn query(global: &Global, flags: &cli::Query) -> Outcome {
     let mut sink = Stdout { is_closed: false };
     let outcome = tokio::select! {
         outcome = engine.query(&spec, &mut sink) => outcome,
-        () = wire::interrupt() => return Ok(130),
+        () = wire::interrupt() => return Ok(wire::INTERRUPTED),
     };
     match outcome {
         Ok(outcome) => {

@@ -115,11 +115,14 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
         let range = range_text(&opened.project, &waiting.instance, waiting.range);
         say::talk(&format!("  waiting: {}{range} for {}", waiting.instance, waiting.on));
     }
+    for (node, test) in &summary.blocking {
+        say::talk(&format!("  {}", super::plan::blocking_text(node, test)));
+    }
     for held in &summary.held {
         say::talk(&format!("  {}", super::plan::held_text(&opened.project, held)));
     }
     let Some(run) = summary.run else {
-        let is_blocked = !summary.waiting.is_empty() || !summary.held.is_empty();
+        let is_blocked = !summary.waiting.is_empty() || !summary.is_success();
         say::talk(if is_blocked {
             "nothing can be filled now"
         } else {
@@ -152,7 +155,7 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
 /// by MG5 or MG9 with 6 or 70; an interrupted one with 130.
 fn exit(summary: RunSummary) -> Outcome {
     if summary.interrupted {
-        return Ok(130);
+        return Ok(wire::INTERRUPTED);
     }
     if summary.is_success() {
         return Ok(0);

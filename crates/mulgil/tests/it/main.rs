@@ -7,6 +7,7 @@
 
 mod changes;
 mod crashes;
+mod failures;
 mod faults;
 mod flights;
 mod harness;
