@@ -81,7 +81,7 @@ pub struct NodeState {
     pub failing: RangeMap<Failing>,
     /// What is being filled.
     pub live: RangeMap<Live>,
-    /// When it was filled. Kept for the reach of lookback and settle at least.
+    /// When what it was made from was read at the earliest: its claim's time. Kept for the reach of lookback and settle at least.
     pub filled_at: RangeMap<Instant>,
     /// The sequence number of the newest fill; 0 for none.
     pub fill_seq: i64,

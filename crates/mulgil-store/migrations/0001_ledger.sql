@@ -74,7 +74,7 @@ create table node (
     document text not null
 ) strict, without rowid;
 
--- What is filled: packed entries (range, made with, when, by which fact), sorted, some hundred a row.
+-- What is filled: packed entries (range, made with, made and recorded when), sorted, some hundred a row.
 create table cover (
     instance text not null,
     start_at integer not null,

@@ -14,7 +14,7 @@ use mulgil_core::{
 use sqlx::SqliteConnection;
 
 use crate::{
-    Store, apply,
+    Store, apply, attempt,
     chunk::{self, Cover},
     error::Error,
     fact::{Fact, FillRecord, ForeignCommit, IntervalRow, Mark, TargetChanged, TargetVanished},
@@ -185,10 +185,12 @@ impl Table {
         if is_recorded(&mut *conn, &self.node, tag.seq).await? {
             return Ok(());
         }
+        let claimed_at = attempt::claimed_at(&mut *conn, tag.attempt, tag.seq).await?;
+        let made_at = claimed_at.unwrap_or(Instant(commit.committed_at_us).min(now));
         let again = later.iter().filter(|(_, other)| other.instance == tag.instance);
         let again: RangeSet = again.map(|(_, other)| other.range).collect();
         for range in RangeSet::from(tag.range).subtract(&again).iter() {
-            let record = self.record_of(tag, commit.version, range);
+            let record = self.record_of(tag, commit.version, made_at, range);
             let recorded = record_changes(&mut *conn, readers, record, now).await?;
             adopted.adopted.push((tag.instance.clone(), range));
             adopted.dirtied.extend(recorded.dirtied);
@@ -196,7 +198,7 @@ impl Table {
         Ok(())
     }
 
-    fn record_of(&self, tag: &CommitTag, version: i64, range: Interval) -> FillRecord {
+    fn record_of(&self, tag: &CommitTag, version: i64, made_at: Instant, range: Interval) -> FillRecord {
         let inside = |filled: &&Filled| range.contains(filled.interval);
         FillRecord {
             attempt: tag.attempt,
@@ -206,6 +208,7 @@ impl Table {
             materialization: self.node.materialization,
             range,
             fingerprint: tag.fingerprint,
+            made_at,
             version: Some(version),
             columns: None,
             untested: is_guarded(&self.node),

@@ -133,6 +133,7 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
     let cover = Cover {
         range: record.range,
         made_with: record.fingerprint,
+        made_at: record.made_at,
         filled_at: at,
     };
     chunk::replace(&mut *conn, &instance, record.range, &[cover]).await?;

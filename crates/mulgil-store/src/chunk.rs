@@ -37,14 +37,16 @@ pub(crate) trait Entry: Clone + Send + Sync {
     fn unpack(bytes: &[u8]) -> Option<Self>;
 }
 
-/// A filled range: with what, when, and by which fact.
+/// A filled range: with what, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cover {
     /// Where.
     pub(crate) range: Interval,
     /// With what.
     pub(crate) made_with: CodeFp,
-    /// When.
+    /// When its inputs were read at the earliest.
+    pub(crate) made_at: Instant,
+    /// When that was recorded: its inputs were read before.
     pub(crate) filled_at: Instant,
 }
 
@@ -73,7 +75,7 @@ macro_rules! chunk_sql {
 }
 
 impl Entry for Cover {
-    const BYTES: usize = 56;
+    const BYTES: usize = 64;
     chunk_sql!("cover");
 
     fn interval(&self) -> Interval {
@@ -94,6 +96,7 @@ impl Entry for Cover {
         out.extend(self.range.end.0.to_le_bytes());
         out.extend(self.made_with.code.0.to_le_bytes());
         out.extend(self.made_with.schema.0.to_le_bytes());
+        out.extend(self.made_at.0.to_le_bytes());
         out.extend(self.filled_at.0.to_le_bytes());
     }
 
@@ -104,7 +107,8 @@ impl Entry for Cover {
                 code: fingerprint(bytes, 16)?,
                 schema: fingerprint(bytes, 32)?,
             },
-            filled_at: Instant(number(bytes, 48)?),
+            made_at: Instant(number(bytes, 48)?),
+            filled_at: Instant(number(bytes, 56)?),
         })
     }
 }

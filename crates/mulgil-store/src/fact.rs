@@ -153,6 +153,9 @@ pub struct FillRecord {
     pub range: Interval,
     /// With what.
     pub fingerprint: CodeFp,
+    /// When its inputs were read at the earliest: the claim's time, or an adopted commit's where no
+    /// claim is known. A tick after it has not been made up for.
+    pub made_at: Instant,
     /// The version that it committed.
     pub version: Option<i64>,
     /// Its columns; none where an adopted commit does not say them.

@@ -48,7 +48,7 @@ impl Store {
     ) -> Result<Recorded, Fault> {
         let readers = Readers::of_instance(project, &spec.instance);
         let claim = claim.clone();
-        let record = FillRecord {
+        let mut record = FillRecord {
             attempt: claim.attempt,
             claim_seq: claim.seq,
             instance: spec.instance.clone(),
@@ -56,6 +56,7 @@ impl Store {
             materialization: spec.materialization,
             range: spec.range,
             fingerprint: spec.fingerprint,
+            made_at: now,
             version: outcome.version,
             columns: Some(outcome.columns.clone()),
             untested: project.node(&spec.instance.node).is_some_and(is_guarded),
@@ -66,7 +67,7 @@ impl Store {
         };
         self.write(move |conn| {
             Box::pin(async move {
-                attempt::live(&mut *conn, &claim).await?;
+                record.made_at = attempt::live(&mut *conn, &claim).await?.started_at;
                 record_changes(conn, &readers, record, now).await
             })
         })

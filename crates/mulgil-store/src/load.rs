@@ -117,7 +117,7 @@ async fn nodes(
             let state = states.entry(instance).or_default();
             for cover in chunk::unpack::<Cover>(&bytes)? {
                 state.filled.insert(cover.range, cover.made_with);
-                state.filled_at.insert(cover.range, cover.filled_at);
+                state.filled_at.insert(cover.range, cover.made_at);
             }
         }
     }

@@ -263,3 +263,28 @@ async fn an_old_commit_of_ours_does_not_undo_a_newer_one() {
         ]
     );
 }
+
+/// When what an instance has filled was made, all of it.
+async fn made_at(store: &Store, project: &mulgil_core::project::Project, of: &str) -> Vec<Instant> {
+    let state = store.load_state(project).await.unwrap();
+    state.nodes[&instance(of)].filled_at.iter().map(|(_, at)| *at).collect()
+}
+
+#[tokio::test]
+async fn an_adopted_fill_is_as_old_as_its_claim_or_as_its_commit_where_the_claim_is_lost() {
+    let (old, project) = (scratch().await, shop());
+    begin(&old, Vec::new()).await;
+    let claim = claim(&old, &project, "flights", days(0, 5), 0).await;
+    old.crash_live(minute(2)).await.unwrap();
+    let intervals = tiles(&project, &instance("flights"), days(0, 5), 7);
+    let log = log_of(0, vec![ours(0, &claim, "flights", days(0, 5), intervals)]);
+    let new = scratch().await;
+    for store in [&old, &new] {
+        store
+            .adopt(&project, &project.nodes[0], Some(&log), minute(9))
+            .await
+            .unwrap();
+    }
+    assert_eq!(made_at(&old, &project, "flights").await, [minute(0)]);
+    assert_eq!(made_at(&new, &project, "flights").await, [minute(1)], "its commit's time");
+}

@@ -190,3 +190,18 @@ async fn many_small_fills_stay_few_rows_and_read_back_in_order() {
         RunState::Success
     );
 }
+
+#[tokio::test]
+async fn rows_are_as_old_as_their_claim_whenever_they_are_recorded() {
+    let (store, project) = (scratch().await, shop());
+    begin(&store, Vec::new()).await;
+    let claim = claim(&store, &project, "flights", days(0, 5), 1).await;
+    record(&store, &project, &claim, "flights", days(0, 5), (1, 0), 9).await;
+    let state = store.load_state(&project).await.unwrap();
+    let filled_at = &state.nodes[&instance("flights")].filled_at;
+    assert_eq!(filled_at.iter().collect::<Vec<_>>(), [(days(0, 5), &minute(1))]);
+    assert_eq!(
+        store.fills(&instance("flights"), day(1)).await.unwrap()[0].filled_at,
+        minute(9)
+    );
+}

@@ -17,7 +17,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     (
         "filled",
-        r#"{"filled":{"attempt":11,"claim_seq":3,"instance":{"node":"flights"},"relation":{"schema":"dev_shop","name":"flights"},"materialization":"interval","range":{"start":0,"end":7200000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"version":4,"columns":[{"name":"id","data_type":"Int64"}],"untested":true,"adopted":true,"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"],[3600000000,7200000000,0,"000000000000000000000000000000bb"]],"changed":[[0,null],[1,[5,"000000000000000000000000000000cc"]]],"marks":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":7200000000}],"released":[{"start":7200000000,"end":9000000000}],"because":[[0,{"start":0,"end":7200000000}]]}]}}"#,
+        r#"{"filled":{"attempt":11,"claim_seq":3,"instance":{"node":"flights"},"relation":{"schema":"dev_shop","name":"flights"},"materialization":"interval","range":{"start":0,"end":7200000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"made_at":5,"version":4,"columns":[{"name":"id","data_type":"Int64"}],"untested":true,"adopted":true,"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"],[3600000000,7200000000,0,"000000000000000000000000000000bb"]],"changed":[[0,null],[1,[5,"000000000000000000000000000000cc"]]],"marks":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":7200000000}],"released":[{"start":7200000000,"end":9000000000}],"because":[[0,{"start":0,"end":7200000000}]]}]}}"#,
     ),
     (
         "failed",
