@@ -18,6 +18,8 @@ use mulgil_store::Store;
 pub struct Known {
     /// The newest version of each table that is recorded.
     pub versions: BTreeMap<Relation, i64>,
+    /// The nodes whose filled intervals lie in another table than today's.
+    pub moved: BTreeSet<NodeName>,
     /// Sources as they were seen.
     pub sources: BTreeMap<NodeName, SourceSeen>,
 }
@@ -33,6 +35,7 @@ impl Known {
         }
         Ok(Self {
             versions,
+            moved: store.moved(project).await?,
             sources: store.sources_seen().await?,
         })
     }
@@ -41,11 +44,11 @@ impl Known {
 /// Something that the ledger does not know yet.
 #[derive(Clone, Debug)]
 pub enum News<'a> {
-    /// A table has other commits, or is gone.
+    /// A table has other commits, is gone, or is not the one that was filled.
     Table {
         /// Whose table.
         node: &'a Node,
-        /// Its log; none when there is no table any more.
+        /// Its log; none when there is no table.
         log: Option<TableLog>,
     },
     /// A source's files came, changed or went.
@@ -61,13 +64,15 @@ pub enum News<'a> {
 pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known) -> Result<Vec<News<'a>>, Fault> {
     let mut news = Vec::new();
     for node in tables(project) {
-        let recorded = known.versions.get(&node.relation).copied();
+        let has_moved = known.moved.contains(&node.name);
+        // Of a table that the node comes to, every commit counts.
+        let recorded = known.versions.get(&node.relation).copied().filter(|_| !has_moved);
         let log = engine.commits_after(&node.relation, recorded).await?;
         let is_new = match &log {
             Some(log) => recorded != Some(log.version) || log.gap,
             None => recorded.is_some(),
         };
-        if is_new {
+        if is_new || has_moved {
             news.push(News::Table { node, log });
         }
     }

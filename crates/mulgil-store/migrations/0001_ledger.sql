@@ -55,7 +55,8 @@ create table attempt_log (
     primary key (attempt, line)
 ) strict, without rowid;
 
--- Tables and views that the ledger knows; `version` is the newest whose every change is recorded.
+-- Tables and views that the ledger knows; `version` is the newest whose every change is recorded,
+-- `gone_seq` the fact that last said that the table was gone: fills before it count no more.
 create table relation (
     relation text primary key not null,
     schema_name text not null,
@@ -65,14 +66,18 @@ create table relation (
     columns text not null,
     version integer,
     bytes integer not null,
-    files integer not null
+    files integer not null,
+    gone_seq integer not null default 0
 ) strict, without rowid;
 
--- What decisions read of an instance, but for `cover`: a JSON document.
+-- What decisions read of an instance, but for `cover`: a JSON document. `relation` is the table that
+-- the cover speaks of; none where nothing is filled.
 create table node (
     instance text primary key not null,
-    document text not null
+    document text not null,
+    relation text
 ) strict, without rowid;
+create index node_of on node (relation);
 
 -- What is filled: packed entries (range, made with, made and recorded when), sorted, some hundred a row.
 create table cover (

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use mulgil_core::{
     grid::Grid,
     interval::{Instant, Interval, RangeSet},
-    name::Instance,
+    name::{Instance, Relation},
     port::{Author, Commit, CommitTag, Fault, Filled, TableLog, Touched},
     project::{Materialization, Node, Project},
 };
@@ -50,10 +50,13 @@ impl Store {
         let log = log.cloned();
         self.write(move |conn| {
             Box::pin(async move {
-                match log {
-                    Some(log) => table.agree(conn, &log, now).await,
-                    None => table.vanish(conn, now).await,
-                }
+                let left = table.leave(&mut *conn, now).await?;
+                let mut adopted = match log {
+                    Some(log) => table.agree(conn, &log, now).await?,
+                    None => table.vanish(conn, now).await?,
+                };
+                adopted.vanished.extend(left);
+                Ok(adopted)
             })
         })
         .await
@@ -78,6 +81,27 @@ impl Table {
             instances: node.instances().into_iter().map(with_readers).collect(),
             ledger: ledger.to_owned(),
         }
+    }
+
+    /// What was filled into another table is not in this one. Its own log still tells it, should the
+    /// node go back there. Gives the instances.
+    async fn leave(&self, conn: &mut SqliteConnection, now: Instant) -> Result<Vec<Instance>, Error> {
+        let mut left: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
+        for (instance, relation) in covered(&mut *conn).await? {
+            if instance.node == self.node.name && relation != text::of_relation(&self.node.relation) {
+                left.entry(relation).or_default().push(instance);
+            }
+        }
+        let mut vanished = Vec::new();
+        for (relation, instances) in left {
+            vanished.extend(instances.iter().cloned());
+            let fact = TargetVanished {
+                relation: relation_of(&mut *conn, &relation).await?,
+                instances,
+            };
+            apply::record(&mut *conn, &Fact::TargetVanished(fact), now).await?;
+        }
+        Ok(vanished)
     }
 
     /// A view has no table that could be gone.
@@ -375,6 +399,28 @@ async fn filled(conn: &mut SqliteConnection, instance: &Instance, range: Interva
     Ok(cover.into_iter().map(|cover| cover.range).collect())
 }
 
+/// Every instance that has anything filled, with the table that it is filled in.
+async fn covered(conn: &mut SqliteConnection) -> Result<Vec<(Instance, String)>, Error> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select instance, relation from node where relation is not null order by instance")
+            .fetch_all(conn)
+            .await?;
+    let named = rows.into_iter().map(|(instance, relation)| {
+        let instance = text::instance(&instance).ok_or_else(|| Error::damaged("an instance's name cannot be read"))?;
+        Ok((instance, relation))
+    });
+    named.collect()
+}
+
+/// The name of a table that was filled.
+async fn relation_of(conn: &mut SqliteConnection, relation: &str) -> Result<Relation, Error> {
+    let (schema, name): (String, String) = sqlx::query_as("select schema_name, name from relation where relation = $1")
+        .bind(relation)
+        .fetch_one(conn)
+        .await?;
+    Ok(Relation { schema, name })
+}
+
 async fn recorded(conn: &mut SqliteConnection, node: &Node) -> Result<Option<i64>, Error> {
     let row: Option<(Option<i64>,)> = sqlx::query_as("select version from relation where relation = $1")
         .bind(text::of_relation(&node.relation))
@@ -383,11 +429,15 @@ async fn recorded(conn: &mut SqliteConnection, node: &Node) -> Result<Option<i64
     Ok(row.and_then(|(version,)| version))
 }
 
+/// Whether a commit is recorded, and was not forgotten since because the table was gone.
 async fn is_recorded(conn: &mut SqliteConnection, node: &Node, claim_seq: i64) -> Result<bool, Error> {
-    let row: Option<(i64,)> = sqlx::query_as("select seq from fill where relation = $1 and claim_seq = $2 limit 1")
-        .bind(text::of_relation(&node.relation))
-        .bind(claim_seq)
-        .fetch_optional(conn)
-        .await?;
+    let row: Option<(i64,)> = sqlx::query_as(
+        "select f.seq from fill f join relation r on r.relation = f.relation
+         where f.relation = $1 and f.claim_seq = $2 and f.seq > r.gone_seq limit 1",
+    )
+    .bind(text::of_relation(&node.relation))
+    .bind(claim_seq)
+    .fetch_optional(conn)
+    .await?;
     Ok(row.is_some())
 }

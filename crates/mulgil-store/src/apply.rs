@@ -52,7 +52,7 @@ pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fa
         Fact::Tested(tested) => test(conn, at, tested).await,
         Fact::SourceChanged(changed) => source_changed(conn, seq, at, changed).await,
         Fact::TargetChanged(changed) => target_changed(conn, seq, changed).await,
-        Fact::TargetVanished(vanished) => target_vanished(conn, vanished).await,
+        Fact::TargetVanished(vanished) => target_vanished(conn, seq, vanished).await,
         Fact::SequenceRaised { .. } => Ok(()),
         Fact::Crashed {
             attempts,
@@ -142,6 +142,11 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
         document.fill(seq, record.claim_seq, record.range, record.untested);
     })
     .await?;
+    sqlx::query("update node set relation = $2 where instance = $1")
+        .bind(&instance)
+        .bind(text::of_relation(&record.relation))
+        .execute(&mut *conn)
+        .await?;
     sqlx::query(
         "insert into fill (seq, instance, relation, start_at, end_at, attempt, claim_seq)
          values ($1, $2, $3, $4, $5, $6, $7)",
@@ -283,14 +288,19 @@ async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetC
 
 /// What the intervals held stays known, so that readers made from it stay fresh when it comes back
 /// as it was.
-async fn target_vanished(conn: &mut SqliteConnection, vanished: &TargetVanished) -> Result<(), Error> {
+async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
     for instance in &vanished.instances {
         let instance = text::of_instance(instance);
         chunk::replace::<Cover>(&mut *conn, &instance, Interval::WHOLE, &[]).await?;
         document::change(&mut *conn, &instance, document::Document::vanish).await?;
+        sqlx::query("update node set relation = null where instance = $1")
+            .bind(&instance)
+            .execute(&mut *conn)
+            .await?;
     }
-    sqlx::query("update relation set version = null, bytes = 0, files = 0 where relation = $1")
+    sqlx::query("update relation set version = null, bytes = 0, files = 0, gone_seq = $2 where relation = $1")
         .bind(text::of_relation(&vanished.relation))
+        .bind(seq)
         .execute(conn)
         .await?;
     Ok(())

@@ -373,7 +373,8 @@ pub enum ForeignCommit {
     },
 }
 
-/// A table is not there any more; what it held is missing again.
+/// A table is not there any more, or not the one of these instances any more; what it held is
+/// missing again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetVanished {
     /// The table.

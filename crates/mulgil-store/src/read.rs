@@ -1,6 +1,6 @@
 //! What people ask the ledger: runs and their logs, which relations there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::{
     interval::{Instant, Interval},
@@ -142,6 +142,30 @@ impl Store {
                     files: files.cast_unsigned(),
                 };
                 Ok(rows.into_iter().map(state).collect())
+            })
+        })
+        .await
+    }
+
+    /// The nodes whose filled intervals lie in another table than the one that they are declared
+    /// with today.
+    pub async fn moved(&self, project: &Project) -> Result<BTreeSet<NodeName>, Fault> {
+        let tables: BTreeMap<NodeName, String> = project
+            .nodes
+            .iter()
+            .map(|node| (node.name.clone(), text::of_relation(&node.relation)))
+            .collect();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, String)> =
+                    sqlx::query_as("select instance, relation from node where relation is not null")
+                        .fetch_all(conn)
+                        .await?;
+                let moved = |(instance, relation): (String, String)| {
+                    let name = text::instance(&instance)?.node;
+                    (*tables.get(&name)? != relation).then_some(name)
+                };
+                Ok(rows.into_iter().filter_map(moved).collect())
             })
         })
         .await

@@ -286,5 +286,9 @@ async fn an_adopted_fill_is_as_old_as_its_claim_or_as_its_commit_where_the_claim
             .unwrap();
     }
     assert_eq!(made_at(&old, &project, "flights").await, [minute(0)]);
-    assert_eq!(made_at(&new, &project, "flights").await, [minute(1)], "its commit's time");
+    assert_eq!(
+        made_at(&new, &project, "flights").await,
+        [minute(1)],
+        "its commit's time"
+    );
 }
