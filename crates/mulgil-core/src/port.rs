@@ -222,6 +222,9 @@ pub struct CommitTag {
     pub fingerprint: CodeFp,
     /// What was made.
     pub intervals: Vec<Filled>,
+    /// Whether the commit removed all else that the table held.
+    #[serde(default)]
+    pub replaces_all: bool,
 }
 
 /// The folder and limits that an embedded engine works with.

@@ -174,6 +174,7 @@ impl World {
             range: spec.range,
             fingerprint: spec.fingerprint,
             intervals: intervals.clone(),
+            replaces_all: spec.replaces_all,
         };
         let version = self
             .logs

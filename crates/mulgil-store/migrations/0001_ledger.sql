@@ -56,7 +56,8 @@ create table attempt_log (
 ) strict, without rowid;
 
 -- Tables and views that the ledger knows; `version` is the newest whose every change is recorded,
--- `gone_seq` the fact that last said that the table was gone: fills before it count no more.
+-- `gone_seq` the fact that last said that the table was gone: fills before it count no more. One that
+-- is `uncounted` may hold rows that no log tells of.
 create table relation (
     relation text primary key not null,
     schema_name text not null,
@@ -67,7 +68,8 @@ create table relation (
     version integer,
     bytes integer not null,
     files integer not null,
-    gone_seq integer not null default 0
+    gone_seq integer not null default 0,
+    uncounted integer not null default 0
 ) strict, without rowid;
 
 -- What decisions read of an instance, but for `cover`: a JSON document. `relation` is the table that

@@ -15,10 +15,10 @@ use sqlx::SqliteConnection;
 
 use crate::{
     Store, apply, attempt,
-    chunk::{self, Cover},
+    chunk::Cover,
     error::Error,
     fact::{Fact, FillRecord, ForeignCommit, IntervalRow, Mark, TargetChanged, TargetVanished},
-    fill::{is_guarded, record_changes},
+    fill::{filled, filled_in, is_guarded, record_changes},
     readers::Readers,
     text,
 };
@@ -106,12 +106,7 @@ impl Table {
 
     /// A view has no table that could be gone.
     async fn vanish(&self, conn: &mut SqliteConnection, now: Instant) -> Result<Adopted, Error> {
-        let mut vanished = Vec::new();
-        for (instance, _) in &self.instances {
-            if !filled(&mut *conn, instance, Interval::WHOLE).await?.is_empty() {
-                vanished.push(instance.clone());
-            }
-        }
+        let vanished = filled_in(&mut *conn, &self.node.relation).await?;
         let recorded = recorded(&mut *conn, &self.node).await?;
         if self.node.materialization == Materialization::View || (vanished.is_empty() && recorded.is_none()) {
             return Ok(Adopted::default());
@@ -215,7 +210,7 @@ impl Table {
         let again: RangeSet = again.map(|(_, other)| other.range).collect();
         for range in RangeSet::from(tag.range).subtract(&again).iter() {
             let record = self.record_of(tag, commit.version, made_at, range);
-            let recorded = record_changes(&mut *conn, readers, record, now).await?;
+            let recorded = record_changes(&mut *conn, readers, record, &BTreeMap::new(), now).await?;
             adopted.adopted.push((tag.instance.clone(), range));
             adopted.dirtied.extend(recorded.dirtied);
         }
@@ -237,6 +232,8 @@ impl Table {
             columns: None,
             untested: is_guarded(&self.node),
             adopted: true,
+            replaces_all: tag.replaces_all,
+            removed: Vec::new(),
             intervals: tag.intervals.iter().filter(inside).map(IntervalRow::from).collect(),
             changed: Vec::new(),
             marks: Vec::new(),
@@ -313,7 +310,7 @@ impl Table {
         instance: &Instance,
         foreign: &[ForeignChange],
     ) -> Result<Option<Mark>, Error> {
-        let filled = filled(conn, instance, Interval::WHOLE).await?;
+        let filled = filled(conn, instance).await?;
         let mut mark = Mark {
             instance: instance.clone(),
             ranges: RangeSet::new(),
@@ -392,11 +389,6 @@ fn widened(grid: &Grid, at: Interval) -> Interval {
     } else {
         Interval::WHOLE
     }
-}
-
-async fn filled(conn: &mut SqliteConnection, instance: &Instance, range: Interval) -> Result<RangeSet, Error> {
-    let cover: Vec<Cover> = chunk::read(conn, &text::of_instance(instance), range).await?;
-    Ok(cover.into_iter().map(|cover| cover.range).collect())
 }
 
 /// Every instance that has anything filled, with the table that it is filled in.

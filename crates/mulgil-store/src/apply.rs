@@ -4,7 +4,8 @@
 //! no clock, no chance. So applying all facts again from nothing gives the same ledger.
 
 use mulgil_core::{
-    interval::{Instant, Interval},
+    interval::{Instant, RangeSet},
+    name::Instance,
     port::Filled,
     run::RunState,
     state::Cause,
@@ -16,7 +17,10 @@ use crate::{
     chunk::{self, Cover},
     document,
     error::Error,
-    fact::{Claimed, Fact, Failed, FillRecord, Mark, RunBegan, SourceChanged, TargetChanged, TargetVanished, Tested},
+    fact::{
+        Claimed, Fact, Failed, FillRecord, ForeignCommit, Mark, RunBegan, SourceChanged, TargetChanged, TargetVanished,
+        Tested,
+    },
     source, text,
 };
 
@@ -128,6 +132,9 @@ async fn claim(conn: &mut SqliteConnection, seq: i64, at: Instant, claimed: &Cla
 }
 
 async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillRecord) -> Result<(), Error> {
+    for (instance, ranges) in &record.removed {
+        lose(&mut *conn, instance, ranges).await?;
+    }
     let instance = text::of_instance(&record.instance);
     let intervals: Vec<Filled> = record.intervals.iter().map(|row| Filled::from(*row)).collect();
     let cover = Cover {
@@ -186,6 +193,7 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
          on conflict (relation) do update set
              node = excluded.node,
              kind = excluded.kind,
+             uncounted = relation.uncounted and not $9,
              columns = case when $8 then excluded.columns else relation.columns end,
              version = case
                  when relation.version is null or relation.version + 1 = excluded.version then excluded.version
@@ -200,6 +208,7 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
     .bind(serde_json::to_string(columns)?)
     .bind(record.version)
     .bind(record.columns.is_some())
+    .bind(record.replaces_all)
     .execute(conn)
     .await?;
     Ok(())
@@ -267,10 +276,11 @@ async fn source_changed(
 
 async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetChanged) -> Result<(), Error> {
     sqlx::query(
-        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files)
-         values ($1, $2, $3, $4, $5, '[]', $6, $7, $8)
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files, uncounted)
+         values ($1, $2, $3, $4, $5, '[]', $6, $7, $8, $9)
          on conflict (relation) do update set
-             version = excluded.version, bytes = excluded.bytes, files = excluded.files",
+             version = excluded.version, bytes = excluded.bytes, files = excluded.files,
+             uncounted = relation.uncounted or excluded.uncounted",
     )
     .bind(text::of_relation(&changed.relation))
     .bind(&changed.relation.schema)
@@ -280,29 +290,42 @@ async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetC
     .bind(changed.version)
     .bind(changed.bytes.cast_signed())
     .bind(changed.files.cast_signed())
+    .bind(changed.commits.iter().any(ForeignCommit::is_untold))
     .execute(&mut *conn)
     .await?;
     mark(&mut *conn, seq, &Cause::Target, &changed.marks).await?;
     mark(conn, seq, &Cause::Upstream(changed.node.clone()), &changed.read_by).await
 }
 
-/// What the intervals held stays known, so that readers made from it stay fresh when it comes back
-/// as it was.
 async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
     for instance in &vanished.instances {
-        let instance = text::of_instance(instance);
-        chunk::replace::<Cover>(&mut *conn, &instance, Interval::WHOLE, &[]).await?;
-        document::change(&mut *conn, &instance, document::Document::vanish).await?;
-        sqlx::query("update node set relation = null where instance = $1")
-            .bind(&instance)
-            .execute(&mut *conn)
-            .await?;
+        lose(&mut *conn, instance, &RangeSet::whole()).await?;
     }
-    sqlx::query("update relation set version = null, bytes = 0, files = 0, gone_seq = $2 where relation = $1")
-        .bind(text::of_relation(&vanished.relation))
-        .bind(seq)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "update relation set version = null, bytes = 0, files = 0, uncounted = 0, gone_seq = $2 where relation = $1",
+    )
+    .bind(text::of_relation(&vanished.relation))
+    .bind(seq)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes from an instance what it has filled, because the rows are gone. What they were stays known,
+/// so that readers made from them stay fresh when they come back as they were.
+async fn lose(conn: &mut SqliteConnection, instance: &Instance, ranges: &RangeSet) -> Result<(), Error> {
+    let instance = text::of_instance(instance);
+    for range in ranges.iter() {
+        chunk::replace::<Cover>(&mut *conn, &instance, range, &[]).await?;
+    }
+    document::change(&mut *conn, &instance, |document| document.lose(ranges)).await?;
+    sqlx::query(
+        "update node set relation = null
+         where instance = $1 and not exists (select 1 from cover where cover.instance = $1)",
+    )
+    .bind(&instance)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -94,10 +94,12 @@ impl Document {
         }
     }
 
-    /// The rows are gone.
-    pub(crate) fn vanish(&mut self) {
-        self.stale.retain(|stale| stale.cause == Cause::Manual);
-        self.untested = RangeMap::new();
+    /// Rows are gone: what was known of them is not any more, only what a person asked for is.
+    pub(crate) fn lose(&mut self, ranges: &RangeSet) {
+        for range in ranges.iter() {
+            self.unmark(range, |stale| stale.cause != Cause::Manual);
+            self.untested.remove(range);
+        }
     }
 
     /// The blocking data tests have passed over all that was filled up to a fact.
@@ -265,7 +267,7 @@ mod tests {
         document.fill(6, 5, span(2, 4), true);
         document.pass(4);
         assert_eq!(document.untested.keys(), span(2, 4).into());
-        document.vanish();
+        document.lose(&RangeSet::whole());
         assert!(document.untested.is_empty());
     }
 

@@ -167,6 +167,12 @@ pub struct FillRecord {
     /// Whether the table's log showed it to us, not the attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// Whether it replaced all that the table held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaces_all: bool,
+    /// What else was filled in the table and is not there any more, because all was replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<(Instance, RangeSet)>,
     /// What each interval holds.
     pub intervals: Vec<IntervalRow>,
     /// Those of them, by place, that do not hold what they held before, with what that was.
@@ -371,6 +377,16 @@ pub enum ForeignCommit {
         /// The newest recorded version.
         recorded: i64,
     },
+}
+
+impl ForeignCommit {
+    /// Whether the table may have been changed in ways that its log does not tell.
+    pub(crate) fn is_untold(&self) -> bool {
+        match self {
+            Self::Commit { .. } => false,
+            Self::Gap { .. } | Self::Older { .. } => true,
+        }
+    }
 }
 
 /// A table is not there any more, or not the one of these instances any more; what it held is

@@ -112,6 +112,7 @@ impl Fill<'_> {
             range: self.spec.range,
             fingerprint: self.spec.fingerprint,
             intervals: filled.clone(),
+            replaces_all: self.spec.replaces_all,
         };
         // From here on a commit may name the new files, even if we are not told of it.
         let new_files = made.files.keep();

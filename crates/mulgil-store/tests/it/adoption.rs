@@ -292,3 +292,29 @@ async fn an_adopted_fill_is_as_old_as_its_claim_or_as_its_commit_where_the_claim
         "its commit's time"
     );
 }
+
+#[tokio::test]
+async fn a_table_whose_log_does_not_tell_all_may_hold_more_than_is_filled() {
+    let (store, project) = (scratch().await, shop());
+    let flights = &project.nodes[0];
+    begin(&store, Vec::new()).await;
+    let is_uncounted = async || {
+        let state = store.load_state(&project).await.unwrap();
+        state.tables[&flights.relation].uncounted
+    };
+    let mut log = log_of(9, Vec::new());
+    log.gap = true;
+    store.adopt(&project, flights, Some(&log), minute(1)).await.unwrap();
+    assert!(is_uncounted().await);
+    fill(&store, &project, "flights", days(0, 5), 1, 2).await;
+    assert!(is_uncounted().await);
+    let claim = claim(&store, &project, "flights", day(1), 3).await;
+    let mut commit = ours(11, &claim, "flights", day(1), vec![filled(day(1), 1)]);
+    if let mulgil_core::port::Author::Ours(tag) = &mut commit.author {
+        tag.replaces_all = true;
+    }
+    let log = log_of(11, vec![commit]);
+    store.adopt(&project, flights, Some(&log), minute(4)).await.unwrap();
+    assert!(!is_uncounted().await);
+    assert_eq!(filled_days(&store, &project, "flights").await, "1..2");
+}

@@ -7,7 +7,7 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Retry},
     interval::{Interval, RangeSet},
     name::Instance,
-    port::{FillOutcome, TestOutcome},
+    port::{Author, FillOutcome, TestOutcome},
     project::Project,
     run::{RunState, TaskKind},
     state::Cause,
@@ -141,7 +141,8 @@ impl World {
                 changed.insert(filled.interval);
             }
         }
-        let spec = spec(&self.project, &instance(&of), range);
+        let mut spec = spec(&self.project, &instance(&of), range);
+        spec.replaces_all = event.length == 5;
         let recorded = self
             .store
             .record_fill(&self.project, &claim, &spec, &outcome, minute(self.now))
@@ -240,7 +241,11 @@ impl World {
         for filled in &intervals {
             self.held.insert((instance(&of), filled.interval), event.content);
         }
-        let mut log = log_of(version, vec![ours(version, &claim, &of, range, intervals)]);
+        let mut commit = ours(version, &claim, &of, range, intervals);
+        if let Author::Ours(tag) = &mut commit.author {
+            tag.replaces_all = event.length == 5;
+        }
+        let mut log = log_of(version, vec![commit]);
         log.highest_seq += event.from;
         self.adopt(&of, &log).await;
     }

@@ -402,6 +402,7 @@ pub(crate) fn ours(version: i64, claim: &Claim, of: &str, range: Interval, inter
             range,
             fingerprint: code(1),
             intervals,
+            replaces_all: false,
         }),
     }
 }
