@@ -90,15 +90,18 @@ pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known
 
 /// Records what was gathered: commits of ours are adopted, what others changed makes intervals stale.
 pub async fn record(project: &Project, store: &Store, news: &[News<'_>], now: Instant) -> Result<(), Fault> {
+    let mut tables = Vec::new();
+    let mut sources = Vec::new();
     for one in news {
         match one {
-            News::Table { node, log } => {
-                store.adopt(project, node, log.as_ref(), now).await?;
-            }
-            News::Source { source, seen } => {
-                store.record_source(project, source, seen, now).await?;
-            }
+            News::Table { node, log } => tables.push((*node, log.as_ref())),
+            News::Source { source, seen } => sources.push((*source, seen)),
         }
+    }
+    // All tables together: what a commit has read may be another table's news.
+    store.adopt_all(project, &tables, now).await?;
+    for (source, seen) in sources {
+        store.record_source(project, source, seen, now).await?;
     }
     Ok(())
 }

@@ -276,3 +276,68 @@ async fn a_table_that_was_away_for_a_while_comes_back_with_its_rows() {
     assert_eq!(world.told().await, "");
     assert_eq!(world.look().await, 0);
 }
+
+#[tokio::test]
+async fn a_reader_that_is_older_than_what_it_reads_is_stale_when_both_are_adopted() {
+    let mut world = World::new("model a by day\nmodel b by day reads a\nmodel c by day reads b").await;
+    for of in ["a", "b", "c"] {
+        world.fill(of, "2026-11-01..2026-11-11", 1).await;
+    }
+    world.fill("a", "2026-11-04..2026-11-06", 2).await;
+    world.lose_ledger().await;
+    world.look().await;
+    let told = "b 2026-11-04..2026-11-06 upstream\nc 2026-11-04..2026-11-06 upstream\n";
+    assert_eq!(world.told().await, told);
+    let evidence = world
+        .store
+        .evidence(&Instance::parse("b").unwrap(), Interval::WHOLE)
+        .await
+        .unwrap();
+    let detail = serde_json::json!({"kind": "newer", "upstream": "a"});
+    assert_eq!(evidence.iter().map(|one| &one.detail).collect::<Vec<_>>(), [&detail]);
+    assert_eq!(world.look().await, 0);
+}
+
+#[tokio::test]
+async fn a_fill_that_came_to_light_after_its_upstream_changed_is_stale() {
+    let mut world = World::new("model a by day\nmodel b by day reads a").await;
+    world.fill("a", "2026-11-01..2026-11-11", 1).await;
+    let (claim, spec) = world.claim("b", "2026-11-01..2026-11-11").await;
+    world.commit(&claim, &spec, 1);
+    world.store.crash_live(world.now()).await.unwrap();
+    world.fill("a", "2026-11-04", 2).await;
+    world.look().await;
+    assert_eq!(world.told().await, "b 2026-11-04 upstream\n");
+}
+
+#[tokio::test]
+async fn who_read_what_somebody_else_wrote_is_stale_though_it_was_not_recorded() {
+    let mut world = World::new("model a by day\nmodel b by day reads a").await;
+    world.fill("a", "2026-11-01..2026-11-11", 1).await;
+    let (claim, spec) = world.claim("b", "2026-11-01..2026-11-11").await;
+    let day = interval_text::parse("2026-11-04", &spec.grid).unwrap();
+    let at = world.now();
+    world.logs.commit(&world.node("a").relation, Author::Foreign, at, day);
+    world.commit(&claim, &spec, 1);
+    world.store.crash_live(world.now()).await.unwrap();
+    world.look().await;
+    assert_eq!(world.told().await, "a 2026-11-04 target\nb 2026-11-04 upstream\n");
+    world.begin().await;
+    world.fill("a", "2026-11-04", 1).await;
+    assert_eq!(world.told().await, "b 2026-11-04 upstream\n");
+}
+
+#[tokio::test]
+async fn numbers_are_raised_above_every_table_before_anything_is_adopted() {
+    let mut world = World::new("model a by day\nmodel b by day reads a").await;
+    for content in 1..30 {
+        world.fill("a", "2026-11-01..2026-11-11", content).await;
+        world.fill("b", "2026-11-01..2026-11-11", content).await;
+    }
+    world.lose_ledger().await;
+    world.look().await;
+    let facts = world.store.facts().await.unwrap();
+    let kinds: Vec<&str> = facts.iter().map(|(_, _, fact)| fact.kind()).collect();
+    assert_eq!(kinds, ["sequence_raised", "sequence_raised", "filled", "filled"]);
+    assert_eq!(world.told().await, "");
+}

@@ -81,7 +81,7 @@ create table node (
 ) strict, without rowid;
 create index node_of on node (relation);
 
--- What is filled: packed entries (range, made with, made and recorded when), sorted, some hundred a row.
+-- What is filled: packed entries (range, made with, claim, made and recorded when), sorted, some hundred a row.
 create table cover (
     instance text not null,
     start_at integer not null,

@@ -140,6 +140,7 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
     let cover = Cover {
         range: record.range,
         made_with: record.fingerprint,
+        claim_seq: record.claim_seq,
         made_at: record.made_at,
         filled_at: at,
     };
@@ -147,6 +148,10 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
     chunk::replace(&mut *conn, &instance, record.range, &intervals).await?;
     document::change(&mut *conn, &instance, |document| {
         document.fill(seq, record.claim_seq, record.range, record.untested);
+        for outdated in &record.outdated {
+            let cause = Cause::Upstream(outdated.upstream.node.clone());
+            document.add(seq, cause, outdated.ranges.clone(), true);
+        }
     })
     .await?;
     sqlx::query("update node set relation = $2 where instance = $1")

@@ -131,7 +131,8 @@ impl Document {
         state.fill_seq = self.fill_seq;
     }
 
-    fn add(&mut self, seq: i64, cause: Cause, ranges: RangeSet, due: bool) {
+    /// Ranges are stale.
+    pub(crate) fn add(&mut self, seq: i64, cause: Cause, ranges: RangeSet, due: bool) {
         if ranges.is_empty() {
             return;
         }

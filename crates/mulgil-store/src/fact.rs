@@ -181,6 +181,18 @@ pub struct FillRecord {
     /// Readers that became stale; a mark's reasons are places in `intervals`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
+    /// What of an adopted fill was made from rows that are others by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated: Vec<Outdated>,
+}
+
+/// An upstream that was filled anew after a fill had read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outdated {
+    /// Which.
+    pub upstream: Instance,
+    /// What was made from it.
+    pub ranges: RangeSet,
 }
 
 /// What an interval held before.

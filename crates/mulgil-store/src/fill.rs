@@ -68,6 +68,7 @@ impl Store {
             intervals: outcome.intervals.iter().map(IntervalRow::from).collect(),
             changed: Vec::new(),
             marks: Vec::new(),
+            outdated: Vec::new(),
         };
         self.write(move |conn| {
             Box::pin(async move {

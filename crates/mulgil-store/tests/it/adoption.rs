@@ -194,6 +194,7 @@ async fn a_log_with_a_gap_or_an_older_table_makes_everything_stale() {
         begin(&store, Vec::new()).await;
         fill(&store, &project, "flights", days(0, 5), 1, 1).await;
         fill(&store, &project, "flights", days(5, 7), 1, 1).await;
+        fill(&store, &project, "windows", days(0, 4), 1, 1).await;
         let mut log = log_of(version, Vec::new());
         log.gap = version == 9;
         store
@@ -201,6 +202,11 @@ async fn a_log_with_a_gap_or_an_older_table_makes_everything_stale() {
             .await
             .unwrap();
         assert_eq!(stale(&store, &project, "flights").await, ["Target 0..7"]);
+        assert_eq!(
+            stale(&store, &project, "windows").await,
+            ["Upstream(flights) 0..4"],
+            "nobody knows since when"
+        );
         assert_eq!(
             store.recorded_version(&project.nodes[0].relation).await.unwrap(),
             Some(version)
