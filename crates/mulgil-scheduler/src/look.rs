@@ -11,13 +11,13 @@ use mulgil_core::{
     port::{Engine, Fault, SourceSeen, TableLog},
     project::{Materialization, Node, Project, Source, Upstream},
 };
-use mulgil_store::Store;
+use mulgil_store::{KnownTable, Store};
 
 /// What the ledger knows of the world.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// The newest version of each table that is recorded.
-    pub versions: BTreeMap<Relation, i64>,
+    /// What is recorded of each table's log.
+    pub tables: BTreeMap<Relation, KnownTable>,
     /// The nodes whose filled intervals lie in another table than today's.
     pub moved: BTreeSet<NodeName>,
     /// Sources as they were seen.
@@ -27,14 +27,8 @@ pub struct Known {
 impl Known {
     /// What a ledger knows of a project's world.
     pub async fn load(project: &Project, store: &Store) -> Result<Self, Fault> {
-        let mut versions = BTreeMap::new();
-        for node in tables(project) {
-            if let Some(version) = store.recorded_version(&node.relation).await? {
-                versions.insert(node.relation.clone(), version);
-            }
-        }
         Ok(Self {
-            versions,
+            tables: store.known_tables().await?,
             moved: store.moved(project).await?,
             sources: store.sources_seen().await?,
         })
@@ -65,14 +59,18 @@ pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known
     let mut news = Vec::new();
     for node in tables(project) {
         let has_moved = known.moved.contains(&node.name);
-        // Of a table that the node comes to, every commit counts.
-        let recorded = known.versions.get(&node.relation).copied().filter(|_| !has_moved);
-        let log = engine.commits_after(&node.relation, recorded).await?;
+        let table = known.tables.get(&node.relation).cloned().unwrap_or_default();
+        let mut log = engine.commits_after(&node.relation, table.version).await?;
+        let is_other = has_moved || log.as_ref().is_some_and(|log| table.is_other(log));
+        if is_other && table.version.is_some() {
+            // Of a table that was not this node's, every commit counts.
+            log = engine.commits_after(&node.relation, None).await?;
+        }
         let is_new = match &log {
-            Some(log) => recorded != Some(log.version) || log.gap,
-            None => recorded.is_some(),
+            Some(log) => table.version != Some(log.version) || log.gap,
+            None => table.version.is_some(),
         };
-        if is_new || has_moved {
+        if is_new || is_other {
             news.push(News::Table { node, log });
         }
     }

@@ -34,10 +34,15 @@ const LEDGER: &str = "shop/dev";
 struct Logs(Mutex<BTreeMap<Relation, TableLog>>);
 
 impl Logs {
+    fn id(&self, relation: &Relation) -> String {
+        self.0.lock().unwrap()[relation].table_id.clone()
+    }
+
     fn commit(&self, relation: &Relation, author: Author, at: Instant, touched: Interval) -> i64 {
         let mut logs = self.0.lock().unwrap();
         let log = logs.entry(relation.clone()).or_insert_with(|| TableLog {
             version: -1,
+            table_id: relation.to_string(),
             ..TableLog::default()
         });
         log.version += 1;
@@ -181,6 +186,7 @@ impl World {
             .commit(&spec.relation, Author::Ours(tag), self.now(), spec.range);
         FillOutcome {
             version: Some(version),
+            table_id: Some(self.logs.id(&spec.relation)),
             intervals,
             columns: Vec::new(),
         }
@@ -338,6 +344,29 @@ async fn numbers_are_raised_above_every_table_before_anything_is_adopted() {
     world.look().await;
     let facts = world.store.facts().await.unwrap();
     let kinds: Vec<&str> = facts.iter().map(|(_, _, fact)| fact.kind()).collect();
-    assert_eq!(kinds, ["sequence_raised", "sequence_raised", "filled", "filled"]);
+    assert_eq!(kinds[..4], ["sequence_raised", "sequence_raised", "filled", "filled"]);
     assert_eq!(world.told().await, "");
+}
+
+#[tokio::test]
+async fn another_table_in_the_place_of_ours_is_noticed_whatever_its_version() {
+    for commits in [1, 2, 3] {
+        let mut world = World::new("model a by day\nmodel b by day reads a").await;
+        world.fill("a", "2026-11-01..2026-11-06", 1).await;
+        world.fill("a", "2026-11-06..2026-11-11", 1).await;
+        world.fill("b", "2026-11-01..2026-11-11", 1).await;
+        let relation = world.node("a").relation.clone();
+        world.logs.0.lock().unwrap().remove(&relation);
+        for _ in 0..commits {
+            let at = world.now();
+            world.logs.commit(&relation, Author::Foreign, at, Interval::WHOLE);
+        }
+        let mut tables = world.logs.0.lock().unwrap();
+        tables.get_mut(&relation).unwrap().table_id = "another".to_owned();
+        drop(tables);
+        assert_eq!(world.look().await, 1);
+        let told = "a 2026-11-01..2026-11-11 target\nb 2026-11-01..2026-11-11 upstream\n";
+        assert_eq!(world.told().await, told, "after {commits}");
+        assert_eq!(world.look().await, 0);
+    }
 }

@@ -57,7 +57,7 @@ create table attempt_log (
 
 -- Tables and views that the ledger knows; `version` is the newest whose every change is recorded,
 -- `gone_seq` the fact that last said that the table was gone: fills before it count no more. One that
--- is `uncounted` may hold rows that no log tells of.
+-- is `uncounted` may hold rows that no log tells of. `table_id` is the table's own.
 create table relation (
     relation text primary key not null,
     schema_name text not null,
@@ -66,6 +66,7 @@ create table relation (
     kind text not null,
     columns text not null,
     version integer,
+    table_id text,
     bytes integer not null,
     files integer not null,
     gone_seq integer not null default 0,

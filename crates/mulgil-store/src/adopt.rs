@@ -15,7 +15,7 @@ use mulgil_core::{
 use sqlx::SqliteConnection;
 
 use crate::{
-    Store, apply, attempt,
+    KnownTable, Store, apply, attempt,
     chunk::{self, Cover},
     error::Error,
     fact::{Fact, FillRecord, ForeignCommit, IntervalRow, Mark, Outdated, TargetChanged, TargetVanished},
@@ -81,19 +81,17 @@ async fn agree(
     let mut looked_at = Vec::with_capacity(tables.len());
     for (table, log) in tables {
         // Adopting moves the version on.
-        let recorded = recorded(&mut *conn, &table.node).await?;
+        let known = known(&mut *conn, &table.node).await?;
         match log {
             Some(log) => {
                 table.adopt_ours(&mut *conn, log, &mut adopted, now).await?;
-                looked_at.push((table, log, recorded));
+                looked_at.push((table, log, known));
             }
-            None => table.vanish(&mut *conn, recorded, &mut adopted, now).await?,
+            None => table.vanish(&mut *conn, &known, &mut adopted, now).await?,
         }
     }
-    for (table, log, recorded) in looked_at {
-        table
-            .look_at_others(&mut *conn, log, recorded, &mut adopted, now)
-            .await?;
+    for (table, log, known) in looked_at {
+        table.look_at_others(&mut *conn, log, &known, &mut adopted, now).await?;
     }
     Ok(adopted)
 }
@@ -157,12 +155,12 @@ impl Table {
     async fn vanish(
         &self,
         conn: &mut SqliteConnection,
-        recorded: Option<i64>,
+        known: &KnownTable,
         adopted: &mut Adopted,
         now: Instant,
     ) -> Result<(), Error> {
         let vanished = filled_in(&mut *conn, &self.node.relation).await?;
-        if self.node.materialization == Materialization::View || (vanished.is_empty() && recorded.is_none()) {
+        if self.node.materialization == Materialization::View || (vanished.is_empty() && known.version.is_none()) {
             return Ok(());
         }
         adopted.vanished.extend(vanished.iter().cloned());
@@ -217,16 +215,17 @@ impl Table {
         &self,
         conn: &mut SqliteConnection,
         log: &TableLog,
-        recorded: Option<i64>,
+        known: &KnownTable,
         adopted: &mut Adopted,
         now: Instant,
     ) -> Result<(), Error> {
-        let foreign = self.foreign(log, recorded);
+        let foreign = self.foreign(log, known);
         let mut changed = TargetChanged {
             relation: self.node.relation.clone(),
             node: self.node.name.clone(),
             materialization: self.node.materialization,
             version: log.version,
+            table_id: log.table_id.clone(),
             bytes: log.bytes,
             files: log.files,
             commits: foreign.iter().map(|change| change.commit.clone()).collect(),
@@ -350,6 +349,7 @@ impl Table {
             fingerprint: tag.fingerprint,
             made_at,
             version: Some(version),
+            table_id: None,
             columns: None,
             untested: is_guarded(&self.node),
             adopted: true,
@@ -364,8 +364,10 @@ impl Table {
 
     /// What others did, oldest first, each with what it touched and nobody of us has filled again
     /// since.
-    fn foreign(&self, log: &TableLog, recorded: Option<i64>) -> Vec<ForeignChange> {
-        let is_known = |version: i64| recorded.is_some_and(|recorded| version <= recorded && recorded <= log.version);
+    fn foreign(&self, log: &TableLog, known: &KnownTable) -> Vec<ForeignChange> {
+        let is_other = known.is_other(log);
+        let up_to = known.version.filter(|version| *version <= log.version);
+        let is_known = |version: i64| is_other || up_to.is_some_and(|recorded| version <= recorded);
         let mut changes = Vec::new();
         let mut later = Later::default();
         for commit in log.commits.iter().rev() {
@@ -383,20 +385,24 @@ impl Table {
                 });
             }
         }
-        changes.extend(self.untold(log, recorded, &later));
+        changes.extend(self.untold(log, known, &later));
         changes.retain(|change| !change.touched.is_empty());
         changes.reverse();
         changes
     }
 
     /// What the log does not tell, but shows to have happened.
-    fn untold(&self, log: &TableLog, recorded: Option<i64>, ours: &Later) -> Option<ForeignChange> {
-        let version = log.version;
+    fn untold(&self, log: &TableLog, known: &KnownTable, ours: &Later) -> Option<ForeignChange> {
+        let (version, recorded) = (log.version, known.version);
         let everywhere = || {
             let whole = |own: &Own| (own.instance.clone(), RangeSet::whole());
             self.instances.iter().map(whole).collect()
         };
         let (commit, touched) = match recorded {
+            recorded if known.is_other(log) => {
+                let commit = ForeignCommit::Replaced { version, recorded };
+                (commit, without(everywhere(), ours))
+            }
             Some(recorded) if version < recorded => (ForeignCommit::Older { version, recorded }, everywhere()),
             recorded if log.gap && recorded != Some(version) => {
                 let commit = ForeignCommit::Gap { version, recorded };
@@ -472,12 +478,18 @@ impl Table {
     }
 
     async fn is_known(&self, conn: &mut SqliteConnection, log: &TableLog) -> Result<bool, Error> {
-        let row: Option<(Option<i64>, i64, i64)> =
-            sqlx::query_as("select version, bytes, files from relation where relation = $1")
+        let row: Option<(Option<i64>, Option<String>, i64, i64)> =
+            sqlx::query_as("select version, table_id, bytes, files from relation where relation = $1")
                 .bind(text::of_relation(&self.node.relation))
                 .fetch_optional(conn)
                 .await?;
-        Ok(row == Some((Some(log.version), log.bytes.cast_signed(), log.files.cast_signed())))
+        let now = (
+            Some(log.version),
+            Some(log.table_id.clone()),
+            log.bytes.cast_signed(),
+            log.files.cast_signed(),
+        );
+        Ok(row == Some(now))
     }
 }
 
@@ -589,12 +601,14 @@ async fn relation_of(conn: &mut SqliteConnection, relation: &str) -> Result<Rela
     Ok(Relation { schema, name })
 }
 
-async fn recorded(conn: &mut SqliteConnection, node: &Node) -> Result<Option<i64>, Error> {
-    let row: Option<(Option<i64>,)> = sqlx::query_as("select version from relation where relation = $1")
-        .bind(text::of_relation(&node.relation))
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.and_then(|(version,)| version))
+async fn known(conn: &mut SqliteConnection, node: &Node) -> Result<KnownTable, Error> {
+    let row: Option<(Option<i64>, Option<String>)> =
+        sqlx::query_as("select version, table_id from relation where relation = $1")
+            .bind(text::of_relation(&node.relation))
+            .fetch_optional(conn)
+            .await?;
+    let (version, id) = row.unwrap_or_default();
+    Ok(KnownTable { version, id })
 }
 
 /// Whether a commit is recorded, and was not forgotten since because the table was gone.

@@ -189,15 +189,16 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
 }
 
 /// The version moves on only from the one before: across a gap lies a commit that was not looked
-/// at yet.
+/// at yet. Nor is a table taken for the known one before its log was looked at.
 async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Result<(), Error> {
     let columns: &[Column] = record.columns.as_deref().unwrap_or_default();
     sqlx::query(
-        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files)
-         values ($1, $2, $3, $4, $5, $6, $7, 0, 0)
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files)
+         values ($1, $2, $3, $4, $5, $6, $7, $10, 0, 0)
          on conflict (relation) do update set
              node = excluded.node,
              kind = excluded.kind,
+             table_id = coalesce(relation.table_id, excluded.table_id),
              uncounted = relation.uncounted and not $9,
              columns = case when $8 then excluded.columns else relation.columns end,
              version = case
@@ -214,6 +215,7 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
     .bind(record.version)
     .bind(record.columns.is_some())
     .bind(record.replaces_all)
+    .bind(&record.table_id)
     .execute(conn)
     .await?;
     Ok(())
@@ -281,10 +283,10 @@ async fn source_changed(
 
 async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetChanged) -> Result<(), Error> {
     sqlx::query(
-        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files, uncounted)
-         values ($1, $2, $3, $4, $5, '[]', $6, $7, $8, $9)
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files, uncounted)
+         values ($1, $2, $3, $4, $5, '[]', $6, $10, $7, $8, $9)
          on conflict (relation) do update set
-             version = excluded.version, bytes = excluded.bytes, files = excluded.files,
+             version = excluded.version, table_id = excluded.table_id, bytes = excluded.bytes, files = excluded.files,
              uncounted = relation.uncounted or excluded.uncounted",
     )
     .bind(text::of_relation(&changed.relation))
@@ -296,6 +298,7 @@ async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetC
     .bind(changed.bytes.cast_signed())
     .bind(changed.files.cast_signed())
     .bind(changed.commits.iter().any(ForeignCommit::is_untold))
+    .bind(&changed.table_id)
     .execute(&mut *conn)
     .await?;
     mark(&mut *conn, seq, &Cause::Target, &changed.marks).await?;
@@ -307,7 +310,7 @@ async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &Targe
         lose(&mut *conn, instance, &RangeSet::whole()).await?;
     }
     sqlx::query(
-        "update relation set version = null, bytes = 0, files = 0, uncounted = 0, gone_seq = $2 where relation = $1",
+        "update relation set version = null, table_id = null, bytes = 0, files = 0, uncounted = 0, gone_seq = $2 where relation = $1",
     )
     .bind(text::of_relation(&vanished.relation))
     .bind(seq)

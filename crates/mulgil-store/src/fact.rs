@@ -158,6 +158,9 @@ pub struct FillRecord {
     pub made_at: Instant,
     /// The version that it committed.
     pub version: Option<i64>,
+    /// The table's own id, where the attempt said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_id: Option<String>,
     /// Its columns; none where an adopted commit does not say them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<Column>>,
@@ -349,6 +352,9 @@ pub struct TargetChanged {
     pub materialization: Materialization,
     /// The version up to which all is recorded now.
     pub version: i64,
+    /// The table's own id.
+    #[serde(default)]
+    pub table_id: String,
     /// Bytes of that version.
     pub bytes: u64,
     /// Files of that version.
@@ -382,6 +388,13 @@ pub enum ForeignCommit {
         /// The newest recorded version.
         recorded: Option<i64>,
     },
+    /// Another table lies where the recorded one was, whatever its version.
+    Replaced {
+        /// The newest version.
+        version: i64,
+        /// The newest recorded version of the table that was there.
+        recorded: Option<i64>,
+    },
     /// The table is older than what was recorded: it was restored or made anew.
     Older {
         /// The newest version.
@@ -396,7 +409,7 @@ impl ForeignCommit {
     pub(crate) fn is_untold(&self) -> bool {
         match self {
             Self::Commit { .. } => false,
-            Self::Gap { .. } | Self::Older { .. } => true,
+            Self::Gap { .. } | Self::Replaced { .. } | Self::Older { .. } => true,
         }
     }
 }

@@ -60,6 +60,7 @@ impl Store {
             fingerprint: spec.fingerprint,
             made_at: now,
             version: outcome.version,
+            table_id: outcome.table_id.clone(),
             columns: Some(outcome.columns.clone()),
             untested: project.node(&spec.instance.node).is_some_and(is_guarded),
             adopted: false,

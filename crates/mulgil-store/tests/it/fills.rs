@@ -130,6 +130,7 @@ async fn an_attempt_that_is_not_live_records_nothing() {
     let spec = spec(&project, &instance("flights"), days(0, 5));
     let outcome = mulgil_core::port::FillOutcome {
         version: Some(0),
+        table_id: None,
         intervals: tiles(&project, &instance("flights"), days(0, 5), 1),
         columns: columns(),
     };
@@ -220,6 +221,7 @@ async fn a_fill_that_replaces_all_takes_with_it_what_else_was_filled_in_its_tabl
     spec.replaces_all = true;
     let outcome = mulgil_core::port::FillOutcome {
         version: Some(2),
+        table_id: None,
         intervals: tiles(&project, &kr, days(1, 3), 1),
         columns: columns(),
     };

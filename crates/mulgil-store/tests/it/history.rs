@@ -132,6 +132,7 @@ impl World {
         let version = self.next_version(&of);
         let outcome = FillOutcome {
             version: Some(version),
+            table_id: Some(TABLE.to_owned()),
             intervals: tiles(&self.project, &instance(&of), range, event.content),
             columns: columns(),
         };
@@ -227,7 +228,10 @@ impl World {
         let (of, range) = self.range(event);
         let version = self.next_version(&of);
         let committed_at = minute(self.now - event.length);
-        let log = log_of(version, vec![foreign(version, committed_at, &[("", range)])]);
+        let mut log = log_of(version, vec![foreign(version, committed_at, &[("", range)])]);
+        if event.content == 2 && event.length == 1 {
+            log.table_id = format!("{}", event.from);
+        }
         self.adopt(&of, &log).await;
     }
 
