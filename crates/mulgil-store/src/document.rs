@@ -122,9 +122,17 @@ impl Document {
         dirty
     }
 
-    /// Into what decisions read.
+    /// Into what decisions read, where it is known already what is filled. What changed under a range
+    /// that is only being filled makes nothing stale before it is filled.
     pub(crate) fn describe(&self, state: &mut NodeState) {
+        let filled = state.filled.keys();
         state.dirty = self.dirty();
+        for (cause, ranges) in &mut state.dirty {
+            if *cause != Cause::Manual {
+                *ranges = ranges.intersect(&filled);
+            }
+        }
+        state.dirty.retain(|_, ranges| !ranges.is_empty());
         state.untested = self.untested.keys();
         state.waived = self.waived.clone();
         state.failing = self.failing.clone();
