@@ -41,7 +41,7 @@ struct Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    (0..14_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
+    (0..15_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
         Event {
             kind,
             target,
@@ -115,6 +115,7 @@ impl World {
             10 => self.adopt_foreign(event).await,
             11 => self.adopt_ours(event).await,
             12 => self.vanish(event).await,
+            13 => self.move_table(event).await,
             _ => {
                 let (of, range) = self.range(event);
                 self.store
@@ -276,6 +277,20 @@ impl World {
             .await
             .unwrap();
         self.versions.remove(node.name.as_str());
+    }
+
+    /// The model gets another table, which is not there yet, or gets its old one back.
+    async fn move_table(&mut self, event: Event) {
+        let name = instance(TARGETS[event.target]).node;
+        let node = self.project.nodes.iter_mut().find(|node| node.name == name).unwrap();
+        node.relation.name = format!("{name}_{}", event.content);
+        if !self.store.moved(&self.project).await.unwrap().contains(&name) {
+            return;
+        }
+        self.vanish(event).await;
+        assert!(!self.store.moved(&self.project).await.unwrap().contains(&name));
+        self.open = None;
+        self.store.crash_live(minute(self.now)).await.unwrap();
     }
 
     async fn check(&self) {
