@@ -38,6 +38,11 @@ impl Logs {
         self.0.lock().unwrap()[relation].table_id.clone()
     }
 
+    fn set_id(&self, relation: &Relation, id: &str) {
+        let mut logs = self.0.lock().unwrap();
+        logs.get_mut(relation).unwrap().table_id = id.to_owned();
+    }
+
     fn commit(&self, relation: &Relation, author: Author, at: Instant, touched: Interval) -> i64 {
         let mut logs = self.0.lock().unwrap();
         let log = logs.entry(relation.clone()).or_insert_with(|| TableLog {
@@ -361,9 +366,7 @@ async fn another_table_in_the_place_of_ours_is_noticed_whatever_its_version() {
             let at = world.now();
             world.logs.commit(&relation, Author::Foreign, at, Interval::WHOLE);
         }
-        let mut tables = world.logs.0.lock().unwrap();
-        tables.get_mut(&relation).unwrap().table_id = "another".to_owned();
-        drop(tables);
+        world.logs.set_id(&relation, "another");
         assert_eq!(world.look().await, 1);
         let told = "a 2026-11-01..2026-11-11 target\nb 2026-11-01..2026-11-11 upstream\n";
         assert_eq!(world.told().await, told, "after {commits}");

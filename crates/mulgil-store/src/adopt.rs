@@ -195,7 +195,6 @@ impl Table {
                 continue;
             };
             let ranges = later.leaves(&tag.instance, &tag.range.into());
-            let is_all = tag.replaces_all && !later.replaces_all;
             later.add(tag);
             if !ranges.is_empty() && !tag.intervals.is_empty() {
                 standing.push(Standing {
@@ -203,7 +202,11 @@ impl Table {
                     own,
                     tag,
                     ranges,
-                    kept: is_all.then(|| later.ranges.clone()).unwrap_or_default(),
+                    kept: if tag.replaces_all {
+                        later.ranges.clone()
+                    } else {
+                        BTreeMap::new()
+                    },
                 });
             }
         }

@@ -270,9 +270,11 @@ pub(crate) struct LiveAttempt {
     pub(crate) started_at: Instant,
 }
 
+type LiveRow = (String, i64, i64, i64, String, i64, i64, String);
+
 /// The attempt of a claim, if it may still record anything.
 pub(crate) async fn live(conn: &mut SqliteConnection, claim: &Claim) -> Result<LiveAttempt, Error> {
-    let row: Option<(String, i64, i64, i64, String, i64, i64, String)> = sqlx::query_as(
+    let row: Option<LiveRow> = sqlx::query_as(
         "select a.state, a.seq, a.started_at, t.run, t.instance, t.start_at, t.end_at, t.kind
          from attempt a join task_run t on t.id = a.task_run where a.id = $1",
     )
