@@ -57,6 +57,8 @@ pub trait Progress: Send + Sync {
 pub struct FillOutcome {
     /// The table's version after the commit; none for a view.
     pub version: Option<i64>,
+    /// The table's own id; none for a view.
+    pub table_id: Option<String>,
     /// Each interval of the range with its rows and content, in order; one entry without a grid.
     pub intervals: Vec<Filled>,
     /// The columns that readers see.
@@ -157,6 +159,8 @@ impl SourceSeen {
 /// A table's history, as far as asked.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TableLog {
+    /// The table's own id, which it keeps for as long as it lives.
+    pub table_id: String,
     /// Its newest version.
     pub version: i64,
     /// The highest sequence number that any of the ledger's claims left in it.
@@ -222,6 +226,9 @@ pub struct CommitTag {
     pub fingerprint: CodeFp,
     /// What was made.
     pub intervals: Vec<Filled>,
+    /// Whether the commit removed all else that the table held.
+    #[serde(default)]
+    pub replaces_all: bool,
 }
 
 /// The folder and limits that an embedded engine works with.

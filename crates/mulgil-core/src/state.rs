@@ -1,13 +1,13 @@
 //! What decisions read of the ledger: ranges only. Built by the store from facts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     diagnostic::{Code, Retry},
     interval::{Instant, RangeMap, RangeSet},
-    name::{Instance, NodeName},
+    name::{Instance, NodeName, Relation},
     project::{CodeFp, Fingerprint},
 };
 
@@ -81,7 +81,7 @@ pub struct NodeState {
     pub failing: RangeMap<Failing>,
     /// What is being filled.
     pub live: RangeMap<Live>,
-    /// When it was filled. Kept for the reach of lookback and settle at least.
+    /// When what it was made from was read at the earliest: its claim's time. Kept for the reach of lookback and settle at least.
     pub filled_at: RangeMap<Instant>,
     /// The sequence number of the newest fill; 0 for none.
     pub fill_seq: i64,
@@ -98,6 +98,17 @@ pub struct SourceState {
     pub gone: RangeSet,
 }
 
+/// A table, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TableState {
+    /// The instances that have anything filled in it, those of keys that are no longer declared among
+    /// them.
+    pub holds: BTreeSet<Instance>,
+    /// Whether it may hold rows that nothing here counts: its log does not tell of all that was done
+    /// to it, or of nothing that is known.
+    pub uncounted: bool,
+}
+
 /// The ledger, as far as decisions need it.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
@@ -105,4 +116,6 @@ pub struct State {
     pub nodes: BTreeMap<Instance, NodeState>,
     /// By source.
     pub sources: BTreeMap<NodeName, SourceState>,
+    /// By table; one that was never filled may be absent.
+    pub tables: BTreeMap<Relation, TableState>,
 }

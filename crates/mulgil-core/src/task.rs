@@ -69,7 +69,8 @@ pub struct FillSpec {
     pub queries: Vec<FillQuery>,
     /// What the intervals are made with, recorded in the commit.
     pub fingerprint: CodeFp,
-    /// Whether `range` holds all that the table has: then its columns may change.
+    /// Whether all that the table has is replaced, of every key and outside `range` too: then its
+    /// columns and partitions may change.
     pub replaces_all: bool,
 }
 

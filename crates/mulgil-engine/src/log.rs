@@ -42,6 +42,7 @@ pub(crate) async fn commits_after(
     let state = table.snapshot().map_err(|error| fault::delta(&error, &folder))?;
     let version = state.version() as i64;
     let layout = Layout::of(state.metadata());
+    let table_id = state.metadata().id().to_owned();
     let bytes = state.log_data().iter().map(|file| file.size() as u64).sum();
     let files = state.log_data().num_files() as u64;
     tokio::task::spawn_blocking(move || {
@@ -63,6 +64,7 @@ pub(crate) async fn commits_after(
             highest_seq = seq_before(&log, first)?;
         }
         Ok(Some(TableLog {
+            table_id,
             version,
             highest_seq,
             commits,

@@ -11,13 +11,15 @@ use mulgil_core::{
     port::{Engine, Fault, SourceSeen, TableLog},
     project::{Materialization, Node, Project, Source, Upstream},
 };
-use mulgil_store::Store;
+use mulgil_store::{KnownTable, Store};
 
 /// What the ledger knows of the world.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// The newest version of each table that is recorded.
-    pub versions: BTreeMap<Relation, i64>,
+    /// What is recorded of each table's log.
+    pub tables: BTreeMap<Relation, KnownTable>,
+    /// The nodes whose filled intervals lie in another table than today's.
+    pub moved: BTreeSet<NodeName>,
     /// Sources as they were seen.
     pub sources: BTreeMap<NodeName, SourceSeen>,
 }
@@ -25,14 +27,9 @@ pub struct Known {
 impl Known {
     /// What a ledger knows of a project's world.
     pub async fn load(project: &Project, store: &Store) -> Result<Self, Fault> {
-        let mut versions = BTreeMap::new();
-        for node in tables(project) {
-            if let Some(version) = store.recorded_version(&node.relation).await? {
-                versions.insert(node.relation.clone(), version);
-            }
-        }
         Ok(Self {
-            versions,
+            tables: store.known_tables().await?,
+            moved: store.moved(project).await?,
             sources: store.sources_seen().await?,
         })
     }
@@ -41,11 +38,11 @@ impl Known {
 /// Something that the ledger does not know yet.
 #[derive(Clone, Debug)]
 pub enum News<'a> {
-    /// A table has other commits, or is gone.
+    /// A table has other commits, is gone, or is not the one that was filled.
     Table {
         /// Whose table.
         node: &'a Node,
-        /// Its log; none when there is no table any more.
+        /// Its log; none when there is no table.
         log: Option<TableLog>,
     },
     /// A source's files came, changed or went.
@@ -61,13 +58,19 @@ pub enum News<'a> {
 pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known) -> Result<Vec<News<'a>>, Fault> {
     let mut news = Vec::new();
     for node in tables(project) {
-        let recorded = known.versions.get(&node.relation).copied();
-        let log = engine.commits_after(&node.relation, recorded).await?;
+        let has_moved = known.moved.contains(&node.name);
+        let table = known.tables.get(&node.relation).cloned().unwrap_or_default();
+        let mut log = engine.commits_after(&node.relation, table.version).await?;
+        let is_other = has_moved || log.as_ref().is_some_and(|log| table.is_other(log));
+        if is_other && table.version.is_some() {
+            // Of a table that was not this node's, every commit counts.
+            log = engine.commits_after(&node.relation, None).await?;
+        }
         let is_new = match &log {
-            Some(log) => recorded != Some(log.version) || log.gap,
-            None => recorded.is_some(),
+            Some(log) => table.version != Some(log.version) || log.gap,
+            None => table.version.is_some(),
         };
-        if is_new {
+        if is_new || is_other {
             news.push(News::Table { node, log });
         }
     }
@@ -85,15 +88,18 @@ pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known
 
 /// Records what was gathered: commits of ours are adopted, what others changed makes intervals stale.
 pub async fn record(project: &Project, store: &Store, news: &[News<'_>], now: Instant) -> Result<(), Fault> {
+    let mut tables = Vec::new();
+    let mut sources = Vec::new();
     for one in news {
         match one {
-            News::Table { node, log } => {
-                store.adopt(project, node, log.as_ref(), now).await?;
-            }
-            News::Source { source, seen } => {
-                store.record_source(project, source, seen, now).await?;
-            }
+            News::Table { node, log } => tables.push((*node, log.as_ref())),
+            News::Source { source, seen } => sources.push((*source, seen)),
         }
+    }
+    // All tables together: what a commit has read may be another table's news.
+    store.adopt_all(project, &tables, now).await?;
+    for (source, seen) in sources {
+        store.record_source(project, source, seen, now).await?;
     }
     Ok(())
 }

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
-    decide::Action,
-    due::Reason,
-    interval::{Interval, RangeSet},
+    decide::{Action, Scope},
+    due::{self, Reason},
+    interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     plan::Forecast,
     port::{Engine, Fault, FillOutcome, Progress, SourceSeen, TestOutcome},
     project::{Materialization, Node},
+    state::Cause,
     task::{BoundTest, Claim, FillSpec, TASK_SPEC_VERSION, TaskSpec, TestSpec, Work},
 };
 use mulgil_project::Compiler;
@@ -35,6 +36,7 @@ impl Task {
     pub(crate) fn compile(
         action: Action,
         forecast: &Forecast<'_>,
+        scope: &Scope,
         compiler: &Compiler,
         seen: &BTreeMap<NodeName, SourceSeen>,
     ) -> Result<Self, Fault> {
@@ -45,7 +47,7 @@ impl Task {
                 reasons,
             } => {
                 let node = forecast.node(&instance.node).ok_or_else(|| unknown(&instance.node))?;
-                let spec = fill_spec(node, &instance, range, forecast, compiler, seen)?;
+                let spec = fill_spec(node, &instance, range, forecast, scope, compiler, seen)?;
                 Ok(Self {
                     reasons,
                     work: Work::Fill(spec),
@@ -85,6 +87,7 @@ fn fill_spec(
     instance: &Instance,
     range: Interval,
     forecast: &Forecast<'_>,
+    scope: &Scope,
     compiler: &Compiler,
     seen: &BTreeMap<NodeName, SourceSeen>,
 ) -> Result<FillSpec, Fault> {
@@ -92,11 +95,6 @@ fn fill_spec(
         .terms(instance)
         .map(|terms| terms.filled.clone())
         .unwrap_or_default();
-    let others_empty = node
-        .instances()
-        .iter()
-        .filter(|other| *other != instance)
-        .all(|other| forecast.terms(other).is_none_or(|terms| terms.filled.is_empty()));
     let is_incremental = node.materialization == Materialization::Interval && !filled.is_empty();
     Ok(FillSpec {
         instance: instance.clone(),
@@ -107,8 +105,62 @@ fn fill_spec(
         range,
         queries: compiler.fill_queries(instance, range, is_incremental, seen)?,
         fingerprint: node.fingerprint,
-        replaces_all: others_empty && RangeSet::from(range).is_superset(&filled),
+        replaces_all: replaces_all(forecast, scope, node, instance, range),
     })
+}
+
+/// Whether a fill replaces all that its table has, so that columns and partitions may change.
+fn replaces_all(forecast: &Forecast<'_>, scope: &Scope, node: &Node, instance: &Instance, range: Interval) -> bool {
+    match node.materialization {
+        Materialization::View => false,
+        Materialization::Table | Materialization::Seed if node.keys.is_empty() => true,
+        Materialization::Table | Materialization::Seed | Materialization::Interval => {
+            let instances = node.instances();
+            is_all_there_is(forecast, node, instance, range)
+                || instances.iter().all(|own| is_asked_whole(forecast, scope, node, own))
+        }
+    }
+}
+
+/// Whether a range holds all that is in the table, as far as anybody can know.
+fn is_all_there_is(forecast: &Forecast<'_>, node: &Node, instance: &Instance, range: Interval) -> bool {
+    let is_alone = match forecast.state.tables.get(&node.relation) {
+        Some(table) => !table.uncounted && table.holds.iter().all(|other| other == instance),
+        None => true,
+    };
+    let terms = forecast.terms(instance);
+    is_alone && terms.is_none_or(|terms| RangeSet::from(range).is_superset(&terms.filled))
+}
+
+/// Whether a person asked for all of an instance that can be named, the run may fill all of it, and
+/// nothing of it is done yet: then the first commit may replace the table, and what it removes is
+/// missing and follows. What cannot be filled now, because its file is gone, would not follow; so it
+/// stays.
+fn is_asked_whole(forecast: &Forecast<'_>, scope: &Scope, node: &Node, instance: &Instance) -> bool {
+    let state = forecast.state.nodes.get(instance);
+    let asked = state.and_then(|state| state.dirty.get(&Cause::Manual));
+    let asked = asked
+        .zip(scope.of(instance))
+        .map(|(asked, scope)| asked.intersect(&scope));
+    let Some((terms, asked)) = forecast.terms(instance).zip(asked) else {
+        return false;
+    };
+    let Some(span) = asked.span() else {
+        return false;
+    };
+    // Intervals that have ended since the person asked are of no account.
+    let nameable = due::nameable(node, forecast.now);
+    let named = nameable.intersect(
+        &Interval {
+            start: Instant::MIN,
+            ..span
+        }
+        .into(),
+    );
+    let filled = terms.filled.intersect(&nameable);
+    // Rows that were made without a grid cannot stay in part.
+    let is_whole = terms.filled.covers(Interval::WHOLE);
+    asked.is_superset(&named) && asked.is_superset(&filled) && (is_whole || terms.due.keys().is_superset(&filled))
 }
 
 fn test_spec(node: &Node, names: &[String], compiler: &Compiler) -> Result<TestSpec, Fault> {
@@ -129,4 +181,143 @@ fn unknown(name: &NodeName) -> Fault {
         mulgil_core::codes::BUG,
         format!("an action names `{name}`, which is not in the project"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use mulgil_core::{interval_text, state::TableState, timeline::Timeline};
+
+    use super::*;
+
+    /// Whether a fill of `m` over a range replaces all, when its table is as told.
+    fn replaces(text: &str, of: &str, range: &str, table: &TableState) -> bool {
+        let mut timeline = Timeline::parse(&format!("begin 2026-11-01\n{text}\nnow 2026-11-11T00:00Z"));
+        let instance = Instance::parse(of).expect("an instance");
+        let node = timeline.project.node(&instance.node).expect("a node").clone();
+        timeline.state.tables.insert(node.relation.clone(), table.clone());
+        let range = interval_text::parse(range, &node.grid).expect("a range");
+        replaces_all(&timeline.forecast(), &Scope::All, &node, &instance, range)
+    }
+
+    fn holding(instances: &[&str]) -> TableState {
+        let named = instances.iter().filter_map(|text| Instance::parse(text));
+        TableState {
+            holds: named.collect(),
+            uncounted: false,
+        }
+    }
+
+    #[test]
+    fn a_fill_replaces_all_where_it_holds_all_that_is_filled() {
+        let text = "model m by day\nfilled m 2026-11-02..2026-11-04";
+        assert!(replaces(text, "m", "2026-11-02..2026-11-05", &holding(&["m"])));
+        assert!(!replaces(text, "m", "2026-11-03..2026-11-05", &holding(&["m"])));
+        assert!(replaces("model m by day", "m", "2026-11-03", &TableState::default()));
+    }
+
+    #[test]
+    fn rows_of_a_key_that_is_no_longer_declared_are_in_the_table_too() {
+        let text = "model m by day keys country=kr";
+        let kr = "m[country=kr]";
+        assert!(!replaces(
+            text,
+            kr,
+            "2026-11-01..2026-11-11",
+            &holding(&["m[country=jp]"])
+        ));
+        assert!(replaces(text, kr, "2026-11-01..2026-11-11", &holding(&[kr])));
+    }
+
+    #[test]
+    fn rows_that_nothing_counts_are_not_replaced_by_the_way() {
+        let uncounted = TableState {
+            uncounted: true,
+            ..holding(&["m"])
+        };
+        assert!(!replaces("model m by day", "m", "2026-11-01..2026-11-11", &uncounted));
+        assert!(
+            replaces("model m", "m", "all", &uncounted),
+            "a table is made by one query"
+        );
+    }
+
+    #[test]
+    fn the_first_fill_of_all_that_can_be_named_replaces_all_and_the_next_ones_do_not() {
+        let whole = "model m by hour\nfilled m 2026-11-01..2026-11-11\nasked m 2026-11-01..2026-11-11";
+        let first = "2026-11-01..2026-11-03";
+        assert!(replaces(whole, "m", first, &holding(&["m", "m[country=jp]"])));
+        let rest = "model m by hour\nfilled m 2026-11-01..2026-11-03\nasked m 2026-11-03..2026-11-11";
+        assert!(!replaces(rest, "m", "2026-11-03..2026-11-05", &holding(&["m"])));
+        let part = "model m by hour\nfilled m 2026-11-01..2026-11-11\nasked m 2026-11-02..2026-11-11";
+        assert!(!replaces(part, "m", "2026-11-02..2026-11-05", &holding(&["m"])));
+    }
+
+    #[test]
+    fn all_keys_have_to_be_asked_for() {
+        let keyed = "model m by day keys country=kr|jp\nfilled m[country=kr] 2026-11-01..2026-11-11\n\
+                     filled m[country=jp] 2026-11-01..2026-11-11\nasked m[country=kr] 2026-11-01..2026-11-11";
+        let (kr, table) = ("m[country=kr]", holding(&["m[country=kr]", "m[country=jp]"]));
+        assert!(!replaces(keyed, kr, "2026-11-01..2026-11-03", &table));
+        let both = format!("{keyed}\nasked m[country=jp] 2026-11-01..2026-11-11");
+        assert!(replaces(&both, kr, "2026-11-01..2026-11-03", &table));
+    }
+
+    #[test]
+    fn rows_whose_file_is_gone_are_not_replaced_because_they_could_not_be_made_again() {
+        let text = "source raw by day\nmodel m by day reads raw\navailable raw 2026-11-01..2026-11-11\n\
+                    filled m 2026-11-01..2026-11-11\nasked m 2026-11-01..2026-11-11";
+        let first = "2026-11-01..2026-11-03";
+        assert!(replaces(text, "m", first, &holding(&["m"])));
+        let lost = format!("{text}\ngone raw 2026-11-05");
+        assert!(!replaces(&lost, "m", first, &holding(&["m"])));
+    }
+
+    #[test]
+    fn a_model_that_had_no_grid_and_rows_beyond_what_can_be_named_are_replaced() {
+        let table = holding(&["m"]);
+        let mut timeline = Timeline::parse(
+            "begin 2026-11-01\nmodel m by week\nfilled m 2026-11-02..2026-11-09\n\
+             asked m 2026-11-02..2026-11-09\nnow 2026-11-11T00:00Z",
+        );
+        let node = timeline.project.nodes[0].clone();
+        let instance = Instance::of(node.name.clone());
+        timeline.state.tables.insert(node.relation.clone(), table);
+        let week = Interval {
+            start: node.grid.extent().start,
+            end: node.grid.floor(timeline.now),
+        };
+        let asked: RangeSet = week.into();
+        let state = timeline.state.nodes.get_mut(&instance).expect("a state");
+        state.dirty.insert(Cause::Manual, asked);
+        for filled in [
+            Interval::WHOLE,
+            Interval {
+                end: timeline.now,
+                ..week
+            },
+        ] {
+            let state = timeline.state.nodes.get_mut(&instance).expect("a state");
+            state.filled.insert(filled, node.fingerprint);
+            let forecast = Forecast::new(&timeline.project, &timeline.state, timeline.now);
+            assert!(
+                replaces_all(&forecast, &Scope::All, &node, &instance, week),
+                "{filled:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_run_that_may_not_fill_the_rest_does_not_remove_it() {
+        let timeline = Timeline::parse(
+            "begin 2026-11-01\nmodel m by day\nfilled m 2026-11-01..2026-11-11\n\
+             asked m 2026-11-01..2026-11-11\nnow 2026-11-11T00:00Z",
+        );
+        let node = &timeline.project.nodes[0];
+        let instance = Instance::of(node.name.clone());
+        let range = interval_text::parse("2026-11-01..2026-11-03", &node.grid).expect("a range");
+        let narrow = Scope::Only(BTreeMap::from([(instance.clone(), range.into())]));
+        let forecast = timeline.forecast();
+        assert!(!replaces_all(&forecast, &narrow, node, &instance, range));
+        assert!(replaces_all(&forecast, &Scope::All, node, &instance, range));
+    }
 }

@@ -301,7 +301,7 @@ impl Runner {
                 instance,
                 range,
                 kind,
-                task: Task::compile(action, &forecast, compiler, seen),
+                task: Task::compile(action, &forecast, &limits.scope, compiler, seen),
             }
         };
         (decision.actions.into_iter().map(compile).collect(), decision.wake_at)

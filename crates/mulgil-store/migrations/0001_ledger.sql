@@ -55,7 +55,9 @@ create table attempt_log (
     primary key (attempt, line)
 ) strict, without rowid;
 
--- Tables and views that the ledger knows; `version` is the newest whose every change is recorded.
+-- Tables and views that the ledger knows; `version` is the newest whose every change is recorded,
+-- `gone_seq` the fact that last said that the table was gone: fills before it count no more. One that
+-- is `uncounted` may hold rows that no log tells of. `table_id` is the table's own.
 create table relation (
     relation text primary key not null,
     schema_name text not null,
@@ -64,17 +66,23 @@ create table relation (
     kind text not null,
     columns text not null,
     version integer,
+    table_id text,
     bytes integer not null,
-    files integer not null
+    files integer not null,
+    gone_seq integer not null default 0,
+    uncounted integer not null default 0
 ) strict, without rowid;
 
--- What decisions read of an instance, but for `cover`: a JSON document.
+-- What decisions read of an instance, but for `cover`: a JSON document. `relation` is the table that
+-- the cover speaks of; none where nothing is filled.
 create table node (
     instance text primary key not null,
-    document text not null
+    document text not null,
+    relation text
 ) strict, without rowid;
+create index node_of on node (relation);
 
--- What is filled: packed entries (range, made with, when, by which fact), sorted, some hundred a row.
+-- What is filled: packed entries (range, made with, claim, made and recorded when), sorted, some hundred a row.
 create table cover (
     instance text not null,
     start_at integer not null,

@@ -7,18 +7,19 @@ use std::collections::BTreeMap;
 use mulgil_core::{
     grid::Grid,
     interval::{Instant, Interval, RangeSet},
-    name::Instance,
+    mapping::Mapping,
+    name::{Instance, Relation},
     port::{Author, Commit, CommitTag, Fault, Filled, TableLog, Touched},
-    project::{Materialization, Node, Project},
+    project::{Materialization, Node, Project, Upstream},
 };
 use sqlx::SqliteConnection;
 
 use crate::{
-    Store, apply,
+    KnownTable, Store, apply, attempt,
     chunk::{self, Cover},
     error::Error,
-    fact::{Fact, FillRecord, ForeignCommit, IntervalRow, Mark, TargetChanged, TargetVanished},
-    fill::{is_guarded, record_changes},
+    fact::{Fact, FillRecord, ForeignCommit, IntervalRow, Mark, Outdated, TargetChanged, TargetVanished},
+    fill::{filled, filled_in, is_guarded, record_changes},
     readers::Readers,
     text,
 };
@@ -37,8 +38,7 @@ pub struct Adopted {
 }
 
 impl Store {
-    /// Makes the ledger agree with a table's log: the commits after [`Self::recorded_version`], or
-    /// none where there is no table.
+    /// Makes the ledger agree with one table's log, as [`Self::adopt_all`] does with many.
     pub async fn adopt(
         &self,
         project: &Project,
@@ -46,97 +46,208 @@ impl Store {
         log: Option<&TableLog>,
         now: Instant,
     ) -> Result<Adopted, Fault> {
-        let table = Table::of(project, node, self.ledger());
-        let log = log.cloned();
-        self.write(move |conn| {
-            Box::pin(async move {
-                match log {
-                    Some(log) => table.agree(conn, &log, now).await,
-                    None => table.vanish(conn, now).await,
-                }
-            })
-        })
-        .await
+        self.adopt_all(project, &[(node, log)], now).await
     }
+
+    /// Makes the ledger agree with the logs of tables, upstream first: the commits after
+    /// [`Self::recorded_version`], or none where there is no table.
+    ///
+    /// Numbers are raised above those of every table before anything is recorded. What others did
+    /// is judged when all of ours is recorded, because it matters who has read it.
+    pub async fn adopt_all(
+        &self,
+        project: &Project,
+        tables: &[(&Node, Option<&TableLog>)],
+        now: Instant,
+    ) -> Result<Adopted, Fault> {
+        let cut = |(node, log): &(&Node, Option<&TableLog>)| (Table::of(project, node, self.ledger()), log.cloned());
+        let tables: Vec<(Table, Option<TableLog>)> = tables.iter().map(cut).collect();
+        self.write(move |conn| Box::pin(async move { agree(conn, &tables, now).await }))
+            .await
+    }
+}
+
+async fn agree(
+    conn: &mut SqliteConnection,
+    tables: &[(Table, Option<TableLog>)],
+    now: Instant,
+) -> Result<Adopted, Error> {
+    let mut adopted = Adopted::default();
+    for (table, log) in tables {
+        table.leave(&mut *conn, &mut adopted, now).await?;
+        let highest = log.as_ref().map_or(0, |log| log.highest_seq);
+        table.raise_sequence(&mut *conn, highest, now).await?;
+    }
+    let mut looked_at = Vec::with_capacity(tables.len());
+    for (table, log) in tables {
+        // Adopting moves the version on.
+        let known = known(&mut *conn, &table.node).await?;
+        match log {
+            Some(log) => {
+                table.adopt_ours(&mut *conn, log, &mut adopted, now).await?;
+                looked_at.push((table, log, known));
+            }
+            None => table.vanish(&mut *conn, &known, &mut adopted, now).await?,
+        }
+    }
+    for (table, log, known) in looked_at {
+        table.look_at_others(&mut *conn, log, &known, &mut adopted, now).await?;
+    }
+    Ok(adopted)
 }
 
 /// What has to be known of a node's table, cut out of the project.
 struct Table {
     node: Node,
-    instances: Vec<(Instance, Readers)>,
+    instances: Vec<Own>,
     ledger: String,
+}
+
+/// An instance of the node.
+struct Own {
+    instance: Instance,
+    readers: Readers,
+    reads: Vec<Read>,
+}
+
+/// What an instance reads and is stale by.
+struct Read {
+    upstream: Instance,
+    grid: Grid,
+    mapping: Mapping,
 }
 
 impl Table {
     fn of(project: &Project, node: &Node, ledger: &str) -> Self {
-        let with_readers = |instance: Instance| {
-            let readers = Readers::of_instance(project, &instance);
-            (instance, readers)
+        let own = |instance: Instance| Own {
+            readers: Readers::of_instance(project, &instance),
+            reads: reads(project, node, &instance),
+            instance,
         };
         Self {
             node: node.clone(),
-            instances: node.instances().into_iter().map(with_readers).collect(),
+            instances: node.instances().into_iter().map(own).collect(),
             ledger: ledger.to_owned(),
         }
     }
 
-    /// A view has no table that could be gone.
-    async fn vanish(&self, conn: &mut SqliteConnection, now: Instant) -> Result<Adopted, Error> {
-        let mut vanished = Vec::new();
-        for (instance, _) in &self.instances {
-            if !filled(&mut *conn, instance, Interval::WHOLE).await?.is_empty() {
-                vanished.push(instance.clone());
+    /// What was filled into another table is not in this one. Its own log still tells it, should the
+    /// node go back there.
+    async fn leave(&self, conn: &mut SqliteConnection, adopted: &mut Adopted, now: Instant) -> Result<(), Error> {
+        let mut left: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
+        for (instance, relation) in covered(&mut *conn).await? {
+            if instance.node == self.node.name && relation != text::of_relation(&self.node.relation) {
+                left.entry(relation).or_default().push(instance);
             }
         }
-        let recorded = recorded(&mut *conn, &self.node).await?;
-        if self.node.materialization == Materialization::View || (vanished.is_empty() && recorded.is_none()) {
-            return Ok(Adopted::default());
+        for (relation, instances) in left {
+            adopted.vanished.extend(instances.iter().cloned());
+            let fact = TargetVanished {
+                relation: relation_of(&mut *conn, &relation).await?,
+                instances,
+            };
+            apply::record(&mut *conn, &Fact::TargetVanished(fact), now).await?;
         }
-        let fact = TargetVanished {
-            relation: self.node.relation.clone(),
-            instances: vanished.clone(),
-        };
-        apply::record(conn, &Fact::TargetVanished(fact), now).await?;
-        Ok(Adopted {
-            vanished,
-            ..Adopted::default()
-        })
+        Ok(())
     }
 
-    async fn agree(&self, conn: &mut SqliteConnection, log: &TableLog, now: Instant) -> Result<Adopted, Error> {
-        self.raise_sequence(&mut *conn, log.highest_seq, now).await?;
-        let recorded = recorded(&mut *conn, &self.node).await?;
-        let ours = self.ours(log);
-        let mut adopted = Adopted::default();
-        for (place, (commit, tag)) in ours.iter().enumerate() {
-            self.adopt_commit(&mut *conn, (commit, tag), &ours[place + 1..], &mut adopted, now)
-                .await?;
+    /// A view has no table that could be gone.
+    async fn vanish(
+        &self,
+        conn: &mut SqliteConnection,
+        known: &KnownTable,
+        adopted: &mut Adopted,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let vanished = filled_in(&mut *conn, &self.node.relation).await?;
+        if self.node.materialization == Materialization::View || (vanished.is_empty() && known.version.is_none()) {
+            return Ok(());
         }
+        adopted.vanished.extend(vanished.iter().cloned());
+        let fact = TargetVanished {
+            relation: self.node.relation.clone(),
+            instances: vanished,
+        };
+        apply::record(conn, &Fact::TargetVanished(fact), now).await?;
+        Ok(())
+    }
+
+    /// Records our commits like the fills that they were.
+    async fn adopt_ours(
+        &self,
+        conn: &mut SqliteConnection,
+        log: &TableLog,
+        adopted: &mut Adopted,
+        now: Instant,
+    ) -> Result<(), Error> {
+        for standing in self.standing(log).into_iter().rev() {
+            self.adopt_commit(&mut *conn, standing, adopted, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Our commits of which anything still stands, newest first.
+    fn standing<'a>(&'a self, log: &'a TableLog) -> Vec<Standing<'a>> {
+        let mut standing = Vec::new();
+        let mut later = Later::default();
+        for commit in log.commits.iter().rev() {
+            let Some((own, tag)) = self.ours(commit) else {
+                continue;
+            };
+            let ranges = later.leaves(&tag.instance, &tag.range.into());
+            later.add(tag);
+            if !ranges.is_empty() && !tag.intervals.is_empty() {
+                standing.push(Standing {
+                    commit,
+                    own,
+                    tag,
+                    ranges,
+                    kept: if tag.replaces_all {
+                        later.ranges.clone()
+                    } else {
+                        BTreeMap::new()
+                    },
+                });
+            }
+        }
+        standing
+    }
+
+    /// Records what others did, and whom that touches.
+    async fn look_at_others(
+        &self,
+        conn: &mut SqliteConnection,
+        log: &TableLog,
+        known: &KnownTable,
+        adopted: &mut Adopted,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let foreign = self.foreign(log, known);
         let mut changed = TargetChanged {
             relation: self.node.relation.clone(),
             node: self.node.name.clone(),
             materialization: self.node.materialization,
             version: log.version,
+            table_id: log.table_id.clone(),
             bytes: log.bytes,
             files: log.files,
-            commits: Vec::new(),
+            commits: foreign.iter().map(|change| change.commit.clone()).collect(),
             marks: Vec::new(),
             read_by: Vec::new(),
         };
-        let foreign = self.foreign(log, recorded, &ours);
-        changed.commits = foreign.iter().map(|change| change.commit.clone()).collect();
-        for (instance, readers) in &self.instances {
-            changed.marks.extend(self.mark(&mut *conn, instance, &foreign).await?);
-            let read_by = self.read_by(&mut *conn, instance, readers, &foreign).await?;
-            changed.read_by.extend(read_by);
+        for own in &self.instances {
+            changed
+                .marks
+                .extend(self.mark(&mut *conn, &own.instance, &foreign).await?);
+            changed.read_by.extend(self.read_by(&mut *conn, own, &foreign).await?);
         }
-        adopted.foreign.clone_from(&changed.commits);
+        adopted.foreign.extend(changed.commits.iter().cloned());
         let touched = changed.marks.iter().chain(&changed.read_by);
         adopted.dirtied.extend(touched.map(|mark| mark.instance.clone()));
         if !changed.commits.is_empty() || !self.is_known(&mut *conn, log).await? {
             apply::record(conn, &Fact::TargetChanged(changed), now).await?;
         }
-        Ok(adopted)
+        Ok(())
     }
 
     /// The next number is above all that the table has seen, so that no commit is refused as old.
@@ -154,49 +265,82 @@ impl Table {
         apply::record_as(conn, highest.saturating_add(1), &raised, now).await
     }
 
-    /// The commits of this ledger for instances that the node still has.
-    fn ours<'a>(&self, log: &'a TableLog) -> Vec<(&'a Commit, &'a CommitTag)> {
-        let tagged = log.commits.iter().filter_map(|commit| match &commit.author {
-            Author::Ours(tag) if tag.ledger == self.ledger => Some((commit, tag)),
+    /// A commit of this ledger for an instance that the node still has.
+    fn ours<'a>(&'a self, commit: &'a Commit) -> Option<(&'a Own, &'a CommitTag)> {
+        match &commit.author {
+            Author::Ours(tag) if tag.ledger == self.ledger => {
+                let own = self.instances.iter().find(|own| own.instance == tag.instance)?;
+                Some((own, tag))
+            }
             Author::Ours(_) | Author::Foreign => None,
-        });
-        tagged
-            .filter(|(_, tag)| self.readers(&tag.instance).is_some())
-            .collect()
-    }
-
-    fn readers(&self, instance: &Instance) -> Option<&Readers> {
-        let known = self.instances.iter().find(|(known, _)| known == instance);
-        known.map(|(_, readers)| readers)
+        }
     }
 
     /// Records a commit of ours like the fill that it was, but for what a later one has filled again.
     async fn adopt_commit(
         &self,
         conn: &mut SqliteConnection,
-        (commit, tag): (&Commit, &CommitTag),
-        later: &[(&Commit, &CommitTag)],
+        standing: Standing<'_>,
         adopted: &mut Adopted,
         now: Instant,
     ) -> Result<(), Error> {
-        let Some(readers) = self.readers(&tag.instance).filter(|_| !tag.intervals.is_empty()) else {
-            return Ok(());
-        };
+        let Standing {
+            commit,
+            own,
+            tag,
+            ranges,
+            kept,
+        } = standing;
         if is_recorded(&mut *conn, &self.node, tag.seq).await? {
             return Ok(());
         }
-        let again = later.iter().filter(|(_, other)| other.instance == tag.instance);
-        let again: RangeSet = again.map(|(_, other)| other.range).collect();
-        for range in RangeSet::from(tag.range).subtract(&again).iter() {
-            let record = self.record_of(tag, commit.version, range);
-            let recorded = record_changes(&mut *conn, readers, record, now).await?;
+        let claimed_at = attempt::claimed_at(&mut *conn, tag.attempt, tag.seq).await?;
+        let made_at = claimed_at.unwrap_or(Instant(commit.committed_at_us).min(now));
+        for range in ranges.iter() {
+            let mut record = self.record_of(tag, commit.version, made_at, range);
+            record.outdated = self.outdated(&mut *conn, own, tag.seq, range).await?;
+            if !record.outdated.is_empty() {
+                adopted.dirtied.push(tag.instance.clone());
+            }
+            let recorded = record_changes(&mut *conn, &own.readers, record, &kept, now).await?;
             adopted.adopted.push((tag.instance.clone(), range));
             adopted.dirtied.extend(recorded.dirtied);
         }
         Ok(())
     }
 
-    fn record_of(&self, tag: &CommitTag, version: i64, range: Interval) -> FillRecord {
+    /// What of a range was made from rows that were filled anew after its claim. A change of an
+    /// upstream marks whoever has filled something; what is adopted later was nobody then.
+    async fn outdated(
+        &self,
+        conn: &mut SqliteConnection,
+        own: &Own,
+        claim_seq: i64,
+        range: Interval,
+    ) -> Result<Vec<Outdated>, Error> {
+        let mut outdated = Vec::new();
+        for read in &own.reads {
+            let Some(needs) = read.mapping.needs(&self.node.grid, &read.grid, range) else {
+                continue;
+            };
+            let covers: Vec<Cover> = chunk::read(&mut *conn, &text::of_instance(&read.upstream), needs).await?;
+            let newer = covers.iter().filter(|cover| cover.claim_seq > claim_seq);
+            let touched = newer.filter_map(|cover| {
+                let touched = read.mapping.touches(&self.node.grid, &read.grid, cover.range)?;
+                touched.intersect(range)
+            });
+            let ranges: RangeSet = touched.collect();
+            if !ranges.is_empty() {
+                outdated.push(Outdated {
+                    upstream: read.upstream.clone(),
+                    ranges,
+                });
+            }
+        }
+        Ok(outdated)
+    }
+
+    fn record_of(&self, tag: &CommitTag, version: i64, made_at: Instant, range: Interval) -> FillRecord {
         let inside = |filled: &&Filled| range.contains(filled.interval);
         FillRecord {
             attempt: tag.attempt,
@@ -206,60 +350,74 @@ impl Table {
             materialization: self.node.materialization,
             range,
             fingerprint: tag.fingerprint,
+            made_at,
             version: Some(version),
+            table_id: None,
             columns: None,
             untested: is_guarded(&self.node),
             adopted: true,
+            replaces_all: tag.replaces_all,
+            removed: Vec::new(),
             intervals: tag.intervals.iter().filter(inside).map(IntervalRow::from).collect(),
             changed: Vec::new(),
             marks: Vec::new(),
+            outdated: Vec::new(),
         }
     }
 
-    /// What others did, each with what it touched and nobody of us has filled again since.
-    fn foreign(&self, log: &TableLog, recorded: Option<i64>, ours: &[(&Commit, &CommitTag)]) -> Vec<ForeignChange> {
+    /// What others did, oldest first, each with what it touched and nobody of us has filled again
+    /// since.
+    fn foreign(&self, log: &TableLog, known: &KnownTable) -> Vec<ForeignChange> {
+        let is_other = known.is_other(log);
+        let up_to = known.version.filter(|version| *version <= log.version);
+        let is_known = |version: i64| is_other || up_to.is_some_and(|recorded| version <= recorded);
         let mut changes = Vec::new();
-        let all = self.touched_everywhere();
-        if let Some(recorded) = recorded.filter(|recorded| log.version < *recorded) {
-            let version = log.version;
-            let commit = ForeignCommit::Older { version, recorded };
-            changes.push(ForeignChange {
-                commit,
-                at: Instant::MIN,
-                touched: all.clone(),
-            });
-        } else if log.gap && recorded != Some(log.version) {
-            let version = log.version;
-            changes.push(ForeignChange {
-                commit: ForeignCommit::Gap { version, recorded },
-                at: Instant::MIN,
-                touched: without(&all, ours.iter().map(|(_, tag)| *tag)),
-            });
+        let mut later = Later::default();
+        for commit in log.commits.iter().rev() {
+            if let Some((_, tag)) = self.ours(commit) {
+                later.add(tag);
+            } else if !is_known(commit.version) {
+                let at = Instant(commit.committed_at_us);
+                changes.push(ForeignChange {
+                    commit: ForeignCommit::Commit {
+                        version: commit.version,
+                        committed_at: at,
+                    },
+                    at,
+                    touched: without(self.touched(&commit.touched), &later),
+                });
+            }
         }
-        let is_new = |commit: &&Commit| {
-            let is_recorded = recorded.is_some_and(|recorded| commit.version <= recorded && recorded <= log.version);
-            !is_recorded && !ours.iter().any(|(our, _)| our.version == commit.version)
-        };
-        for commit in log.commits.iter().filter(is_new) {
-            let later = ours.iter().filter(|(our, _)| our.version > commit.version);
-            let touched = without(&self.touched(&commit.touched), later.map(|(_, tag)| *tag));
-            let at = Instant(commit.committed_at_us);
-            changes.push(ForeignChange {
-                commit: ForeignCommit::Commit {
-                    version: commit.version,
-                    committed_at: at,
-                },
-                at,
-                touched,
-            });
-        }
+        changes.extend(self.untold(log, known, &later));
         changes.retain(|change| !change.touched.is_empty());
+        changes.reverse();
         changes
     }
 
-    fn touched_everywhere(&self) -> BTreeMap<Instance, RangeSet> {
-        let whole = |(instance, _): &(Instance, Readers)| (instance.clone(), RangeSet::whole());
-        self.instances.iter().map(whole).collect()
+    /// What the log does not tell, but shows to have happened.
+    fn untold(&self, log: &TableLog, known: &KnownTable, ours: &Later) -> Option<ForeignChange> {
+        let (version, recorded) = (log.version, known.version);
+        let everywhere = || {
+            let whole = |own: &Own| (own.instance.clone(), RangeSet::whole());
+            self.instances.iter().map(whole).collect()
+        };
+        let (commit, touched) = match recorded {
+            recorded if known.is_other(log) => {
+                let commit = ForeignCommit::Replaced { version, recorded };
+                (commit, without(everywhere(), ours))
+            }
+            Some(recorded) if version < recorded => (ForeignCommit::Older { version, recorded }, everywhere()),
+            recorded if log.gap && recorded != Some(version) => {
+                let commit = ForeignCommit::Gap { version, recorded };
+                (commit, without(everywhere(), ours))
+            }
+            Some(_) | None => return None,
+        };
+        Some(ForeignChange {
+            commit,
+            at: Instant::MIN,
+            touched,
+        })
     }
 
     /// A commit that does not say a key touched all that agree with what it says.
@@ -273,8 +431,8 @@ impl Table {
                     .all(|(column, value)| instance.key.0.get(column).is_none_or(|own| own == value))
             };
             let range = widened(&self.node.grid, one.at);
-            for (instance, _) in self.instances.iter().filter(|(instance, _)| agrees(instance)) {
-                by_instance.entry(instance.clone()).or_default().insert(range);
+            for own in self.instances.iter().filter(|own| agrees(&own.instance)) {
+                by_instance.entry(own.instance.clone()).or_default().insert(range);
             }
         }
         by_instance
@@ -286,7 +444,7 @@ impl Table {
         instance: &Instance,
         foreign: &[ForeignChange],
     ) -> Result<Option<Mark>, Error> {
-        let filled = filled(conn, instance, Interval::WHOLE).await?;
+        let filled = filled(conn, instance).await?;
         let mut mark = Mark {
             instance: instance.clone(),
             ranges: RangeSet::new(),
@@ -308,55 +466,112 @@ impl Table {
     async fn read_by(
         &self,
         conn: &mut SqliteConnection,
-        instance: &Instance,
-        readers: &Readers,
+        own: &Own,
         foreign: &[ForeignChange],
     ) -> Result<Vec<Mark>, Error> {
         let touched = (0..)
             .zip(foreign)
-            .filter_map(|(place, change)| Some((place, change.touched.get(instance)?)));
+            .filter_map(|(place, change)| Some((place, change.touched.get(&own.instance)?)));
         let changes: Vec<(u32, Interval)> = touched
             .flat_map(|(place, ranges)| ranges.iter().map(move |range| (place, range)))
             .collect();
         let since: Vec<Instant> = foreign.iter().map(|change| change.at).collect();
-        let read_after = move |place: u32, cover: &Cover| {
-            let at = since[place as usize];
-            at > Instant::MIN && cover.filled_at > at
-        };
-        readers.marks_where(conn, &changes, read_after).await
+        let read_after = move |place: u32, cover: &Cover| cover.filled_at > since[place as usize];
+        own.readers.marks_where(conn, &changes, read_after).await
     }
 
     async fn is_known(&self, conn: &mut SqliteConnection, log: &TableLog) -> Result<bool, Error> {
-        let row: Option<(Option<i64>, i64, i64)> =
-            sqlx::query_as("select version, bytes, files from relation where relation = $1")
+        let row: Option<(Option<i64>, Option<String>, i64, i64)> =
+            sqlx::query_as("select version, table_id, bytes, files from relation where relation = $1")
                 .bind(text::of_relation(&self.node.relation))
                 .fetch_optional(conn)
                 .await?;
-        Ok(row == Some((Some(log.version), log.bytes.cast_signed(), log.files.cast_signed())))
+        let now = (
+            Some(log.version),
+            Some(log.table_id.clone()),
+            log.bytes.cast_signed(),
+            log.files.cast_signed(),
+        );
+        Ok(row == Some(now))
     }
 }
 
 /// A commit of somebody else, with what is still as it left it.
 struct ForeignChange {
     commit: ForeignCommit,
-    /// When; [`Instant::MIN`] where nobody knows.
+    /// When; [`Instant::MIN`] where nobody knows, so that everybody has read it since.
     at: Instant,
     touched: BTreeMap<Instance, RangeSet>,
 }
 
-/// What is touched and nobody of us has filled again.
-fn without<'a>(
-    touched: &BTreeMap<Instance, RangeSet>,
-    filled_again: impl Iterator<Item = &'a CommitTag>,
-) -> BTreeMap<Instance, RangeSet> {
-    let mut left = touched.clone();
-    for tag in filled_again {
-        if let Some(ranges) = left.get_mut(&tag.instance) {
-            ranges.remove(tag.range);
+/// A commit of ours of which something still stands.
+struct Standing<'a> {
+    commit: &'a Commit,
+    own: &'a Own,
+    tag: &'a CommitTag,
+    /// What nobody of us has filled again since.
+    ranges: RangeSet,
+    /// Where it replaced all: what it cannot have removed, as it came with it or later.
+    kept: BTreeMap<Instance, RangeSet>,
+}
+
+/// What our commits have filled, read from the newest backwards.
+#[derive(Default)]
+struct Later {
+    ranges: BTreeMap<Instance, RangeSet>,
+    /// Nothing that is older stands any more.
+    replaces_all: bool,
+}
+
+impl Later {
+    fn add(&mut self, tag: &CommitTag) {
+        self.ranges.entry(tag.instance.clone()).or_default().insert(tag.range);
+        self.replaces_all |= tag.replaces_all;
+    }
+
+    /// What of an older commit's ranges still stands.
+    fn leaves(&self, instance: &Instance, ranges: &RangeSet) -> RangeSet {
+        match self.ranges.get(instance) {
+            _ if self.replaces_all => RangeSet::new(),
+            Some(later) => {
+                let again = ranges
+                    .iter()
+                    .flat_map(|range| later.within(range).iter().collect::<Vec<_>>());
+                ranges.subtract(&again.collect())
+            }
+            None => ranges.clone(),
         }
     }
-    left.retain(|_, ranges| !ranges.is_empty());
-    left
+}
+
+/// What is touched and nobody of us has filled again.
+fn without(touched: BTreeMap<Instance, RangeSet>, later: &Later) -> BTreeMap<Instance, RangeSet> {
+    let left = touched.into_iter().map(|(instance, ranges)| {
+        let left = later.leaves(&instance, &ranges);
+        (instance, left)
+    });
+    left.filter(|(_, ranges)| !ranges.is_empty()).collect()
+}
+
+/// A mapping that does not restate makes nothing stale.
+fn reads(project: &Project, node: &Node, instance: &Instance) -> Vec<Read> {
+    let inputs = node.inputs.iter().filter(|input| input.mapping.restates());
+    let reads = inputs.flat_map(|input| {
+        let upstream = match &input.from {
+            Upstream::Node(name) => project.node(name),
+            Upstream::Source(_) => None,
+        };
+        let read = upstream.map(|upstream| {
+            let instances = project.read_instances(instance, input).into_iter();
+            instances.map(|of| Read {
+                upstream: of,
+                grid: upstream.grid.clone(),
+                mapping: input.mapping,
+            })
+        });
+        read.into_iter().flatten()
+    });
+    reads.collect()
 }
 
 fn widened(grid: &Grid, at: Interval) -> Interval {
@@ -367,24 +582,47 @@ fn widened(grid: &Grid, at: Interval) -> Interval {
     }
 }
 
-async fn filled(conn: &mut SqliteConnection, instance: &Instance, range: Interval) -> Result<RangeSet, Error> {
-    let cover: Vec<Cover> = chunk::read(conn, &text::of_instance(instance), range).await?;
-    Ok(cover.into_iter().map(|cover| cover.range).collect())
+/// Every instance that has anything filled, with the table that it is filled in.
+async fn covered(conn: &mut SqliteConnection) -> Result<Vec<(Instance, String)>, Error> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select instance, relation from node where relation is not null order by instance")
+            .fetch_all(conn)
+            .await?;
+    let named = rows.into_iter().map(|(instance, relation)| {
+        let instance = text::instance(&instance).ok_or_else(|| Error::damaged("an instance's name cannot be read"))?;
+        Ok((instance, relation))
+    });
+    named.collect()
 }
 
-async fn recorded(conn: &mut SqliteConnection, node: &Node) -> Result<Option<i64>, Error> {
-    let row: Option<(Option<i64>,)> = sqlx::query_as("select version from relation where relation = $1")
-        .bind(text::of_relation(&node.relation))
-        .fetch_optional(conn)
+/// The name of a table that was filled.
+async fn relation_of(conn: &mut SqliteConnection, relation: &str) -> Result<Relation, Error> {
+    let (schema, name): (String, String) = sqlx::query_as("select schema_name, name from relation where relation = $1")
+        .bind(relation)
+        .fetch_one(conn)
         .await?;
-    Ok(row.and_then(|(version,)| version))
+    Ok(Relation { schema, name })
 }
 
+async fn known(conn: &mut SqliteConnection, node: &Node) -> Result<KnownTable, Error> {
+    let row: Option<(Option<i64>, Option<String>)> =
+        sqlx::query_as("select version, table_id from relation where relation = $1")
+            .bind(text::of_relation(&node.relation))
+            .fetch_optional(conn)
+            .await?;
+    let (version, id) = row.unwrap_or_default();
+    Ok(KnownTable { version, id })
+}
+
+/// Whether a commit is recorded, and was not forgotten since because the table was gone.
 async fn is_recorded(conn: &mut SqliteConnection, node: &Node, claim_seq: i64) -> Result<bool, Error> {
-    let row: Option<(i64,)> = sqlx::query_as("select seq from fill where relation = $1 and claim_seq = $2 limit 1")
-        .bind(text::of_relation(&node.relation))
-        .bind(claim_seq)
-        .fetch_optional(conn)
-        .await?;
+    let row: Option<(i64,)> = sqlx::query_as(
+        "select f.seq from fill f join relation r on r.relation = f.relation
+         where f.relation = $1 and f.claim_seq = $2 and f.seq > r.gone_seq limit 1",
+    )
+    .bind(text::of_relation(&node.relation))
+    .bind(claim_seq)
+    .fetch_optional(conn)
+    .await?;
     Ok(row.is_some())
 }

@@ -4,7 +4,8 @@
 //! no clock, no chance. So applying all facts again from nothing gives the same ledger.
 
 use mulgil_core::{
-    interval::{Instant, Interval},
+    interval::{Instant, RangeSet},
+    name::Instance,
     port::Filled,
     run::RunState,
     state::Cause,
@@ -16,7 +17,10 @@ use crate::{
     chunk::{self, Cover},
     document,
     error::Error,
-    fact::{Claimed, Fact, Failed, FillRecord, Mark, RunBegan, SourceChanged, TargetChanged, TargetVanished, Tested},
+    fact::{
+        Claimed, Fact, Failed, FillRecord, ForeignCommit, Mark, RunBegan, SourceChanged, TargetChanged, TargetVanished,
+        Tested,
+    },
     source, text,
 };
 
@@ -52,7 +56,7 @@ pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fa
         Fact::Tested(tested) => test(conn, at, tested).await,
         Fact::SourceChanged(changed) => source_changed(conn, seq, at, changed).await,
         Fact::TargetChanged(changed) => target_changed(conn, seq, changed).await,
-        Fact::TargetVanished(vanished) => target_vanished(conn, vanished).await,
+        Fact::TargetVanished(vanished) => target_vanished(conn, seq, vanished).await,
         Fact::SequenceRaised { .. } => Ok(()),
         Fact::Crashed {
             attempts,
@@ -128,19 +132,33 @@ async fn claim(conn: &mut SqliteConnection, seq: i64, at: Instant, claimed: &Cla
 }
 
 async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillRecord) -> Result<(), Error> {
+    for (instance, ranges) in &record.removed {
+        lose(&mut *conn, instance, ranges).await?;
+    }
     let instance = text::of_instance(&record.instance);
     let intervals: Vec<Filled> = record.intervals.iter().map(|row| Filled::from(*row)).collect();
     let cover = Cover {
         range: record.range,
         made_with: record.fingerprint,
+        claim_seq: record.claim_seq,
+        made_at: record.made_at,
         filled_at: at,
     };
     chunk::replace(&mut *conn, &instance, record.range, &[cover]).await?;
     chunk::replace(&mut *conn, &instance, record.range, &intervals).await?;
     document::change(&mut *conn, &instance, |document| {
         document.fill(seq, record.claim_seq, record.range, record.untested);
+        for outdated in &record.outdated {
+            let cause = Cause::Upstream(outdated.upstream.node.clone());
+            document.add(seq, cause, outdated.ranges.clone(), true);
+        }
     })
     .await?;
+    sqlx::query("update node set relation = $2 where instance = $1")
+        .bind(&instance)
+        .bind(text::of_relation(&record.relation))
+        .execute(&mut *conn)
+        .await?;
     sqlx::query(
         "insert into fill (seq, instance, relation, start_at, end_at, attempt, claim_seq)
          values ($1, $2, $3, $4, $5, $6, $7)",
@@ -171,15 +189,17 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
 }
 
 /// The version moves on only from the one before: across a gap lies a commit that was not looked
-/// at yet.
+/// at yet. Nor is a table taken for the known one before its log was looked at.
 async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Result<(), Error> {
     let columns: &[Column] = record.columns.as_deref().unwrap_or_default();
     sqlx::query(
-        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files)
-         values ($1, $2, $3, $4, $5, $6, $7, 0, 0)
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files)
+         values ($1, $2, $3, $4, $5, $6, $7, $10, 0, 0)
          on conflict (relation) do update set
              node = excluded.node,
              kind = excluded.kind,
+             table_id = coalesce(relation.table_id, excluded.table_id),
+             uncounted = relation.uncounted and not $9,
              columns = case when $8 then excluded.columns else relation.columns end,
              version = case
                  when relation.version is null or relation.version + 1 = excluded.version then excluded.version
@@ -194,6 +214,8 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
     .bind(serde_json::to_string(columns)?)
     .bind(record.version)
     .bind(record.columns.is_some())
+    .bind(record.replaces_all)
+    .bind(&record.table_id)
     .execute(conn)
     .await?;
     Ok(())
@@ -261,10 +283,11 @@ async fn source_changed(
 
 async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetChanged) -> Result<(), Error> {
     sqlx::query(
-        "insert into relation (relation, schema_name, name, node, kind, columns, version, bytes, files)
-         values ($1, $2, $3, $4, $5, '[]', $6, $7, $8)
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files, uncounted)
+         values ($1, $2, $3, $4, $5, '[]', $6, $10, $7, $8, $9)
          on conflict (relation) do update set
-             version = excluded.version, bytes = excluded.bytes, files = excluded.files",
+             version = excluded.version, table_id = excluded.table_id, bytes = excluded.bytes, files = excluded.files,
+             uncounted = relation.uncounted or excluded.uncounted",
     )
     .bind(text::of_relation(&changed.relation))
     .bind(&changed.relation.schema)
@@ -274,24 +297,43 @@ async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetC
     .bind(changed.version)
     .bind(changed.bytes.cast_signed())
     .bind(changed.files.cast_signed())
+    .bind(changed.commits.iter().any(ForeignCommit::is_untold))
+    .bind(&changed.table_id)
     .execute(&mut *conn)
     .await?;
     mark(&mut *conn, seq, &Cause::Target, &changed.marks).await?;
     mark(conn, seq, &Cause::Upstream(changed.node.clone()), &changed.read_by).await
 }
 
-/// What the intervals held stays known, so that readers made from it stay fresh when it comes back
-/// as it was.
-async fn target_vanished(conn: &mut SqliteConnection, vanished: &TargetVanished) -> Result<(), Error> {
+async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
     for instance in &vanished.instances {
-        let instance = text::of_instance(instance);
-        chunk::replace::<Cover>(&mut *conn, &instance, Interval::WHOLE, &[]).await?;
-        document::change(&mut *conn, &instance, document::Document::vanish).await?;
+        lose(&mut *conn, instance, &RangeSet::whole()).await?;
     }
-    sqlx::query("update relation set version = null, bytes = 0, files = 0 where relation = $1")
-        .bind(text::of_relation(&vanished.relation))
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "update relation set version = null, table_id = null, bytes = 0, files = 0, uncounted = 0, gone_seq = $2 where relation = $1",
+    )
+    .bind(text::of_relation(&vanished.relation))
+    .bind(seq)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Takes from an instance what it has filled, because the rows are gone. What they were stays known,
+/// so that readers made from them stay fresh when they come back as they were.
+async fn lose(conn: &mut SqliteConnection, instance: &Instance, ranges: &RangeSet) -> Result<(), Error> {
+    let instance = text::of_instance(instance);
+    for range in ranges.iter() {
+        chunk::replace::<Cover>(&mut *conn, &instance, range, &[]).await?;
+    }
+    document::change(&mut *conn, &instance, |document| document.lose(ranges)).await?;
+    sqlx::query(
+        "update node set relation = null
+         where instance = $1 and not exists (select 1 from cover where cover.instance = $1)",
+    )
+    .bind(&instance)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -280,18 +280,22 @@ pub(crate) struct LiveAttempt {
     instance: Instance,
     range: Interval,
     kind: TaskKind,
+    /// When it was claimed.
+    pub(crate) started_at: Instant,
 }
+
+type LiveRow = (String, i64, i64, i64, String, i64, i64, String);
 
 /// The attempt of a claim, if it may still record anything.
 pub(crate) async fn live(conn: &mut SqliteConnection, claim: &Claim) -> Result<LiveAttempt, Error> {
-    let row: Option<(String, i64, i64, String, i64, i64, String)> = sqlx::query_as(
-        "select a.state, a.seq, t.run, t.instance, t.start_at, t.end_at, t.kind
+    let row: Option<LiveRow> = sqlx::query_as(
+        "select a.state, a.seq, a.started_at, t.run, t.instance, t.start_at, t.end_at, t.kind
          from attempt a join task_run t on t.id = a.task_run where a.id = $1",
     )
     .bind(claim.attempt)
     .fetch_optional(conn)
     .await?;
-    let Some((state, seq, run, instance, start, end, kind)) = row else {
+    let Some((state, seq, started_at, run, instance, start, end, kind)) = row else {
         return Err(stale(claim, "the ledger does not know it").into());
     };
     if state != RunState::Running.as_str() {
@@ -306,7 +310,22 @@ pub(crate) async fn live(conn: &mut SqliteConnection, claim: &Claim) -> Result<L
         range: Interval::new(Instant(start), Instant(end))
             .ok_or_else(|| Error::damaged("a task run's range is empty"))?,
         kind: text::kind(&kind).ok_or_else(|| Error::damaged("a task run's kind cannot be read"))?,
+        started_at: Instant(started_at),
     })
+}
+
+/// When the claim of a commit was made; nothing where it is another ledger's.
+pub(crate) async fn claimed_at(
+    conn: &mut SqliteConnection,
+    attempt: i64,
+    claim_seq: i64,
+) -> Result<Option<Instant>, Error> {
+    let row: Option<(i64,)> = sqlx::query_as("select started_at from attempt where id = $1 and seq = $2")
+        .bind(attempt)
+        .bind(claim_seq)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.map(|(at,)| Instant(at)))
 }
 
 fn stale(claim: &Claim, why: &str) -> Diagnostic {

@@ -37,14 +37,18 @@ pub(crate) trait Entry: Clone + Send + Sync {
     fn unpack(bytes: &[u8]) -> Option<Self>;
 }
 
-/// A filled range: with what, when, and by which fact.
+/// A filled range: with what, under which claim, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cover {
     /// Where.
     pub(crate) range: Interval,
     /// With what.
     pub(crate) made_with: CodeFp,
-    /// When.
+    /// The number of its claim.
+    pub(crate) claim_seq: i64,
+    /// When its inputs were read at the earliest.
+    pub(crate) made_at: Instant,
+    /// When that was recorded: its inputs were read before.
     pub(crate) filled_at: Instant,
 }
 
@@ -73,7 +77,7 @@ macro_rules! chunk_sql {
 }
 
 impl Entry for Cover {
-    const BYTES: usize = 56;
+    const BYTES: usize = 72;
     chunk_sql!("cover");
 
     fn interval(&self) -> Interval {
@@ -94,6 +98,8 @@ impl Entry for Cover {
         out.extend(self.range.end.0.to_le_bytes());
         out.extend(self.made_with.code.0.to_le_bytes());
         out.extend(self.made_with.schema.0.to_le_bytes());
+        out.extend(self.claim_seq.to_le_bytes());
+        out.extend(self.made_at.0.to_le_bytes());
         out.extend(self.filled_at.0.to_le_bytes());
     }
 
@@ -104,7 +110,9 @@ impl Entry for Cover {
                 code: fingerprint(bytes, 16)?,
                 schema: fingerprint(bytes, 32)?,
             },
-            filled_at: Instant(number(bytes, 48)?),
+            claim_seq: number(bytes, 48)?,
+            made_at: Instant(number(bytes, 56)?),
+            filled_at: Instant(number(bytes, 64)?),
         })
     }
 }

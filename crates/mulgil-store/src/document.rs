@@ -94,10 +94,12 @@ impl Document {
         }
     }
 
-    /// The rows are gone.
-    pub(crate) fn vanish(&mut self) {
-        self.stale.retain(|stale| stale.cause == Cause::Manual);
-        self.untested = RangeMap::new();
+    /// Rows are gone: what was known of them is not any more, only what a person asked for is.
+    pub(crate) fn lose(&mut self, ranges: &RangeSet) {
+        for range in ranges.iter() {
+            self.unmark(range, |stale| stale.cause != Cause::Manual);
+            self.untested.remove(range);
+        }
     }
 
     /// The blocking data tests have passed over all that was filled up to a fact.
@@ -120,16 +122,25 @@ impl Document {
         dirty
     }
 
-    /// Into what decisions read.
+    /// Into what decisions read, where it is known already what is filled. What changed under a range
+    /// that is only being filled makes nothing stale before it is filled.
     pub(crate) fn describe(&self, state: &mut NodeState) {
+        let filled = state.filled.keys();
         state.dirty = self.dirty();
+        for (cause, ranges) in &mut state.dirty {
+            if *cause != Cause::Manual {
+                *ranges = ranges.intersect(&filled);
+            }
+        }
+        state.dirty.retain(|_, ranges| !ranges.is_empty());
         state.untested = self.untested.keys();
         state.waived = self.waived.clone();
         state.failing = self.failing.clone();
         state.fill_seq = self.fill_seq;
     }
 
-    fn add(&mut self, seq: i64, cause: Cause, ranges: RangeSet, due: bool) {
+    /// Ranges are stale.
+    pub(crate) fn add(&mut self, seq: i64, cause: Cause, ranges: RangeSet, due: bool) {
         if ranges.is_empty() {
             return;
         }
@@ -265,7 +276,7 @@ mod tests {
         document.fill(6, 5, span(2, 4), true);
         document.pass(4);
         assert_eq!(document.untested.keys(), span(2, 4).into());
-        document.vanish();
+        document.lose(&RangeSet::whole());
         assert!(document.untested.is_empty());
     }
 

@@ -17,7 +17,7 @@ use crate::{
     chunk::{self, Cover},
     document,
     error::Error,
-    fact::{Fact, Mark, Was},
+    fact::{Fact, FillRecord, Mark, Outdated, Was},
     source, text,
 };
 
@@ -34,7 +34,8 @@ pub struct Evidence {
     /// When it was found.
     pub at: Instant,
     /// Both sides of the difference. Upstream: `{upstream, interval, old: {rows, content} | null,
-    /// new: {rows, content}, attempt}`. Source: `{file, interval, old, new, gone}` with content
+    /// new: {rows, content}, attempt}`, or `{kind: newer, upstream}` where it was filled anew before
+    /// this was known of. Source: `{file, interval, old, new, gone}` with content
     /// hashes. Target: `{kind: commit | gap | older, version, …}`, and so for an upstream whose rows
     /// were somebody else's when they were read. Manual: `{run, trigger, selector}`.
     pub detail: Value,
@@ -202,6 +203,7 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
             let detail = json!({"run": run.run, "trigger": run.trigger, "selector": run.selector});
             stale.iter().map(|range| (range, detail.clone())).collect()
         }
+        Fact::Filled(record) if record.instance == *instance => newer(record, cause, stale),
         Fact::Filled(record) => reasons(&record.marks, instance, stale, |place| {
             let filled = Filled::from(*record.intervals.get(place as usize)?);
             let was = record.changed.iter().find(|(changed, _)| *changed == place)?.1;
@@ -243,6 +245,17 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
         | Fact::Crashed { .. }
         | Fact::Waived { .. } => Vec::new(),
     }
+}
+
+/// A fill that was adopted is told by what it had read and is another by now.
+fn newer(record: &FillRecord, cause: &Cause, stale: &RangeSet) -> Vec<(Interval, Value)> {
+    let by = |outdated: &&Outdated| *cause == Cause::Upstream(outdated.upstream.node.clone());
+    let told = record.outdated.iter().filter(by).flat_map(|outdated| {
+        let detail = json!({"kind": "newer", "upstream": outdated.upstream.to_string()});
+        let ranges = outdated.ranges.intersect(stale);
+        ranges.iter().map(|range| (range, detail.clone())).collect::<Vec<_>>()
+    });
+    told.take(TOLD_LIMIT).collect()
 }
 
 fn reasons(

@@ -153,8 +153,14 @@ pub struct FillRecord {
     pub range: Interval,
     /// With what.
     pub fingerprint: CodeFp,
+    /// When its inputs were read at the earliest: the claim's time, or an adopted commit's where no
+    /// claim is known. A tick after it has not been made up for.
+    pub made_at: Instant,
     /// The version that it committed.
     pub version: Option<i64>,
+    /// The table's own id, where the attempt said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_id: Option<String>,
     /// Its columns; none where an adopted commit does not say them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<Column>>,
@@ -164,6 +170,12 @@ pub struct FillRecord {
     /// Whether the table's log showed it to us, not the attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// Whether it replaced all that the table held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaces_all: bool,
+    /// What else was filled in the table and is not there any more, because all was replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<(Instance, RangeSet)>,
     /// What each interval holds.
     pub intervals: Vec<IntervalRow>,
     /// Those of them, by place, that do not hold what they held before, with what that was.
@@ -172,6 +184,18 @@ pub struct FillRecord {
     /// Readers that became stale; a mark's reasons are places in `intervals`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
+    /// What of an adopted fill was made from rows that are others by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outdated: Vec<Outdated>,
+}
+
+/// An upstream that was filled anew after a fill had read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outdated {
+    /// Which.
+    pub upstream: Instance,
+    /// What was made from it.
+    pub ranges: RangeSet,
 }
 
 /// What an interval held before.
@@ -328,6 +352,9 @@ pub struct TargetChanged {
     pub materialization: Materialization,
     /// The version up to which all is recorded now.
     pub version: i64,
+    /// The table's own id.
+    #[serde(default)]
+    pub table_id: String,
     /// Bytes of that version.
     pub bytes: u64,
     /// Files of that version.
@@ -361,6 +388,13 @@ pub enum ForeignCommit {
         /// The newest recorded version.
         recorded: Option<i64>,
     },
+    /// Another table lies where the recorded one was, whatever its version.
+    Replaced {
+        /// The newest version.
+        version: i64,
+        /// The newest recorded version of the table that was there.
+        recorded: Option<i64>,
+    },
     /// The table is older than what was recorded: it was restored or made anew.
     Older {
         /// The newest version.
@@ -370,7 +404,18 @@ pub enum ForeignCommit {
     },
 }
 
-/// A table is not there any more; what it held is missing again.
+impl ForeignCommit {
+    /// Whether the table may have been changed in ways that its log does not tell.
+    pub(crate) fn is_untold(&self) -> bool {
+        match self {
+            Self::Commit { .. } => false,
+            Self::Gap { .. } | Self::Replaced { .. } | Self::Older { .. } => true,
+        }
+    }
+}
+
+/// A table is not there any more, or not the one of these instances any more; what it held is
+/// missing again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetVanished {
     /// The table.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use mulgil_core::{
     diagnostic::Severity,
     interval::{Instant, Interval, RangeSet},
-    name::Instance,
+    name::{Instance, Relation},
     port::{Fault, FillOutcome, Filled, TestOutcome},
     project::{DataTest, Node, Project},
     run::RunState,
@@ -15,7 +15,8 @@ use mulgil_core::{
 use sqlx::SqliteConnection;
 
 use crate::{
-    Store, apply, attempt, chunk,
+    Store, apply, attempt,
+    chunk::{self, Cover},
     error::Error,
     fact::{Fact, FillRecord, IntervalRow, TestResult, Tested, Was},
     readers::Readers,
@@ -27,7 +28,8 @@ use crate::{
 pub struct Recorded {
     /// The filled intervals that do not hold what they held before, new ones among them.
     pub changed: RangeSet,
-    /// The readers that became stale, or may try again.
+    /// The instances that have other ranges to fill now: readers that became stale or may try again,
+    /// and whose rows were removed because all of the table was replaced.
     pub dirtied: Vec<Instance>,
 }
 
@@ -48,7 +50,7 @@ impl Store {
     ) -> Result<Recorded, Fault> {
         let readers = Readers::of_instance(project, &spec.instance);
         let claim = claim.clone();
-        let record = FillRecord {
+        let mut record = FillRecord {
             attempt: claim.attempt,
             claim_seq: claim.seq,
             instance: spec.instance.clone(),
@@ -56,18 +58,23 @@ impl Store {
             materialization: spec.materialization,
             range: spec.range,
             fingerprint: spec.fingerprint,
+            made_at: now,
             version: outcome.version,
+            table_id: outcome.table_id.clone(),
             columns: Some(outcome.columns.clone()),
             untested: project.node(&spec.instance.node).is_some_and(is_guarded),
             adopted: false,
+            replaces_all: spec.replaces_all,
+            removed: Vec::new(),
             intervals: outcome.intervals.iter().map(IntervalRow::from).collect(),
             changed: Vec::new(),
             marks: Vec::new(),
+            outdated: Vec::new(),
         };
         self.write(move |conn| {
             Box::pin(async move {
-                attempt::live(&mut *conn, &claim).await?;
-                record_changes(conn, &readers, record, now).await
+                record.made_at = attempt::live(&mut *conn, &claim).await?.started_at;
+                record_changes(conn, &readers, record, &BTreeMap::new(), now).await
             })
         })
         .await
@@ -119,11 +126,13 @@ pub(crate) fn is_guarded(node: &Node) -> bool {
     node.tests.iter().any(|test| test.severity == Severity::Error)
 }
 
-/// Finds what a fill changed and whom that touches, and records it.
+/// Finds what a fill changed and whom that touches, and records it. `later` is what commits after it
+/// have filled, which it cannot have removed.
 pub(crate) async fn record_changes(
     conn: &mut SqliteConnection,
     readers: &Readers,
     mut record: FillRecord,
+    later: &BTreeMap<Instance, RangeSet>,
     now: Instant,
 ) -> Result<Recorded, Error> {
     let before: Vec<Filled> = chunk::read(&mut *conn, &text::of_instance(&record.instance), record.range).await?;
@@ -138,12 +147,57 @@ pub(crate) async fn record_changes(
         }
     }
     record.marks = readers.marks(&mut *conn, &over).await?;
+    if record.replaces_all {
+        record.removed = removed(&mut *conn, &record, later).await?;
+    }
+    let stale = record.marks.iter().map(|mark| &mark.instance);
+    let missing = record.removed.iter().map(|(instance, _)| instance);
     let recorded = Recorded {
         changed: over.into_iter().map(|(_, interval)| interval).collect(),
-        dirtied: record.marks.iter().map(|mark| mark.instance.clone()).collect(),
+        dirtied: stale.chain(missing).cloned().collect(),
     };
     apply::record(conn, &Fact::Filled(record), now).await?;
     Ok(recorded)
+}
+
+/// What was filled in a table beside a fill that replaced all of it.
+async fn removed(
+    conn: &mut SqliteConnection,
+    record: &FillRecord,
+    later: &BTreeMap<Instance, RangeSet>,
+) -> Result<Vec<(Instance, RangeSet)>, Error> {
+    let mut removed = Vec::new();
+    for instance in filled_in(&mut *conn, &record.relation).await? {
+        let mut gone = filled(&mut *conn, &instance).await?;
+        if instance == record.instance {
+            gone.remove(record.range);
+        }
+        if let Some(later) = later.get(&instance) {
+            gone = gone.subtract(later);
+        }
+        if !gone.is_empty() {
+            removed.push((instance, gone));
+        }
+    }
+    Ok(removed)
+}
+
+/// The instances that have anything filled in a table.
+pub(crate) async fn filled_in(conn: &mut SqliteConnection, relation: &Relation) -> Result<Vec<Instance>, Error> {
+    let rows: Vec<(String,)> = sqlx::query_as("select instance from node where relation = $1 order by instance")
+        .bind(text::of_relation(relation))
+        .fetch_all(conn)
+        .await?;
+    let named = rows.iter().map(|(name,)| text::instance(name));
+    named
+        .map(|instance| instance.ok_or_else(|| Error::damaged("an instance's name cannot be read")))
+        .collect()
+}
+
+/// What an instance has filled.
+pub(crate) async fn filled(conn: &mut SqliteConnection, instance: &Instance) -> Result<RangeSet, Error> {
+    let cover: Vec<Cover> = chunk::read(conn, &text::of_instance(instance), Interval::WHOLE).await?;
+    Ok(cover.into_iter().map(|cover| cover.range).collect())
 }
 
 fn results(spec: &TestSpec, outcomes: &[TestOutcome]) -> Vec<TestResult> {

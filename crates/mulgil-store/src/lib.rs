@@ -37,5 +37,5 @@ pub use attempt::{ClaimRequest, Failure, NewRun};
 pub use evidence::{Evidence, FillFact};
 pub use fill::Recorded;
 pub use lock::{DataLock, Holder};
-pub use read::{LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LogLine, RelationEntry, TableState};
+pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LogLine, RelationEntry, TableState};
 pub use store::Store;

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::{
     interval::{Instant, Interval, RangeSet},
-    name::{Instance, NodeName},
+    name::{Instance, NodeName, Relation},
     port::Fault,
     project::{Fingerprint, Node, Project},
-    state::{Live, NodeState, State, TestState},
+    state::{Live, NodeState, State, TableState, TestState},
 };
 use sqlx::SqliteConnection;
 
@@ -32,11 +32,12 @@ impl Store {
                     nodes: nodes(&mut *conn, wanted, None).await?,
                     ..State::default()
                 };
-                for (name, known) in source::load_all(conn).await? {
+                for (name, known) in source::load_all(&mut *conn).await? {
                     if sources.contains(&name) {
                         state.sources.insert(name, known.state());
                     }
                 }
+                state.tables = tables(conn, None).await?;
                 Ok(state)
             })
         })
@@ -46,18 +47,20 @@ impl Store {
     /// Loads these instances anew, sources among them, and leaves the others as they are.
     pub async fn refresh(&self, project: &Project, state: &mut State, instances: &[Instance]) -> Result<(), Fault> {
         let mut wanted = BTreeMap::new();
+        let mut relations = BTreeSet::new();
         let mut sources = Vec::new();
         for instance in instances {
             match project.node(&instance.node) {
                 Some(node) => {
                     let own = Wanted::of(node, instance.clone());
                     wanted.insert(text::of_instance(instance), own);
+                    relations.insert(node.relation.clone());
                 }
                 None => sources.extend(project.source(&instance.node).map(|source| source.name.clone())),
             }
         }
         let names: Vec<String> = wanted.keys().cloned().collect();
-        let (nodes, sources) = self
+        let (nodes, sources, tables) = self
             .read(move |conn| {
                 Box::pin(async move {
                     let nodes = nodes(&mut *conn, wanted, Some(&names)).await?;
@@ -69,7 +72,7 @@ impl Store {
                                 .map(|known| (name, known.state())),
                         );
                     }
-                    Ok((nodes, seen))
+                    Ok((nodes, seen, tables(conn, Some(&relations)).await?))
                 })
             })
             .await?;
@@ -78,6 +81,7 @@ impl Store {
         }
         state.nodes.extend(nodes);
         state.sources.extend(sources);
+        state.tables.extend(tables);
         Ok(())
     }
 }
@@ -117,7 +121,7 @@ async fn nodes(
             let state = states.entry(instance).or_default();
             for cover in chunk::unpack::<Cover>(&bytes)? {
                 state.filled.insert(cover.range, cover.made_with);
-                state.filled_at.insert(cover.range, cover.filled_at);
+                state.filled_at.insert(cover.range, cover.made_at);
             }
         }
     }
@@ -195,6 +199,30 @@ async fn live(conn: &mut SqliteConnection) -> Result<Vec<(String, Interval, Live
         Some((instance, range, Live { attempt, epoch }))
     };
     Ok(rows.into_iter().filter_map(described).collect())
+}
+
+/// What is filled in the tables that were ever filled; in `only` these, or in all.
+async fn tables(
+    conn: &mut SqliteConnection,
+    only: Option<&BTreeSet<Relation>>,
+) -> Result<BTreeMap<Relation, TableState>, Error> {
+    let rows: Vec<(String, String, bool, bool, Option<String>)> = sqlx::query_as(
+        "select r.schema_name, r.name, r.version is not null, r.uncounted, n.instance
+         from relation r left join node n on n.relation = r.relation",
+    )
+    .fetch_all(conn)
+    .await?;
+    let mut tables: BTreeMap<Relation, TableState> = BTreeMap::new();
+    for (schema, name, is_there, uncounted, instance) in rows {
+        let relation = Relation { schema, name };
+        if only.is_some_and(|only| !only.contains(&relation)) {
+            continue;
+        }
+        let table = tables.entry(relation).or_default();
+        table.uncounted = uncounted || (is_there && instance.is_none());
+        table.holds.extend(instance.as_deref().and_then(text::instance));
+    }
+    Ok(tables)
 }
 
 /// By node.

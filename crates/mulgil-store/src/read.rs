@@ -1,11 +1,11 @@
 //! What people ask the ledger: runs and their logs, which relations there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::{
     interval::{Instant, Interval},
     name::{NodeName, Relation},
-    port::Fault,
+    port::{Fault, TableLog},
     project::{Materialization, Project},
     run::{Attempt, Run, RunState, TaskRun},
     task::Column,
@@ -54,6 +54,22 @@ pub struct TableState {
     pub bytes: u64,
     /// Files, when its log was last read.
     pub files: u64,
+}
+
+/// What of a table's log is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct KnownTable {
+    /// The version up to which every commit is recorded; none where the table is not there.
+    pub version: Option<i64>,
+    /// The table's own id, as far as it is known.
+    pub id: Option<String>,
+}
+
+impl KnownTable {
+    /// Whether a log is that of another table, which lies where this one was.
+    pub fn is_other(&self, log: &TableLog) -> bool {
+        self.id.as_ref().is_some_and(|id| *id != log.table_id)
+    }
 }
 
 impl Store {
@@ -142,6 +158,45 @@ impl Store {
                     files: files.cast_unsigned(),
                 };
                 Ok(rows.into_iter().map(state).collect())
+            })
+        })
+        .await
+    }
+
+    /// The nodes whose filled intervals lie in another table than the one that they are declared
+    /// with today.
+    pub async fn moved(&self, project: &Project) -> Result<BTreeSet<NodeName>, Fault> {
+        let tables: BTreeMap<NodeName, String> = project
+            .nodes
+            .iter()
+            .map(|node| (node.name.clone(), text::of_relation(&node.relation)))
+            .collect();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, String)> =
+                    sqlx::query_as("select instance, relation from node where relation is not null")
+                        .fetch_all(conn)
+                        .await?;
+                let moved = |(instance, relation): (String, String)| {
+                    let name = text::instance(&instance)?.node;
+                    (*tables.get(&name)? != relation).then_some(name)
+                };
+                Ok(rows.into_iter().filter_map(moved).collect())
+            })
+        })
+        .await
+    }
+
+    /// What is recorded of every table's log.
+    pub async fn known_tables(&self) -> Result<BTreeMap<Relation, KnownTable>, Fault> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, String, Option<i64>, Option<String>)> =
+                    sqlx::query_as("select schema_name, name, version, table_id from relation")
+                        .fetch_all(conn)
+                        .await?;
+                let known = |(schema, name, version, id)| (Relation { schema, name }, KnownTable { version, id });
+                Ok(rows.into_iter().map(known).collect())
             })
         })
         .await

@@ -1,7 +1,7 @@
 //! Sources: their files as they were last seen, and what it means when they are not like that now.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -383,9 +383,11 @@ async fn with_marks(
     readers: &Readers,
     mut changed: SourceChanged,
 ) -> Result<SourceChanged, Error> {
+    let gone: HashSet<&Path> = changed.gone.iter().map(PathBuf::as_path).collect();
     let places = |is_gone: bool| -> Vec<(u32, Interval)> {
         let all = changed.changes.iter().enumerate();
-        let these = all.filter(|(_, change)| (change.new.is_none() && changed.gone.contains(&change.file)) == is_gone);
+        let is_loss = |change: &SourceChange| change.new.is_none() && gone.contains(change.file.as_path());
+        let these = all.filter(|(_, change)| is_loss(change) == is_gone);
         these.map(|(place, change)| (place as u32, change.over)).collect()
     };
     let (news, losses) = (places(false), places(true));

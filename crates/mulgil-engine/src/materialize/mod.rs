@@ -112,11 +112,12 @@ impl Fill<'_> {
             range: self.spec.range,
             fingerprint: self.spec.fingerprint,
             intervals: filled.clone(),
+            replaces_all: self.spec.replaces_all,
         };
         // From here on a commit may name the new files, even if we are not told of it.
         let new_files = made.files.keep();
-        let version = match target.commit(&made.shape, &tag, touched, made.parts).await {
-            Ok(version) => version,
+        let (version, table_id) = match target.commit(&made.shape, &tag, touched, made.parts).await {
+            Ok(committed) => committed,
             Err(fault) => {
                 if fault.code == codes::TABLE_CHANGED {
                     self.warehouse.store().discard(&new_files);
@@ -126,6 +127,7 @@ impl Fill<'_> {
         };
         Ok(FillOutcome {
             version: Some(version as i64),
+            table_id: Some(table_id),
             intervals: filled,
             columns: made.shape.columns(&self.spec.instance.key),
         })

@@ -289,15 +289,17 @@ impl Target {
         }
     }
 
-    /// Commits new files in place of touched ones, with the tag and the app transaction.
+    /// Commits new files in place of touched ones, with the tag and the app transaction. Gives the
+    /// version and the table's id.
     pub(crate) async fn commit(
         self,
         shape: &Shape,
         tag: &CommitTag,
         touched: Touched,
         new: Vec<(Part, PartitionValues)>,
-    ) -> Result<u64, Fault> {
+    ) -> Result<(u64, String), Fault> {
         let mut actions = self.schema_actions(shape)?;
+        let table_id = self.table_id(&actions)?;
         let old = touched.replaced.iter().chain(&touched.cut);
         actions.extend(old.map(|file| Action::Remove(file.remove_action(true))));
         actions.extend(new.into_iter().map(|(part, values)| Action::Add(add(part, values))));
@@ -332,7 +334,23 @@ impl Target {
             .map_err(to_fault)?;
         crash::point("committed");
         self.checkpoint(committed.version).await;
-        Ok(committed.version)
+        Ok((committed.version, table_id))
+    }
+
+    /// The id of the table, or the one that it is about to be made with.
+    fn table_id(&self, actions: &[Action]) -> Result<String, Fault> {
+        let made = actions.iter().find_map(|action| match action {
+            Action::Metadata(metadata) => Some(metadata.id().to_owned()),
+            _ => None,
+        });
+        match (&self.table, made) {
+            (Some(table), _) => {
+                let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
+                Ok(state.metadata().id().to_owned())
+            }
+            (None, Some(made)) => Ok(made),
+            (None, None) => Err(broken("a new table has no metadata")),
+        }
     }
 
     /// Protocol and metadata, where the commit changes them.

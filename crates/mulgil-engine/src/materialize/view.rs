@@ -22,6 +22,7 @@ pub(super) async fn fill(fill: &Fill<'_>) -> Result<FillOutcome, Fault> {
         .flat_map(|column| [column.name.as_bytes(), column.data_type.as_bytes()]);
     Ok(FillOutcome {
         version: None,
+        table_id: None,
         intervals: vec![Filled {
             interval: Interval::WHOLE,
             rows: 0,

@@ -194,6 +194,7 @@ async fn a_log_with_a_gap_or_an_older_table_makes_everything_stale() {
         begin(&store, Vec::new()).await;
         fill(&store, &project, "flights", days(0, 5), 1, 1).await;
         fill(&store, &project, "flights", days(5, 7), 1, 1).await;
+        fill(&store, &project, "windows", days(0, 4), 1, 1).await;
         let mut log = log_of(version, Vec::new());
         log.gap = version == 9;
         store
@@ -201,6 +202,11 @@ async fn a_log_with_a_gap_or_an_older_table_makes_everything_stale() {
             .await
             .unwrap();
         assert_eq!(stale(&store, &project, "flights").await, ["Target 0..7"]);
+        assert_eq!(
+            stale(&store, &project, "windows").await,
+            ["Upstream(flights) 0..4"],
+            "nobody knows since when"
+        );
         assert_eq!(
             store.recorded_version(&project.nodes[0].relation).await.unwrap(),
             Some(version)
@@ -262,4 +268,59 @@ async fn an_old_commit_of_ours_does_not_undo_a_newer_one() {
             filled(day(3), 7)
         ]
     );
+}
+
+/// When what an instance has filled was made, all of it.
+async fn made_at(store: &Store, project: &mulgil_core::project::Project, of: &str) -> Vec<Instant> {
+    let state = store.load_state(project).await.unwrap();
+    state.nodes[&instance(of)].filled_at.iter().map(|(_, at)| *at).collect()
+}
+
+#[tokio::test]
+async fn an_adopted_fill_is_as_old_as_its_claim_or_as_its_commit_where_the_claim_is_lost() {
+    let (old, project) = (scratch().await, shop());
+    begin(&old, Vec::new()).await;
+    let claim = claim(&old, &project, "flights", days(0, 5), 0).await;
+    old.crash_live(minute(2)).await.unwrap();
+    let intervals = tiles(&project, &instance("flights"), days(0, 5), 7);
+    let log = log_of(0, vec![ours(0, &claim, "flights", days(0, 5), intervals)]);
+    let new = scratch().await;
+    for store in [&old, &new] {
+        store
+            .adopt(&project, &project.nodes[0], Some(&log), minute(9))
+            .await
+            .unwrap();
+    }
+    assert_eq!(made_at(&old, &project, "flights").await, [minute(0)]);
+    assert_eq!(
+        made_at(&new, &project, "flights").await,
+        [minute(1)],
+        "its commit's time"
+    );
+}
+
+#[tokio::test]
+async fn a_table_whose_log_does_not_tell_all_may_hold_more_than_is_filled() {
+    let (store, project) = (scratch().await, shop());
+    let flights = &project.nodes[0];
+    begin(&store, Vec::new()).await;
+    let is_uncounted = async || {
+        let state = store.load_state(&project).await.unwrap();
+        state.tables[&flights.relation].uncounted
+    };
+    let mut log = log_of(9, Vec::new());
+    log.gap = true;
+    store.adopt(&project, flights, Some(&log), minute(1)).await.unwrap();
+    assert!(is_uncounted().await);
+    fill(&store, &project, "flights", days(0, 5), 1, 2).await;
+    assert!(is_uncounted().await);
+    let claim = claim(&store, &project, "flights", day(1), 3).await;
+    let mut commit = ours(11, &claim, "flights", day(1), vec![filled(day(1), 1)]);
+    if let mulgil_core::port::Author::Ours(tag) = &mut commit.author {
+        tag.replaces_all = true;
+    }
+    let log = log_of(11, vec![commit]);
+    store.adopt(&project, flights, Some(&log), minute(4)).await.unwrap();
+    assert!(!is_uncounted().await);
+    assert_eq!(filled_days(&store, &project, "flights").await, "1..2");
 }

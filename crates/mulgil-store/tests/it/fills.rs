@@ -130,6 +130,7 @@ async fn an_attempt_that_is_not_live_records_nothing() {
     let spec = spec(&project, &instance("flights"), days(0, 5));
     let outcome = mulgil_core::port::FillOutcome {
         version: Some(0),
+        table_id: None,
         intervals: tiles(&project, &instance("flights"), days(0, 5), 1),
         columns: columns(),
     };
@@ -188,5 +189,55 @@ async fn many_small_fills_stay_few_rows_and_read_back_in_order() {
     assert_eq!(
         store.run(1).await.unwrap().unwrap().1.last().unwrap().state,
         RunState::Success
+    );
+}
+
+#[tokio::test]
+async fn rows_are_as_old_as_their_claim_whenever_they_are_recorded() {
+    let (store, project) = (scratch().await, shop());
+    begin(&store, Vec::new()).await;
+    let claim = claim(&store, &project, "flights", days(0, 5), 1).await;
+    record(&store, &project, &claim, "flights", days(0, 5), (1, 0), 9).await;
+    let state = store.load_state(&project).await.unwrap();
+    let filled_at = &state.nodes[&instance("flights")].filled_at;
+    assert_eq!(filled_at.iter().collect::<Vec<_>>(), [(days(0, 5), &minute(1))]);
+    assert_eq!(
+        store.fills(&instance("flights"), day(1)).await.unwrap()[0].filled_at,
+        minute(9)
+    );
+}
+
+#[tokio::test]
+async fn a_fill_that_replaces_all_takes_with_it_what_else_was_filled_in_its_table() {
+    let (store, mut project) = (scratch().await, shop());
+    begin(&store, Vec::new()).await;
+    for of in ["sales[country=kr]", "sales[country=jp]", "both"] {
+        fill(&store, &project, of, days(0, 5), 1, 1).await;
+    }
+    project.nodes[6].keys[0].values.pop();
+    let claim = claim(&store, &project, "sales[country=kr]", days(1, 3), 2).await;
+    let kr = instance("sales[country=kr]");
+    let mut spec = spec(&project, &kr, days(1, 3));
+    spec.replaces_all = true;
+    let outcome = mulgil_core::port::FillOutcome {
+        version: Some(2),
+        table_id: None,
+        intervals: tiles(&project, &kr, days(1, 3), 1),
+        columns: columns(),
+    };
+    let recorded = store
+        .record_fill(&project, &claim, &spec, &outcome, minute(3))
+        .await
+        .unwrap();
+    assert_eq!(recorded.dirtied, [instance("sales[country=jp]"), kr.clone()]);
+    let project = shop();
+    assert_eq!(filled_days(&store, &project, "sales[country=kr]").await, "1..3");
+    assert_eq!(filled_days(&store, &project, "sales[country=jp]").await, "");
+    let state = store.load_state(&project).await.unwrap();
+    let holds = &state.tables[&project.nodes[6].relation].holds;
+    assert_eq!(holds.iter().collect::<Vec<_>>(), [&kr]);
+    assert!(
+        stale(&store, &project, "both").await.is_empty(),
+        "until it comes back and differs"
     );
 }

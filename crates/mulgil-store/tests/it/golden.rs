@@ -17,7 +17,11 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     (
         "filled",
-        r#"{"filled":{"attempt":11,"claim_seq":3,"instance":{"node":"flights"},"relation":{"schema":"dev_shop","name":"flights"},"materialization":"interval","range":{"start":0,"end":7200000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"version":4,"columns":[{"name":"id","data_type":"Int64"}],"untested":true,"adopted":true,"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"],[3600000000,7200000000,0,"000000000000000000000000000000bb"]],"changed":[[0,null],[1,[5,"000000000000000000000000000000cc"]]],"marks":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":7200000000}],"released":[{"start":7200000000,"end":9000000000}],"because":[[0,{"start":0,"end":7200000000}]]}]}}"#,
+        r#"{"filled":{"attempt":11,"claim_seq":3,"instance":{"node":"flights"},"relation":{"schema":"dev_shop","name":"flights"},"materialization":"interval","range":{"start":0,"end":7200000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"made_at":5,"version":4,"columns":[{"name":"id","data_type":"Int64"}],"untested":true,"adopted":true,"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"],[3600000000,7200000000,0,"000000000000000000000000000000bb"]],"changed":[[0,null],[1,[5,"000000000000000000000000000000cc"]]],"marks":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":7200000000}],"released":[{"start":7200000000,"end":9000000000}],"because":[[0,{"start":0,"end":7200000000}]]}]}}"#,
+    ),
+    (
+        "filled",
+        r#"{"filled":{"attempt":11,"claim_seq":3,"instance":{"node":"flights"},"relation":{"schema":"dev_shop","name":"flights"},"materialization":"interval","range":{"start":0,"end":3600000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"made_at":5,"version":4,"table_id":"0f1e","replaces_all":true,"removed":[[{"node":"flights"},[{"start":3600000000,"end":7200000000}]]],"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"]],"outdated":[{"upstream":{"node":"weather"},"ranges":[{"start":0,"end":3600000000}]}]}}"#,
     ),
     (
         "failed",
@@ -37,7 +41,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     (
         "target_changed",
-        r#"{"target_changed":{"relation":{"schema":"dev_shop","name":"flights"},"node":"flights","materialization":"interval","version":9,"bytes":1000,"files":10,"commits":[{"kind":"commit","version":9,"committed_at":5},{"kind":"gap","version":9,"recorded":4},{"kind":"older","version":2,"recorded":4}],"marks":[{"instance":{"node":"flights"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}],"read_by":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}]}}"#,
+        r#"{"target_changed":{"relation":{"schema":"dev_shop","name":"flights"},"node":"flights","materialization":"interval","version":9,"table_id":"0f1e","bytes":1000,"files":10,"commits":[{"kind":"commit","version":9,"committed_at":5},{"kind":"gap","version":9,"recorded":4},{"kind":"older","version":2,"recorded":4},{"kind":"replaced","version":9,"recorded":4}],"marks":[{"instance":{"node":"flights"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}],"read_by":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}]}}"#,
     ),
     (
         "target_vanished",

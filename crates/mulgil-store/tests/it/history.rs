@@ -7,7 +7,7 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Retry},
     interval::{Interval, RangeSet},
     name::Instance,
-    port::{FillOutcome, TestOutcome},
+    port::{Author, FillOutcome, TestOutcome},
     project::Project,
     run::{RunState, TaskKind},
     state::Cause,
@@ -41,7 +41,7 @@ struct Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    (0..14_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
+    (0..15_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
         Event {
             kind,
             target,
@@ -115,6 +115,7 @@ impl World {
             10 => self.adopt_foreign(event).await,
             11 => self.adopt_ours(event).await,
             12 => self.vanish(event).await,
+            13 => self.move_table(event).await,
             _ => {
                 let (of, range) = self.range(event);
                 self.store
@@ -132,6 +133,7 @@ impl World {
         let version = self.next_version(&of);
         let outcome = FillOutcome {
             version: Some(version),
+            table_id: Some(TABLE.to_owned()),
             intervals: tiles(&self.project, &instance(&of), range, event.content),
             columns: columns(),
         };
@@ -141,7 +143,8 @@ impl World {
                 changed.insert(filled.interval);
             }
         }
-        let spec = spec(&self.project, &instance(&of), range);
+        let mut spec = spec(&self.project, &instance(&of), range);
+        spec.replaces_all = event.length == 5;
         let recorded = self
             .store
             .record_fill(&self.project, &claim, &spec, &outcome, minute(self.now))
@@ -226,7 +229,10 @@ impl World {
         let (of, range) = self.range(event);
         let version = self.next_version(&of);
         let committed_at = minute(self.now - event.length);
-        let log = log_of(version, vec![foreign(version, committed_at, &[("", range)])]);
+        let mut log = log_of(version, vec![foreign(version, committed_at, &[("", range)])]);
+        if event.content == 2 && event.length == 1 {
+            log.table_id = format!("{}", event.from);
+        }
         self.adopt(&of, &log).await;
     }
 
@@ -240,7 +246,11 @@ impl World {
         for filled in &intervals {
             self.held.insert((instance(&of), filled.interval), event.content);
         }
-        let mut log = log_of(version, vec![ours(version, &claim, &of, range, intervals)]);
+        let mut commit = ours(version, &claim, &of, range, intervals);
+        if let Author::Ours(tag) = &mut commit.author {
+            tag.replaces_all = event.length == 5;
+        }
+        let mut log = log_of(version, vec![commit]);
         log.highest_seq += event.from;
         self.adopt(&of, &log).await;
     }
@@ -267,6 +277,20 @@ impl World {
             .await
             .unwrap();
         self.versions.remove(node.name.as_str());
+    }
+
+    /// The model gets another table, which is not there yet, or gets its old one back.
+    async fn move_table(&mut self, event: Event) {
+        let name = instance(TARGETS[event.target]).node;
+        let node = self.project.nodes.iter_mut().find(|node| node.name == name).unwrap();
+        node.relation.name = format!("{name}_{}", event.content);
+        if !self.store.moved(&self.project).await.unwrap().contains(&name) {
+            return;
+        }
+        self.vanish(event).await;
+        assert!(!self.store.moved(&self.project).await.unwrap().contains(&name));
+        self.open = None;
+        self.store.crash_live(minute(self.now)).await.unwrap();
     }
 
     async fn check(&self) {

@@ -19,6 +19,8 @@ use mulgil_core::{
 use mulgil_store::{ClaimRequest, NewRun, Recorded, Store};
 
 pub(crate) const LEDGER: &str = "shop/dev";
+/// The id of every table.
+pub(crate) const TABLE: &str = "0f1e";
 const DAY_US: i64 = 86_400_000_000;
 
 /// The `n`-th day from 2026-01-01, UTC.
@@ -301,6 +303,7 @@ pub(crate) async fn record(
     let of = instance(of);
     let outcome = FillOutcome {
         version: Some(version),
+        table_id: Some(TABLE.to_owned()),
         intervals: tiles(project, &of, range, content),
         columns: columns(),
     };
@@ -359,6 +362,7 @@ pub(crate) fn log_of(version: i64, commits: Vec<Commit>) -> TableLog {
         Author::Foreign => None,
     });
     TableLog {
+        table_id: TABLE.to_owned(),
         version,
         highest_seq: seqs.max().unwrap_or(0),
         commits,
@@ -402,6 +406,7 @@ pub(crate) fn ours(version: i64, claim: &Claim, of: &str, range: Interval, inter
             range,
             fingerprint: code(1),
             intervals,
+            replaces_all: false,
         }),
     }
 }

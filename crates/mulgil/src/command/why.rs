@@ -183,6 +183,9 @@ fn evidence_text(node: &Node, evidence: &Evidence) -> String {
     let detail = &evidence.detail;
     let text = |name: &str| detail[name].as_str().unwrap_or_default();
     let what = match &evidence.cause {
+        Cause::Upstream(upstream) if detail["kind"] == "newer" => {
+            format!("{upstream}: filled again after this was made from it")
+        }
         Cause::Upstream(upstream) if detail["new"].is_null() => {
             format!("{upstream}: somebody else wrote into it before this was filled from it")
         }
