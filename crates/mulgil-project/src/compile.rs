@@ -199,6 +199,7 @@ impl Compiler {
             interval: range,
             is_incremental: is_incremental && model.config.kind == Kind::Interval,
             key: Some(key.clone()),
+            prints_key_words: false,
             run: self.run.clone(),
             sentinels: false,
         };

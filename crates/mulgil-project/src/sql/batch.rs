@@ -100,9 +100,7 @@ impl Analysis<'_> {
                 return None;
             }
             for cte in &with.cte_tables {
-                let rows = self
-                    .query(&cte.query, &ctes)
-                    .filter(|_| cte.alias.columns.is_empty());
+                let rows = self.query(&cte.query, &ctes).filter(|_| cte.alias.columns.is_empty());
                 ctes.insert(folded(&cte.alias.name), rows);
             }
         }

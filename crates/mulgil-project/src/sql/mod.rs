@@ -38,12 +38,17 @@ pub(crate) fn parse(sql: &str) -> Result<Query, SqlFault> {
 /// parse, its tokens; where it has none, itself.
 pub(crate) fn canonical(sql: &str) -> String {
     match parse(sql) {
-        Ok(query) => folded(&query.to_string()),
-        Err(_) => folded(sql),
+        Ok(query) => written(&query.to_string(), true),
+        Err(_) => written(sql, true),
     }
 }
 
-fn folded(sql: &str) -> String {
+/// The text in which comments and layout do not count, but the case of words does.
+pub(crate) fn tokens(text: &str) -> String {
+    written(text, false)
+}
+
+fn written(sql: &str, folds_case: bool) -> String {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
         return sql.to_owned();
     };
@@ -51,7 +56,7 @@ fn folded(sql: &str) -> String {
     for token in tokens {
         match token {
             Token::Whitespace(_) => continue,
-            Token::Word(word) if word.quote_style.is_none() => out.push_str(&word.value.to_lowercase()),
+            Token::Word(word) if folds_case && word.quote_style.is_none() => out.push_str(&word.value.to_lowercase()),
             // Its own printing leaves quotes inside as they are, and so cannot be told apart.
             Token::SingleQuotedString(text) => out.extend(["'", &text.replace('\'', "''"), "'"]),
             other => out.push_str(&other.to_string()),

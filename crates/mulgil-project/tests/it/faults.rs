@@ -1151,3 +1151,17 @@ sources:
         "
     );
 }
+
+#[test]
+fn keys_with_more_values_than_can_be_rendered() {
+    let values: Vec<String> = (0..40).map(|value| format!("'{value}'")).collect();
+    let values = values.join(", ");
+    let shown = faults(&format!(
+        "== models/m.sql\n{{{{ config(materialized='table', keys={{'a': [{values}], 'b': [{values}]}}) }}}}\nselect '{{{{ key.a }}}}' as x\n"
+    ));
+    assert_snapshot!(shown, @"
+    error[MG1103]: the keys have more than 1000 values together, each with SQL of its own
+      --> models/m.sql:1:33
+    do: group by the column instead of having it as a key, or make several models
+    ");
+}
