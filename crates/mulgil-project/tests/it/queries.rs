@@ -326,7 +326,7 @@ models:
     let paid = node(&project, "paid");
     let mut out = String::new();
     for test in &paid.tests {
-        let bound = compiler.bound_test(&paid.name, test).expect("the test can be bound");
+        let bound = compiler.bound_test(&paid.name, test, &seen()).expect("the test can be bound");
         let _ = writeln!(out, "{}: {}", test.name, bound.sql);
         bindings(&bound.bindings, 1, &mut out);
     }
@@ -348,6 +348,31 @@ models:
         events = shop.events Some("event_at") None []
       countries = shop.countries None None []
     "#);
+}
+
+#[test]
+fn a_data_test_over_a_view_reads_the_files_of_its_sources() {
+    let project = loaded(
+        "== mulgil.yml
+name: shop
+sources: {raw: {events: {files: 'data/events_{YYYYMMDD}.csv', event_time: event_at}}}
+== models/shown.sql
+{{ config(materialized='view') }}
+select * from {{ source('raw', 'events') }}
+== models/schema.yml
+models:
+  - {name: shown, columns: [{name: id, data_tests: [not_null]}]}
+",
+    );
+    let compiler = project.compiler.as_ref().expect("it has no faults");
+    let view = node(&project, "shown");
+    let bound = compiler
+        .bound_test(&view.name, &view.tests[0], &seen())
+        .expect("the test can be bound");
+    let Reads::Query { bindings, .. } = &bound.bindings[0].reads else {
+        panic!("a view is a query");
+    };
+    assert!(matches!(&bindings[0].reads, Reads::Source { files, .. } if files.len() == 19));
 }
 
 #[test]
@@ -382,6 +407,6 @@ fn a_node_that_is_not_there() {
         .expect_err("it is not there");
     assert_snapshot!(fault.to_string(), @"
     error[MG0002]: the project has no model or seed `nothing`
-    do: look at `mulgil nodes ls` for the names
+    do: look at `mulgil status` for the names
     ");
 }
