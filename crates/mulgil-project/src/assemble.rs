@@ -78,6 +78,7 @@ impl<'a> Assembly<'a> {
             environment: options.environment.clone(),
             schema: schema.clone(),
             project: manifest.name.clone(),
+            ..Globals::default()
         });
         let catalog = Catalog {
             project: manifest.name.clone(),

@@ -149,6 +149,12 @@ impl Compiler {
         })
     }
 
+    /// The values of the environment that its SQL holds because `env_var` gave them. They are to be
+    /// kept out of whatever is written to disk.
+    pub fn secrets(&self) -> Vec<String> {
+        self.inner.templates.globals().secrets()
+    }
+
     /// A model's SQL as it was written.
     pub fn written(&self, node: &NodeName) -> Result<String, Fault> {
         let model = self.model(node)?;

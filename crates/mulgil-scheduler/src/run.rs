@@ -353,7 +353,7 @@ impl Runner {
         match task {
             Ok(task) => {
                 self.store
-                    .append_log(claim.attempt, log::began(node, &task), now)
+                    .append_log(claim.attempt, log::began(node, &task, &self.compiler.secrets()), now)
                     .await?;
                 let spec = task_spec(claim, task.work);
                 let (engine, mine) = (Arc::clone(&self.engine), Arc::clone(&spec));
@@ -387,6 +387,7 @@ impl Runner {
         watch: &Arc<dyn Watch>,
     ) -> Result<(), Fault> {
         let now = (self.clock)();
+        let fault = &log::masked_fault(fault, &self.compiler.secrets());
         self.store.append_log(claim.attempt, log::failed(fault), now).await?;
         self.store
             .record_failure(claim, range, fault, false, fingerprint, now)

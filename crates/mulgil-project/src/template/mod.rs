@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -53,6 +53,15 @@ pub(crate) struct Globals {
     pub(crate) schema: String,
     /// For `project_name` and the first argument of `ref('project', 'model')`.
     pub(crate) project: String,
+    /// What `env_var()` gave so far and the project's files do not hold themselves.
+    pub(crate) secrets: Mutex<BTreeSet<String>>,
+}
+
+impl Globals {
+    /// The values of the environment that are in texts which were rendered so far.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        scope::lock(&self.secrets).iter().cloned().collect()
+    }
 }
 
 /// A run, as templates see it.

@@ -235,7 +235,12 @@ impl Function {
 
     fn env_var(&self, args: &[Value]) -> Result<Value, Error> {
         let (name, default): (String, Option<Value>) = from_args(args)?;
-        if let Some(value) = self.scope.globals.env.get(&name) {
+        let globals = &self.scope.globals;
+        if let Some(value) = globals.env.get(&name) {
+            let is_written = default.and_then(|default| default.as_str().map(|default| default == value));
+            if is_written != Some(true) {
+                lock(&globals.secrets).insert(value.clone());
+            }
             return Ok(Value::from(value.as_str()));
         }
         if let Some(default) = default {
@@ -388,7 +393,7 @@ pub(super) fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Val
     escape_formatter(out, state, value)
 }
 
-fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while the lock was held leaves a collection that is only shorter.
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }

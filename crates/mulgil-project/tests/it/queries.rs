@@ -9,9 +9,9 @@ use mulgil_core::{
     port::SourceSeen,
     task::{Binding, Column, FileSeen, FillQuery, Reads},
 };
-use mulgil_project::{Loaded, RunFacts};
+use mulgil_project::{LoadOptions, Loaded, RunFacts};
 
-use crate::{json, loaded, node};
+use crate::{Folder, json, loaded, node};
 
 const TEXT: &str = "== mulgil.yml
 name: shop
@@ -326,7 +326,9 @@ models:
     let paid = node(&project, "paid");
     let mut out = String::new();
     for test in &paid.tests {
-        let bound = compiler.bound_test(&paid.name, test, &seen()).expect("the test can be bound");
+        let bound = compiler
+            .bound_test(&paid.name, test, &seen())
+            .expect("the test can be bound");
         let _ = writeln!(out, "{}: {}", test.name, bound.sql);
         bindings(&bound.bindings, 1, &mut out);
     }
@@ -396,6 +398,24 @@ fn a_run_has_a_start_and_an_id() {
 
     select '2022-01-03T00:00:00+00:00' as a, 'run-7' as b
     ");
+}
+
+#[test]
+fn what_the_environment_gave_is_known() {
+    let folder = Folder::new(
+        "== models/a.sql
+{{ config(materialized='table') }}
+select '{{ env_var('DB_PASSWORD') }}' as a, '{{ env_var('REGION', 'seoul') }}' as b, '{{ env_var('ABSENT', 'written') }}' as c
+",
+    );
+    let values = [("DB_PASSWORD", "hunter22"), ("REGION", "seoul"), ("OTHER", "unused")];
+    let options = LoadOptions {
+        env: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..LoadOptions::default()
+    };
+    let project = mulgil_project::load(folder.path(), &options);
+    let compiler = project.compiler.expect("it has no faults");
+    assert_eq!(compiler.secrets(), ["hunter22"]);
 }
 
 #[test]
