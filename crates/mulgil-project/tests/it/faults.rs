@@ -1165,3 +1165,56 @@ fn keys_with_more_values_than_can_be_rendered() {
     do: group by the column instead of having it as a key, or make several models
     ");
 }
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back() {
+    let folder = Folder::new("== models/a.sql\nselect 1 as a\n== models/deep/b.sql\nselect 1 as b\n== macros/m.sql\n");
+    let link = |to: &str, at: &str| {
+        std::os::unix::fs::symlink(to, folder.path().join(at)).expect("links can be made");
+    };
+    link(".", "models/self");
+    link(".", "models/self2");
+    link("..", "models/deep/up");
+    link("../..", "models/deep/out");
+    link("deep", "models/beside");
+    assert_snapshot!(printed(&folder.load()), @"
+    error[MG1002]: the folder is a link to `models/deep`, whose files are read already
+      --> models/beside
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `.`, whose files are read already
+      --> models/deep/out
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `models`, whose files are read already
+      --> models/deep/up
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `models`, whose files are read already
+      --> models/self
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `models`, whose files are read already
+      --> models/self2
+    do: remove the link, or keep it out with `.mulgilignore`
+    ");
+    folder.write(
+        ".mulgilignore",
+        "models/self*\nmodels/deep/up\nmodels/deep/out\nmodels/beside\n",
+    );
+    assert_eq!(printed(&folder.load()), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_folder_elsewhere_is_followed_once() {
+    let elsewhere = Folder::new("== shared/c.sql\nselect 1 as c\n");
+    let folder = Folder::new("== models/a.sql\nselect 1 as a\n");
+    let target = elsewhere.path().join("shared");
+    std::os::unix::fs::symlink(&target, folder.path().join("models/shared")).expect("links can be made");
+    std::os::unix::fs::symlink(&target, target.join("again")).expect("links can be made");
+    let shown = printed(&folder.load());
+    assert!(shown.contains("--> models/shared/again"), "{shown}");
+    assert_eq!(shown.matches("error[").count(), 1, "{shown}");
+}
