@@ -320,9 +320,22 @@ pub(crate) fn tests(
                 .with_remedy("remove one of them, or give it a `name:`"),
             );
         }
-        if let TestKind::Relationships { to, .. } = &test.kind
-            && !known.names.contains(to)
-        {
+        let TestKind::Relationships { to, .. } = &test.kind else {
+            continue;
+        };
+        if known.disabled.contains(to) {
+            faults.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_REF,
+                    format!(
+                        "a data test of `{}` refers to `{to}`, which is switched off",
+                        model.name
+                    ),
+                )
+                .at(test.place.clone())
+                .with_remedy(format!("set `enabled: true` for `{to}`, or remove the test")),
+            );
+        } else if !known.names.contains(to) {
             let remedy = text::nearest(to.as_str(), known.names.iter().map(NodeName::as_str)).map_or_else(
                 || "write the name of a model or seed".to_owned(),
                 |near| format!("write `to: ref('{near}')`"),

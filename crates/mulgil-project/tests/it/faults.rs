@@ -1218,3 +1218,26 @@ fn a_link_to_a_folder_elsewhere_is_followed_once() {
     assert!(shown.contains("--> models/shared/again"), "{shown}");
     assert_eq!(shown.matches("error[").count(), 1, "{shown}");
 }
+
+#[test]
+fn a_relationship_to_what_is_switched_off() {
+    let shown = faults(
+        "== models/off.sql
+{{ config(enabled=false) }}
+select 1 as id
+== models/a.sql
+{{ config(materialized='table') }}
+select 1 as id
+== models/schema.yml
+models:
+  - name: a
+    columns:
+      - {name: id, data_tests: [{relationships: {to: ref('off'), field: id}}]}
+",
+    );
+    assert_snapshot!(shown, @"
+    error[MG1104]: a data test of `a` refers to `off`, which is switched off
+      --> models/schema.yml:4:33
+    do: set `enabled: true` for `off`, or remove the test
+    ");
+}
