@@ -47,12 +47,25 @@ pub(crate) struct Files {
 /// The nearest folder, from here upwards, that has a `mulgil.yml`.
 pub(crate) fn find_root(from: &Path) -> Option<PathBuf> {
     from.ancestors()
-        .find(|folder| folder.join(MANIFEST).is_file())
+        .find(|folder| folder.join(MANIFEST).exists())
         .map(Path::to_path_buf)
 }
 
 /// The text of `mulgil.yml`.
 pub(crate) fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
+    if root.join(MANIFEST).is_dir() {
+        faults.push(
+            Diagnostic::error(
+                codes::FILE_UNREADABLE,
+                format!("`{MANIFEST}` is a folder, but a file is needed"),
+            )
+            .at(Place::file(MANIFEST))
+            .with_remedy(format!(
+                "rename the folder, and write a file `{MANIFEST}` with a `name:`"
+            )),
+        );
+        return None;
+    }
     if !root.join(MANIFEST).is_file() {
         faults.push(
             Diagnostic::error(

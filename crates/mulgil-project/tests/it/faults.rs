@@ -1241,3 +1241,59 @@ models:
     do: set `enabled: true` for `off`, or remove the test
     ");
 }
+
+#[test]
+fn a_manifest_that_is_a_folder() {
+    let folder = Folder::new("== mulgil.yml/inside.txt\n");
+    assert_eq!(
+        mulgil_project::find_root(&folder.path().join("mulgil.yml")).as_deref(),
+        Some(folder.path())
+    );
+    assert_snapshot!(printed(&folder.load()), @"
+    error[MG1002]: `mulgil.yml` is a folder, but a file is needed
+      --> mulgil.yml
+    do: rename the folder, and write a file `mulgil.yml` with a `name:`
+    ");
+}
+
+#[test]
+fn names_that_are_too_long() {
+    let long = "n".repeat(64);
+    let shown = faults(&format!(
+        "== mulgil.yml
+name: {long}
+environments: {{{long}: {{}}}}
+== models/{long}.sql
+select 1 as a
+== models/b.sql
+{{{{ config(schema='{long}', alias='{long}') }}}}
+select 1 as b
+"
+    ));
+    assert_snapshot!(shown.replace(&long, "<64 letters>"), @"
+    error[MG1009]: `schema` cannot be `<64 letters>`: it is longer than 63 letters
+      --> models/b.sql:1:11
+    do: use letters, digits and `_`, beginning with a letter
+
+    error[MG1009]: `alias` cannot be `<64 letters>`: it is longer than 63 letters
+      --> models/b.sql:1:86
+    do: use letters, digits and `_`, beginning with a letter
+
+    error[MG1009]: a model or seed cannot be named `<64 letters>`: it is longer than 63 letters
+      --> models/<64 letters>.sql
+    do: rename the file; its name is the table's name
+
+    error[MG1009]: the project cannot be named `<64 letters>`: it is longer than 63 letters
+      --> mulgil.yml:1:7
+    do: use letters, digits and `_`, beginning with a letter
+
+    error[MG1009]: `<64 letters>` cannot name an environment
+      --> mulgil.yml:2:16
+    do: use at most 63 letters, digits and `_`
+    ");
+    let shown = faults(&format!(
+        "== mulgil.yml\nname: {}\n== models/a.sql\nselect 1 as a\n",
+        "n".repeat(63)
+    ));
+    assert_eq!(shown, "");
+}
