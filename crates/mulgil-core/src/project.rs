@@ -258,26 +258,33 @@ pub struct Node {
 impl Node {
     /// Every instance: one for each combination of key values, in the order declared.
     pub fn instances(&self) -> Vec<Instance> {
-        let mut keys = vec![Key::default()];
-        for column in &self.keys {
-            keys = keys
-                .iter()
-                .flat_map(|key| {
-                    column.values.iter().map(|value| {
-                        let mut key = key.clone();
-                        key.0.insert(column.name.clone(), value.clone());
-                        key
-                    })
-                })
-                .collect();
-        }
-        keys.into_iter()
+        keys(&self.keys)
+            .into_iter()
             .map(|key| Instance {
                 node: self.name.clone(),
                 key,
             })
             .collect()
     }
+}
+
+/// The keys that columns make together, the last column changing first; the empty one without
+/// columns.
+pub fn keys(columns: &[KeyColumn]) -> Vec<Key> {
+    let mut keys = vec![Key::default()];
+    for column in columns {
+        keys = keys
+            .iter()
+            .flat_map(|key| {
+                column.values.iter().map(|value| {
+                    let mut key = key.clone();
+                    key.0.insert(column.name.clone(), value.clone());
+                    key
+                })
+            })
+            .collect();
+    }
+    keys
 }
 
 /// The format of a source's files.

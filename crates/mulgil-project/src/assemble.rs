@@ -18,7 +18,7 @@ use mulgil_core::{
 };
 
 use crate::{
-    LoadOptions, Loaded, Settings, batching,
+    LoadOptions, Loaded, Settings, batching, branches,
     catalog::{Catalog, Model, SeedFile},
     check,
     compile::{self, Compiler},
@@ -29,6 +29,7 @@ use crate::{
     manifest::{self, Manifest},
     mentions::{self, Known},
     properties::{Described, Properties},
+    rendering::{self, Rendering},
     template::{Facts, Globals, Mention, Rendered, Templates},
     text, values, yaml,
 };
@@ -77,6 +78,7 @@ impl<'a> Assembly<'a> {
             environment: options.environment.clone(),
             schema: schema.clone(),
             project: manifest.name.clone(),
+            ..Globals::default()
         });
         let catalog = Catalog {
             project: manifest.name.clone(),
@@ -159,7 +161,8 @@ impl<'a> Assembly<'a> {
                 size: bytes.len() as u64,
                 modified_ns,
             };
-            self.add(name, path, config, Rendered::default(), None, Some(seed));
+            let nothing = Rendering::plain(Facts::sentinels(name.as_str(), false), Rendered::default());
+            self.add(name, path, config, vec![nothing], Some(seed));
         }
     }
 
@@ -201,15 +204,12 @@ impl<'a> Assembly<'a> {
             return;
         }
         let config = config::model(&layer, &self.manifest.zone, &own, faults);
-        let mut again = None;
-        if first.asked_incremental && config.kind == Kind::Interval {
-            let facts = Facts::sentinels(name.as_str(), true);
-            match self.templates.render(&path, &facts) {
-                Ok(rendered) => again = Some(rendered),
-                Err(fault) => faults.push(fault),
-            }
-        }
-        self.add(name, path, config, first, again, None);
+        let first = Rendering::plain(facts, first);
+        let renderings = rendering::all(&self.templates, &path, first.clone(), &config).unwrap_or_else(|fault| {
+            faults.push(fault);
+            vec![first]
+        });
+        self.add(name, path, config, renderings, None);
     }
 
     fn add(
@@ -217,14 +217,14 @@ impl<'a> Assembly<'a> {
         name: NodeName,
         file: PathBuf,
         config: Config,
-        first: Rendered,
-        again: Option<Rendered>,
+        mut renderings: Vec<Rendering>,
         seed: Option<SeedFile>,
     ) {
         let schema = config.schema.as_ref().map_or_else(
             || self.schema.clone(),
             |schema| format!("{}{schema}", self.manifest.schema_prefix),
         );
+        let branches = self.branches(&file, &renderings);
         self.catalog.by_name.insert(name.clone(), self.catalog.models.len());
         self.catalog.models.push(Model {
             relation: Relation {
@@ -240,13 +240,36 @@ impl<'a> Assembly<'a> {
             name,
             file,
             config,
-            first,
-            again,
+            first: renderings.remove(0),
+            others: renderings,
+            branches,
             reads: Vec::new(),
             bases: Vec::new(),
             reads_broken: false,
             seed,
         });
+    }
+
+    /// The text of the template and of its macros, where one of them branches on the interval.
+    fn branches(&self, file: &Path, renderings: &[Rendering]) -> Option<String> {
+        let is_time = |mention: &Mention| matches!(mention, Mention::Interval(_));
+        let mut mentions = renderings.iter().flat_map(|one| &one.rendered.mentions);
+        if !mentions.any(is_time) {
+            return None;
+        }
+        let macros = renderings.iter().flat_map(|one| &one.rendered.macro_files);
+        let files: BTreeSet<&Path> = macros.map(PathBuf::as_path).chain([file]).collect();
+        let sources: Vec<String> = files
+            .into_iter()
+            .filter_map(|file| self.templates.source(file))
+            .collect();
+        let branches = sources.iter().any(|source| branches::on_interval(source));
+        branches.then(|| {
+            sources
+                .iter()
+                .map(|source| branches::canonical(source) + "\n")
+                .collect()
+        })
     }
 
     /// The name that a file gives, if it is one and is free.

@@ -41,9 +41,9 @@ fn infers_many(model: &Model, catalog: &Catalog) -> bool {
         Cut::Unit(unit) => Some(*unit),
         Cut::Whole | Cut::Cron(_) => None,
     };
-    model.renderings().all(|(_, rendered)| {
-        let names = names(model, catalog, &rendered.mentions, None, false);
-        sql::parse(&rendered.sql)
+    model.renderings().all(|one| {
+        let names = names(model, catalog, &one.rendered.mentions, None, false);
+        sql::parse(&one.rendered.sql)
             .is_ok_and(|query| sql::fills_many(&query, &names, model.config.event_time.as_deref(), unit))
     })
 }
@@ -101,8 +101,8 @@ fn scoping_of_model(
 ) -> Scoping {
     let via = via.unwrap_or(&upstream.name);
     if upstream.config.kind.is_query() {
-        let names = names(reader, catalog, &upstream.first.mentions, Some(via), unscoped);
-        return match sql::parse(&upstream.first.sql) {
+        let names = names(reader, catalog, &upstream.first.rendered.mentions, Some(via), unscoped);
+        return match sql::parse(&upstream.first.rendered.sql) {
             Ok(query) => Scoping::Query(Box::new(query), names),
             Err(_) => Scoping::Mixed,
         };

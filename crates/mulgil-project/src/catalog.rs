@@ -15,7 +15,8 @@ use mulgil_core::{
 
 use crate::{
     config::{Config, Kind},
-    template::{Mention, Rendered},
+    rendering::Rendering,
+    template::Mention,
 };
 
 /// A model or a seed.
@@ -27,11 +28,14 @@ pub(crate) struct Model {
     pub(crate) config: Config,
     pub(crate) relation: Relation,
     pub(crate) grid: Grid,
-    /// Rendered with sentinels, `is_incremental()` false; empty for a seed.
-    pub(crate) first: Rendered,
-    /// The same with `is_incremental()` true, where that was asked.
-    pub(crate) again: Option<Rendered>,
-    /// What it reads directly, in both renderings, each once.
+    /// Its SQL with sentinels, first without `is_incremental()`: the only text of most models and
+    /// of every view. Empty for a seed.
+    pub(crate) first: Rendering,
+    /// The other texts that it can be.
+    pub(crate) others: Vec<Rendering>,
+    /// The template's own text, where it does more with the interval than print it.
+    pub(crate) branches: Option<String>,
+    /// What it reads directly, in all renderings, each once.
     pub(crate) reads: Vec<Read>,
     /// What it reads, with views and ephemeral models looked through.
     pub(crate) bases: Vec<Base>,
@@ -42,17 +46,14 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Both renderings, each with whether it is the incremental one.
-    pub(crate) fn renderings(&self) -> impl Iterator<Item = (bool, &Rendered)> {
-        [(false, Some(&self.first)), (true, self.again.as_ref())]
-            .into_iter()
-            .filter_map(|(incremental, rendered)| Some((incremental, rendered?)))
+    /// All texts that its SQL can be.
+    pub(crate) fn renderings(&self) -> impl Iterator<Item = &Rendering> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// Whether its SQL names what the test looks for.
     pub(crate) fn mentions(&self, test: impl Fn(&Mention) -> bool) -> bool {
-        self.renderings()
-            .any(|(_, rendered)| rendered.mentions.iter().any(&test))
+        self.renderings().any(|one| one.rendered.mentions.iter().any(&test))
     }
 }
 

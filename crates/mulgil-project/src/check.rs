@@ -20,7 +20,7 @@ use crate::{
     config::Kind,
     mentions::Known,
     sql,
-    template::{Facts, Mention, Templates},
+    template::{Mention, Templates},
     text,
 };
 
@@ -51,14 +51,14 @@ pub(crate) fn cycle_fault(catalog: &Catalog, templates: &Templates, circle: &[us
 }
 
 fn place_of_ref(templates: &Templates, reader: &Model, upstream: &NodeName) -> Place {
-    for (incremental, rendered) in reader.renderings() {
-        let at = rendered
+    for one in reader.renderings() {
+        let at = one
+            .rendered
             .mentions
             .iter()
             .position(|mention| matches!(mention, Mention::Ref { name, .. } if name == upstream.as_str()));
         if let Some(at) = at {
-            let facts = Facts::sentinels(reader.name.as_str(), incremental);
-            return templates.locate(&reader.file, &facts, at);
+            return templates.locate(&reader.file, &one.facts, at);
         }
     }
     Place::file(&reader.file)
@@ -246,7 +246,7 @@ pub(crate) fn sql(catalog: &Catalog, templates: &Templates, faults: &mut Vec<Dia
     for model in models.filter(|model| !model.mentions(has_hole)) {
         let fault = model
             .renderings()
-            .find_map(|(_, rendered)| Some((rendered, sql::parse(&rendered.sql).err()?)));
+            .find_map(|one| Some((&one.rendered, sql::parse(&one.rendered.sql).err()?)));
         if let Some((rendered, fault)) = fault {
             let remedy = if fault.is_syntax {
                 "mend the SQL; look at it as it is rendered if the template makes it"
@@ -320,9 +320,22 @@ pub(crate) fn tests(
                 .with_remedy("remove one of them, or give it a `name:`"),
             );
         }
-        if let TestKind::Relationships { to, .. } = &test.kind
-            && !known.names.contains(to)
-        {
+        let TestKind::Relationships { to, .. } = &test.kind else {
+            continue;
+        };
+        if known.disabled.contains(to) {
+            faults.push(
+                Diagnostic::error(
+                    codes::UNKNOWN_REF,
+                    format!(
+                        "a data test of `{}` refers to `{to}`, which is switched off",
+                        model.name
+                    ),
+                )
+                .at(test.place.clone())
+                .with_remedy(format!("set `enabled: true` for `{to}`, or remove the test")),
+            );
+        } else if !known.names.contains(to) {
             let remedy = text::nearest(to.as_str(), known.names.iter().map(NodeName::as_str)).map_or_else(
                 || "write the name of a model or seed".to_owned(),
                 |near| format!("write `to: ref('{near}')`"),

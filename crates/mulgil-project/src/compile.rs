@@ -124,14 +124,14 @@ impl Compiler {
         bindings
     }
 
-    /// A data test's query, over the whole relation: the rows that it returns are failures.
-    pub fn bound_test(&self, node: &NodeName, test: &DataTest) -> Result<BoundTest, Fault> {
+    /// A data test's query, over the whole relation: the rows that it returns are failures. `seen`
+    /// is what the ledger knows of sources, which a view may read.
+    pub fn bound_test(&self, node: &NodeName, test: &DataTest, seen: &Seen) -> Result<BoundTest, Fault> {
         let model = self.model(node)?;
-        let seen = Seen::new();
         let mut bindings = vec![Binding {
             schema: None,
             name: node.to_string(),
-            reads: self.whole(model, &seen),
+            reads: self.whole(model, seen),
         }];
         if let TestKind::Relationships { to, .. } = &test.kind
             && to != node
@@ -139,7 +139,7 @@ impl Compiler {
             bindings.push(Binding {
                 schema: None,
                 name: to.to_string(),
-                reads: self.whole(self.model(to)?, &seen),
+                reads: self.whole(self.model(to)?, seen),
             });
         }
         Ok(BoundTest {
@@ -147,6 +147,12 @@ impl Compiler {
             sql: test_sql(node, &test.kind),
             bindings,
         })
+    }
+
+    /// The values of the environment that its SQL holds because `env_var` gave them. They are to be
+    /// kept out of whatever is written to disk.
+    pub fn secrets(&self) -> Vec<String> {
+        self.inner.templates.globals().secrets()
     }
 
     /// A model's SQL as it was written.
@@ -169,7 +175,7 @@ impl Compiler {
         self.inner.catalog.model(name).ok_or_else(|| {
             Box::new(
                 Diagnostic::error(codes::NOT_FOUND, format!("the project has no model or seed `{name}`"))
-                    .with_remedy("look at `mulgil nodes ls` for the names"),
+                    .with_remedy("look at `mulgil status` for the names"),
             )
         })
     }
@@ -199,6 +205,7 @@ impl Compiler {
             interval: range,
             is_incremental: is_incremental && model.config.kind == Kind::Interval,
             key: Some(key.clone()),
+            prints_key_words: false,
             run: self.run.clone(),
             sentinels: false,
         };

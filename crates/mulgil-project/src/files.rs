@@ -1,6 +1,7 @@
 //! The only reading from disk: the files of a project folder, in the order of their names.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -16,7 +17,7 @@ use crate::ignore::Ignore;
 pub(crate) const MANIFEST: &str = "mulgil.yml";
 /// The file that keeps others out.
 const IGNORE: &str = ".mulgilignore";
-/// How deep folders may be nested; a circle of links ends here.
+/// How deep folders may be nested.
 const MAX_DEPTH: usize = 32;
 
 /// A text file of the project.
@@ -46,12 +47,25 @@ pub(crate) struct Files {
 /// The nearest folder, from here upwards, that has a `mulgil.yml`.
 pub(crate) fn find_root(from: &Path) -> Option<PathBuf> {
     from.ancestors()
-        .find(|folder| folder.join(MANIFEST).is_file())
+        .find(|folder| folder.join(MANIFEST).exists())
         .map(Path::to_path_buf)
 }
 
 /// The text of `mulgil.yml`.
 pub(crate) fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
+    if root.join(MANIFEST).is_dir() {
+        faults.push(
+            Diagnostic::error(
+                codes::FILE_UNREADABLE,
+                format!("`{MANIFEST}` is a folder, but a file is needed"),
+            )
+            .at(Place::file(MANIFEST))
+            .with_remedy(format!(
+                "rename the folder, and write a file `{MANIFEST}` with a `name:`"
+            )),
+        );
+        return None;
+    }
     if !root.join(MANIFEST).is_file() {
         faults.push(
             Diagnostic::error(
@@ -163,44 +177,98 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
 }
 
 fn walk(root: &Path, folder: &str, ignore: &Ignore, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    if root.join(folder).is_dir() && !ignore.matches(folder, true) {
-        walk_into(root, folder, 0, ignore, &mut found, faults);
+    let top = root.join(folder);
+    if !top.is_dir() || ignore.matches(folder, true) {
+        return Vec::new();
     }
-    found
+    let top = top.canonicalize().unwrap_or(top);
+    let mut walk = Walk {
+        root,
+        ignore,
+        visited: BTreeSet::from([top.clone()]),
+        top,
+        found: Vec::new(),
+        faults,
+    };
+    walk.folder(folder, 0);
+    walk.found
 }
 
-fn walk_into(
-    root: &Path,
-    folder: &str,
-    depth: usize,
-    ignore: &Ignore,
-    found: &mut Vec<PathBuf>,
-    faults: &mut Vec<Diagnostic>,
-) {
-    if depth > MAX_DEPTH {
-        return;
+/// One walk through a folder and those in it.
+struct Walk<'a> {
+    root: &'a Path,
+    ignore: &'a Ignore,
+    /// Where it began, without links.
+    top: PathBuf,
+    /// Every folder that it went into, without links.
+    visited: BTreeSet<PathBuf>,
+    found: Vec<PathBuf>,
+    faults: &'a mut Vec<Diagnostic>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &str, depth: usize) {
+        if depth > MAX_DEPTH {
+            return;
+        }
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) => return self.faults.push(unreadable(Path::new(folder), &error)),
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        for name in names {
+            let path = format!("{folder}/{name}");
+            let is_folder = self.root.join(&path).is_dir();
+            if self.ignore.matches(&path, is_folder) {
+                continue;
+            }
+            if !is_folder {
+                self.found.push(PathBuf::from(path));
+            } else if self.is_new(&path) {
+                self.folder(&path, depth + 1);
+            }
+        }
     }
-    let entries = match fs::read_dir(root.join(folder)) {
-        Ok(entries) => entries,
-        Err(error) => return faults.push(unreadable(Path::new(folder), &error)),
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    names.sort();
-    for name in names {
-        let path = format!("{folder}/{name}");
-        let is_folder = root.join(&path).is_dir();
-        if ignore.matches(&path, is_folder) {
-            continue;
+
+    /// Whether a folder was not read yet. A link to one that is read anyway is a fault: its files
+    /// would be there twice, and a link to a folder around it would never end.
+    fn is_new(&mut self, path: &str) -> bool {
+        let full = self.root.join(path);
+        let real = match full.canonicalize() {
+            Ok(real) => real,
+            Err(error) => {
+                self.faults.push(unreadable(Path::new(path), &error));
+                return false;
+            }
+        };
+        let leads_back = full.is_symlink() && (real.starts_with(&self.top) || self.top.starts_with(&real));
+        if !leads_back && self.visited.insert(real.clone()) {
+            return true;
         }
-        if is_folder {
-            walk_into(root, &path, depth + 1, ignore, found, faults);
+        let target = real
+            .strip_prefix(self.root.canonicalize().unwrap_or_default())
+            .unwrap_or(&real);
+        let target = if target.as_os_str().is_empty() {
+            Path::new(".")
         } else {
-            found.push(PathBuf::from(path));
-        }
+            target
+        };
+        self.faults.push(
+            Diagnostic::error(
+                codes::FILE_UNREADABLE,
+                format!(
+                    "the folder is a link to `{}`, whose files are read already",
+                    target.display()
+                ),
+            )
+            .at(Place::file(path))
+            .with_remedy("remove the link, or keep it out with `.mulgilignore`"),
+        );
+        false
     }
 }

@@ -13,7 +13,6 @@ use crate::{
     catalog::{Catalog, Model},
     config::{Config, Kind},
     sql,
-    template::Rendered,
 };
 
 /// The version of the form; a new one makes everything stale.
@@ -54,15 +53,13 @@ impl Canonical {
         }
     }
 
-    /// The SQL in both renderings, and that of the views and ephemeral models that it names: in
+    /// The SQL in all renderings, and that of the views and ephemeral models that it names: in
     /// the same form for either, so that turning one into the other changes nothing.
     fn text(&self, model: &Model, catalog: &Catalog) -> String {
-        let first = sql::canonical(&model.first.sql);
-        let again = model.again.as_ref().map(|again: &Rendered| sql::canonical(&again.sql));
-        let mut text = format!(
-            "{first}\n{}\n",
-            again.filter(|again| *again != first).unwrap_or_default()
-        );
+        let first = of_all_keys(model, false);
+        let again = Some(of_all_keys(model, true)).filter(|again| *again != first);
+        let mut text = format!("{first}\n{}\n", again.unwrap_or_default());
+        text.extend(model.branches.as_deref());
         let parents: BTreeSet<&NodeName> = model
             .reads
             .iter()
@@ -77,6 +74,26 @@ impl Canonical {
             text.extend([parent.as_str(), " ", &inner.to_string(), "\n"]);
         }
         text
+    }
+}
+
+/// The one text of all keys; or each text with its keys, so that a new key makes all of them stale,
+/// as it may have changed any.
+fn of_all_keys(model: &Model, is_incremental: bool) -> String {
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for one in model
+        .renderings()
+        .filter(|one| one.facts.is_incremental == is_incremental)
+    {
+        let keys = texts.entry(sql::canonical(&one.form)).or_default();
+        keys.extend(one.keys.iter().map(ToString::to_string));
+    }
+    match texts.len() {
+        0 | 1 => texts.into_keys().collect(),
+        _ => texts
+            .into_iter()
+            .map(|(text, keys)| format!("{}: {text}\n", keys.join(";")))
+            .collect(),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod assemble;
 mod batching;
+mod branches;
 mod catalog;
 mod check;
 mod compile;
@@ -20,6 +21,7 @@ mod mentions;
 mod pattern;
 mod properties;
 mod reader;
+mod rendering;
 mod settings;
 mod sources;
 mod sql;

@@ -173,11 +173,11 @@ impl Reader<'_> {
             let what = format!("the environment `{}`", entry.key);
             let fields = yaml::map(self.file, &entry.node, &what, self.faults);
             yaml::check_keys(self.file, fields, &["schema_prefix"], &what, self.faults);
-            if !text::is_name(&entry.key) {
+            if !text::is_name(&entry.key) || entry.key.len() > values::MAX_NAME_BYTES {
                 self.faults.push(
                     Diagnostic::error(codes::BAD_NAME, format!("`{}` cannot name an environment", entry.key))
                         .at(entry.spot.of(self.file))
-                        .with_remedy("use letters, digits and `_`"),
+                        .with_remedy("use at most 63 letters, digits and `_`"),
                 );
             }
         }

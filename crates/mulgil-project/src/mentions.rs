@@ -11,7 +11,7 @@ use mulgil_core::{codes, diagnostic::Diagnostic, name::NodeName, project::Upstre
 use crate::{
     catalog::{Catalog, Model, Read},
     config::Kind,
-    template::{Facts, Globals, Mention, Templates},
+    template::{Globals, Mention, Templates},
     text,
 };
 
@@ -39,12 +39,11 @@ pub(crate) fn resolve(catalog: &mut Catalog, known: &Known, templates: &Template
             faults: Vec::new(),
         };
         let model = found.model;
-        for (incremental, rendered) in model.renderings() {
-            let facts = Facts::sentinels(model.name.as_str(), incremental);
-            for (at, mention) in rendered.mentions.iter().enumerate() {
+        for one in model.renderings() {
+            for (at, mention) in one.rendered.mentions.iter().enumerate() {
                 if let Some(fault) = found.mention(mention) {
-                    let place = templates.locate(&model.file, &facts, at);
-                    // The second rendering repeats the faults of the first.
+                    let place = templates.locate(&model.file, &one.facts, at);
+                    // The other renderings repeat the faults of the first.
                     if found.told.insert((place.to_string(), fault.message.clone())) {
                         found.faults.push(fault.at(place));
                     }

@@ -74,8 +74,8 @@ impl Reader<'_> {
         if upstream.config.kind.is_query() {
             let via = via.unwrap_or(&upstream.name);
             return Reads::Query {
-                sql: upstream.first.sql.clone(),
-                bindings: self.bindings(&upstream.first.mentions, Some(via), unscoped),
+                sql: upstream.first.rendered.sql.clone(),
+                bindings: self.bindings(&upstream.first.rendered.mentions, Some(via), unscoped),
             };
         }
         let base = Base {

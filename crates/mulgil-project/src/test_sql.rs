@@ -2,6 +2,9 @@
 
 use mulgil_core::{name::NodeName, project::TestKind};
 
+/// The name of the count of equal rows; one that a tested column is not likely to have.
+const ROWS: &str = "__rows";
+
 /// The query of a data test over a node, by the names of nodes.
 pub(crate) fn test_sql(node: &NodeName, kind: &TestKind) -> String {
     match kind {
@@ -12,11 +15,17 @@ pub(crate) fn test_sql(node: &NodeName, kind: &TestKind) -> String {
         TestKind::Unique { column } => {
             let column = quoted(column);
             format!(
-                "select {column}, count(*) as row_count from \"{node}\" where {column} is not null group by {column} having count(*) > 1"
+                "select {column}, count(*) as {ROWS} from \"{node}\" where {column} is not null group by {column} having count(*) > 1"
             )
         }
         TestKind::AcceptedValues { column, values, quote } => {
             let column = quoted(column);
+            // A quoted value is compared as a text, whatever the column is.
+            let compared = if *quote {
+                format!("cast({column} as varchar)")
+            } else {
+                column.clone()
+            };
             let values: Vec<String> = values
                 .iter()
                 .map(|value| {
@@ -28,7 +37,7 @@ pub(crate) fn test_sql(node: &NodeName, kind: &TestKind) -> String {
                 })
                 .collect();
             format!(
-                "select {column}, count(*) as row_count from \"{node}\" where {column} not in ({}) group by {column}",
+                "select {column}, count(*) as {ROWS} from \"{node}\" where {compared} not in ({}) group by {column}",
                 values.join(", ")
             )
         }

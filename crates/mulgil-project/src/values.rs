@@ -73,11 +73,17 @@ pub(crate) fn parse_cron(text: &str, place: &Place) -> Result<Cron, Diagnostic> 
     })
 }
 
+/// Bytes that a name may have: with a prefix it still is a folder's name, and a warehouse takes it.
+pub(crate) const MAX_NAME_BYTES: usize = 63;
+
 /// Why a name cannot be the name of a model, table or schema.
 pub(crate) fn bad_name(name: &str) -> Option<&'static str> {
     const RESERVED: &[&str] = &["system", "information_schema", "this", "interval"];
     if !text::is_name(name) {
         return Some("a name has letters of the Latin alphabet, digits and `_`, and begins with a letter");
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Some("it is longer than 63 letters");
     }
     if name.starts_with('_') {
         return Some("names that begin with `_` are the program's own");

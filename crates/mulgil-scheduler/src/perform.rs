@@ -55,7 +55,7 @@ impl Task {
             }
             Action::Test { node, tests } => {
                 let node = forecast.node(&node).ok_or_else(|| unknown(&node))?;
-                let spec = test_spec(node, &tests, compiler)?;
+                let spec = test_spec(node, &tests, compiler, seen)?;
                 Ok(Self {
                     reasons: Vec::new(),
                     work: Work::Test(spec),
@@ -163,10 +163,15 @@ fn is_asked_whole(forecast: &Forecast<'_>, scope: &Scope, node: &Node, instance:
     asked.is_superset(&named) && asked.is_superset(&filled) && (is_whole || terms.due.keys().is_superset(&filled))
 }
 
-fn test_spec(node: &Node, names: &[String], compiler: &Compiler) -> Result<TestSpec, Fault> {
+fn test_spec(
+    node: &Node,
+    names: &[String],
+    compiler: &Compiler,
+    seen: &BTreeMap<NodeName, SourceSeen>,
+) -> Result<TestSpec, Fault> {
     let due = node.tests.iter().filter(|test| names.contains(&test.name));
     let tests = due
-        .map(|test| compiler.bound_test(&node.name, test))
+        .map(|test| compiler.bound_test(&node.name, test, seen))
         .collect::<Result<Vec<BoundTest>, Fault>>()?;
     Ok(TestSpec {
         instance: Instance::of(node.name.clone()),

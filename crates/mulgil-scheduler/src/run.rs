@@ -349,7 +349,7 @@ impl Runner {
         match task {
             Ok(task) => {
                 self.store
-                    .append_log(claim.attempt, log::began(node, &task), now)
+                    .append_log(claim.attempt, log::began(node, &task, &self.compiler.secrets()), now)
                     .await?;
                 let spec = task_spec(claim, task.work);
                 let (engine, mine) = (Arc::clone(&self.engine), Arc::clone(&spec));
@@ -398,6 +398,7 @@ impl Runner {
             Some(node) if limits.narrow(node, instance, range, fault.code) => Failure::Narrowed,
             Some(_) | None => Failure::Counted,
         };
+        let fault = &log::masked_fault(fault, &self.compiler.secrets());
         self.store.append_log(claim.attempt, log::failed(fault), now).await?;
         self.store
             .record_failure(claim, range, fault, how, fingerprint, now)

@@ -37,16 +37,15 @@ pub(crate) enum Scoping {
 pub(crate) type Names = BTreeMap<(Option<String>, String), Scoping>;
 
 /// Whether one run of the query for several intervals gives each interval's rows. `event_time` is
-/// the output's column; `unit` the grid's, where it is one.
+/// the output's column: if it is not the inputs' own event time, a row could come out in another
+/// interval than the one it was read in. `unit` is the grid's, where it is one.
 pub(crate) fn fills_many(query: &Query, names: &Names, event_time: Option<&str>, unit: Option<Unit>) -> bool {
-    let analysis = Analysis {
-        names,
-        unit,
-        event_time,
+    let Some(event_time) = event_time else {
+        return false;
     };
-    analysis
-        .query(query, &Ctes::new(), true)
-        .is_some_and(|rows| rows.scoped)
+    Analysis { names, unit }
+        .query(query, &Ctes::new())
+        .is_some_and(|rows| rows.scoped && rows.times.contains(&event_time.to_lowercase()))
 }
 
 /// What is known of the rows that a query or a table gives, if they can be told apart by interval.
@@ -56,6 +55,14 @@ struct Rows {
     scoped: bool,
     /// The columns that tell a row's interval.
     times: BTreeSet<String>,
+    /// All columns by position; absent where a `*` hides them.
+    columns: Option<Vec<Column>>,
+}
+
+#[derive(Clone, Debug)]
+struct Column {
+    name: Option<String>,
+    tells_time: bool,
 }
 
 type Ctes = BTreeMap<String, Option<Rows>>;
@@ -65,11 +72,10 @@ type Scope = Vec<(String, Rows)>;
 struct Analysis<'a> {
     names: &'a Names,
     unit: Option<Unit>,
-    event_time: Option<&'a str>,
 }
 
 impl Analysis<'_> {
-    fn query(&self, query: &Query, outer: &Ctes, is_output: bool) -> Option<Rows> {
+    fn query(&self, query: &Query, outer: &Ctes) -> Option<Rows> {
         let Query {
             with,
             body,
@@ -94,31 +100,26 @@ impl Analysis<'_> {
                 return None;
             }
             for cte in &with.cte_tables {
-                let rows = self
-                    .query(&cte.query, &ctes, false)
-                    .filter(|_| cte.alias.columns.is_empty());
+                let rows = self.query(&cte.query, &ctes).filter(|_| cte.alias.columns.is_empty());
                 ctes.insert(folded(&cte.alias.name), rows);
             }
         }
-        self.body(body, &ctes, is_output)
+        self.body(body, &ctes)
     }
 
-    fn body(&self, body: &SetExpr, ctes: &Ctes, is_output: bool) -> Option<Rows> {
+    fn body(&self, body: &SetExpr, ctes: &Ctes) -> Option<Rows> {
         match body {
-            SetExpr::Select(select) => self.select(select, ctes, is_output),
-            SetExpr::Query(query) => self.query(query, ctes, is_output),
+            SetExpr::Select(select) => self.select(select, ctes),
+            SetExpr::Query(query) => self.query(query, ctes),
             SetExpr::SetOperation {
                 op: SetOperator::Union,
                 set_quantifier: SetQuantifier::All,
                 left,
                 right,
             } => {
-                let (left, right) = (self.body(left, ctes, is_output)?, self.body(right, ctes, is_output)?);
+                let (left, right) = (self.body(left, ctes)?, self.body(right, ctes)?);
                 // A static half would be repeated for each interval, but not in one run for many.
-                (left.scoped == right.scoped).then(|| Rows {
-                    scoped: left.scoped,
-                    times: left.times.intersection(&right.times).cloned().collect(),
-                })
+                (left.scoped == right.scoped).then(|| union(left, right))
             }
             SetExpr::SetOperation { .. }
             | SetExpr::Values(_)
@@ -130,7 +131,7 @@ impl Analysis<'_> {
         }
     }
 
-    fn select(&self, select: &Select, ctes: &Ctes, is_output: bool) -> Option<Rows> {
+    fn select(&self, select: &Select, ctes: &Ctes) -> Option<Rows> {
         let plain = select.distinct.is_none()
             && select.top.is_none()
             && select.exclude.is_none()
@@ -143,7 +144,7 @@ impl Analysis<'_> {
             && select.sort_by.is_empty()
             && select.qualify.is_none()
             && select.value_table_mode.is_none();
-        if !plain {
+        if !plain || has_sub_query(select) {
             return None;
         }
         let scope = self.from(&select.from, ctes)?;
@@ -152,29 +153,15 @@ impl Analysis<'_> {
         if scoped && mixes_rows(select, !keys.is_empty()) {
             return None;
         }
-        let is_kept_apart = keys.is_empty() || keys.iter().any(|key| self.keeps_apart(key, select, &scope, is_output));
+        let is_kept_apart = keys.is_empty() || keys.iter().any(|key| self.tells_time(key, &scope));
         if scoped && !is_kept_apart {
             return None;
         }
         Some(Rows {
             scoped,
             times: self.output_times(select, &scope),
+            columns: self.output_columns(select, &scope),
         })
-    }
-
-    /// Whether a key of a GROUP BY keeps the rows of different intervals in different groups.
-    fn keeps_apart(&self, key: &Expr, select: &Select, scope: &Scope, is_output: bool) -> bool {
-        if self.tells_time(key, scope) {
-            return true;
-        }
-        // The event time of the output has to lie in the interval, so a group cannot straddle two.
-        is_output
-            && self.event_time.is_some_and(|event_time| {
-                select.projection.iter().any(|item| {
-                    output_name(item).is_some_and(|name| name == event_time.to_lowercase())
-                        && item_expr(item).is_some_and(|expr| expr == key)
-                })
-            })
     }
 
     /// Whether an expression has different values in different intervals: the event time itself,
@@ -244,6 +231,16 @@ impl Analysis<'_> {
             }
         }
         times
+    }
+
+    fn output_columns(&self, select: &Select, scope: &Scope) -> Option<Vec<Column>> {
+        let column = |item: &SelectItem| {
+            Some(Column {
+                name: output_name(item),
+                tells_time: self.tells_time(item_expr(item)?, scope),
+            })
+        };
+        select.projection.iter().map(column).collect()
     }
 
     fn from(&self, from: &[TableWithJoins], ctes: &Ctes) -> Option<Scope> {
@@ -364,7 +361,7 @@ impl Analysis<'_> {
                 alias,
                 sample: None,
             } => {
-                let rows = self.query(subquery, ctes, false)?;
+                let rows = self.query(subquery, ctes)?;
                 Some((alias_or(alias.as_ref(), String::new())?, rows))
             }
             _ => None,
@@ -387,19 +384,35 @@ impl Analysis<'_> {
             Scoping::Interval { event_time } => Some(Rows {
                 scoped: true,
                 times: event_time.iter().map(|column| column.to_lowercase()).collect(),
+                columns: None,
             }),
             Scoping::Static => Some(Rows {
                 scoped: false,
                 times: BTreeSet::new(),
+                columns: None,
             }),
             Scoping::Mixed => None,
-            Scoping::Query(query, names) => Analysis {
-                names,
-                unit: self.unit,
-                event_time: None,
-            }
-            .query(query, &Ctes::new(), false),
+            Scoping::Query(query, names) => Analysis { names, unit: self.unit }.query(query, &Ctes::new()),
         }
+    }
+}
+
+/// The rows of two halves that depend on the interval alike. They are put together by position, and
+/// the left gives the names.
+fn union(left: Rows, right: Rows) -> Rows {
+    let columns: Option<Vec<Column>> = left.columns.zip(right.columns).map(|(left, right)| {
+        let pairs = left.into_iter().zip(right);
+        let column = |(left, right): (Column, Column)| Column {
+            name: left.name,
+            tells_time: left.tells_time && right.tells_time,
+        };
+        pairs.map(column).collect()
+    });
+    let times = columns.iter().flatten().filter(|column| column.tells_time);
+    Rows {
+        scoped: left.scoped,
+        times: times.filter_map(|column| column.name.clone()).collect(),
+        columns,
     }
 }
 
@@ -460,14 +473,24 @@ fn group_keys(select: &Select) -> Option<Vec<&Expr>> {
     Some(resolved)
 }
 
-/// Whether the SELECT has what looks beyond one row: sub-queries, window functions, and without a
-/// GROUP BY also aggregates.
+/// Whether the SELECT has a query inside an expression, those of joins among them. What it reads is
+/// not followed, so that it could depend on the interval where nothing else in the SELECT does.
+fn has_sub_query(select: &Select) -> bool {
+    let is_sub_query = |part: &Expr| match part {
+        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => true,
+        Expr::Function(function) => matches!(function.args, FunctionArguments::Subquery(_)),
+        _ => false,
+    };
+    any_expression(select, is_sub_query)
+}
+
+/// Whether the SELECT has what looks beyond one row: window functions, and without a GROUP BY also
+/// aggregates.
 fn mixes_rows(select: &Select, is_grouped: bool) -> bool {
     if select.having.is_some() && !is_grouped {
         return true;
     }
     let looks_beyond = |part: &Expr| match part {
-        Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => true,
         Expr::Function(function) => function.over.is_some() || (!is_grouped && is_aggregate(&function_name(function))),
         _ => false,
     };

@@ -7,7 +7,7 @@ use sqlparser::{
     ast::{Query, Statement},
     dialect::GenericDialect,
     parser::{Parser, ParserError},
-    tokenizer::{Token, Tokenizer},
+    tokenizer::{Token, Tokenizer, Word},
 };
 
 pub(crate) use self::batch::{Names, Scoping, fills_many};
@@ -38,12 +38,37 @@ pub(crate) fn parse(sql: &str) -> Result<Query, SqlFault> {
 /// parse, its tokens; where it has none, itself.
 pub(crate) fn canonical(sql: &str) -> String {
     match parse(sql) {
-        Ok(query) => folded(&query.to_string()),
-        Err(_) => folded(sql),
+        Ok(query) => written(&query.to_string(), true) + &quotes(sql),
+        Err(_) => written(sql, true),
     }
 }
 
-fn folded(sql: &str) -> String {
+/// The quoted words and literals that hold what a parsed query may print in the same way for two.
+fn quotes(sql: &str) -> String {
+    let is_hidden = |text: &str| {
+        ["''", "\"\"", "``", "\\'", "\\\"", "\\`"]
+            .iter()
+            .any(|hidden| text.contains(hidden))
+    };
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap_or_default();
+    tokens
+        .into_iter()
+        .filter_map(|token| match token {
+            Token::Word(word) if word.quote_style.is_some() => Some(word.value),
+            Token::SingleQuotedString(text) => Some(text),
+            _ => None,
+        })
+        .filter(|text| is_hidden(text))
+        .map(|text| format!(" {text:?}"))
+        .collect()
+}
+
+/// The text in which comments and layout do not count, but the case of words does.
+pub(crate) fn tokens(text: &str) -> String {
+    written(text, false)
+}
+
+fn written(sql: &str, folds_case: bool) -> String {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
         return sql.to_owned();
     };
@@ -51,8 +76,16 @@ fn folded(sql: &str) -> String {
     for token in tokens {
         match token {
             Token::Whitespace(_) => continue,
-            Token::Word(word) if word.quote_style.is_none() => out.push_str(&word.value.to_lowercase()),
-            // Its own printing leaves quotes inside as they are, and so cannot be told apart.
+            Token::Word(word) if folds_case && word.quote_style.is_none() => out.push_str(&word.value.to_lowercase()),
+            // Their own printing leaves quotes inside as they are, and so cannot be told apart.
+            Token::Word(Word {
+                value,
+                quote_style: Some(quote),
+                ..
+            }) => {
+                let quote = quote.to_string();
+                out.extend([&quote, &value.replace(&quote, &quote.repeat(2)), &quote].map(String::as_str));
+            }
             Token::SingleQuotedString(text) => out.extend(["'", &text.replace('\'', "''"), "'"]),
             other => out.push_str(&other.to_string()),
         }
@@ -118,6 +151,18 @@ mod tests {
         assert_ne!(canonical("select \"A\""), canonical("select \"a\""));
         assert_ne!(canonical("select 'A'"), canonical("select 'a'"));
         assert_ne!(canonical("select 1.0"), canonical("select 1"));
+    }
+
+    #[test]
+    fn quotes_inside_of_quotes_count() {
+        for (one, other) in [
+            (r#"select "a" , "b" from t"#, r#"select "a"" , ""b" from t"#),
+            (r#"select from "a" , "b""#, r#"select from "a"" , ""b""#),
+            (r#"select "a""b""#, r#"select "a""""b""#),
+            ("select 'a''b'", "select 'a''''b'"),
+        ] {
+            assert_ne!(canonical(one), canonical(other));
+        }
     }
 
     #[test]

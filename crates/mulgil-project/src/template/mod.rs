@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -53,6 +53,15 @@ pub(crate) struct Globals {
     pub(crate) schema: String,
     /// For `project_name` and the first argument of `ref('project', 'model')`.
     pub(crate) project: String,
+    /// What `env_var()` gave so far and the project's files do not hold themselves.
+    pub(crate) secrets: Mutex<BTreeSet<String>>,
+}
+
+impl Globals {
+    /// The values of the environment that are in texts which were rendered so far.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        scope::lock(&self.secrets).iter().cloned().collect()
+    }
 }
 
 /// A run, as templates see it.
@@ -77,8 +86,10 @@ pub(crate) struct Facts {
     pub(crate) interval: Interval,
     /// What `is_incremental()` says.
     pub(crate) is_incremental: bool,
-    /// The key's values; absent while sentinels are rendered.
+    /// The key's values; absent while they are not known yet.
     pub(crate) key: Option<Key>,
+    /// Whether a value of the key is printed as a word for its column.
+    pub(crate) prints_key_words: bool,
     /// The run; absent outside of one.
     pub(crate) run: Option<RunFacts>,
     /// Whether values that change from run to run are replaced by fixed ones.
@@ -99,9 +110,22 @@ impl Facts {
             },
             is_incremental,
             key: None,
+            prints_key_words: false,
             run: None,
             sentinels: true,
         }
+    }
+
+    /// The word for a value of the key, where such words are printed.
+    fn word_for(&self, value: &str) -> Option<String> {
+        let key = self.key.as_ref().filter(|_| self.prints_key_words)?;
+        let (column, _) = key.0.iter().find(|(_, own)| *own == value)?;
+        Some(Self::key_word(column))
+    }
+
+    /// What stands for a value of a key's column.
+    pub(crate) fn key_word(column: &str) -> String {
+        format!("__key_{column}__")
     }
 }
 
@@ -141,6 +165,8 @@ pub(crate) struct Rendered {
     pub(crate) mentions: Vec<Mention>,
     /// Whether `is_incremental()` was asked.
     pub(crate) asked_incremental: bool,
+    /// The files of the macros that were called.
+    pub(crate) macro_files: BTreeSet<PathBuf>,
 }
 
 /// All templates of a project, parsed.
@@ -162,6 +188,7 @@ impl Templates {
         env.set_fuel(Some(MAX_FUEL));
         env.set_recursion_limit(MAX_RECURSION);
         words::add_filters(&mut env);
+        env.set_formatter(scope::print);
         Self {
             env,
             globals: Arc::new(globals),

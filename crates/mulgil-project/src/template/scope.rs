@@ -2,7 +2,9 @@
 //! named.
 
 use std::{
+    collections::BTreeSet,
     fmt,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -10,7 +12,7 @@ use std::{
 };
 
 use minijinja::{
-    Error, ErrorKind, State, Value,
+    Error, ErrorKind, Output, State, Value, escape_formatter,
     value::{Enumerator, Kwargs, Object, Serde, from_args},
 };
 
@@ -31,6 +33,7 @@ pub(super) struct Scope {
     fail_at: Option<usize>,
     mentions: Mutex<Vec<Mention>>,
     asked_incremental: AtomicBool,
+    macro_files: Mutex<BTreeSet<PathBuf>>,
     macro_depth: AtomicU32,
     macro_fuel: AtomicU64,
 }
@@ -43,6 +46,7 @@ impl Scope {
             fail_at,
             mentions: Mutex::default(),
             asked_incremental: AtomicBool::new(false),
+            macro_files: Mutex::default(),
             macro_depth: AtomicU32::new(0),
             macro_fuel: AtomicU64::new(0),
         })
@@ -54,6 +58,7 @@ impl Scope {
             sql,
             mentions: self.mentions().clone(),
             asked_incremental: self.asked_incremental.load(Ordering::Relaxed),
+            macro_files: lock(&self.macro_files).clone(),
         }
     }
 
@@ -69,8 +74,7 @@ impl Scope {
     }
 
     fn mentions(&self) -> MutexGuard<'_, Vec<Mention>> {
-        // A panic while the lock was held leaves a list that is only shorter.
-        self.mentions.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.mentions)
     }
 
     fn run_value(&self, word: &str) -> Value {
@@ -231,7 +235,12 @@ impl Function {
 
     fn env_var(&self, args: &[Value]) -> Result<Value, Error> {
         let (name, default): (String, Option<Value>) = from_args(args)?;
-        if let Some(value) = self.scope.globals.env.get(&name) {
+        let globals = &self.scope.globals;
+        if let Some(value) = globals.env.get(&name) {
+            let is_written = default.and_then(|default| default.as_str().map(|default| default == value));
+            if is_written != Some(true) {
+                lock(&globals.secrets).insert(value.clone());
+            }
             return Ok(Value::from(value.as_str()));
         }
         if let Some(default) = default {
@@ -306,9 +315,12 @@ impl Object for KeyValues {
         if let Err(error) = self.scope.mention(Mention::Key(column.to_owned())) {
             return Some(Value::from(error));
         }
-        match &self.scope.facts.key {
-            None => Some(Value::from("__key")),
-            Some(key) => key.0.get(column).map(|value| Value::from(value.as_str())),
+        let facts = &self.scope.facts;
+        match facts.key.as_ref().and_then(|key| key.0.get(column)) {
+            // Marked, so that it can be told from other texts where it is printed.
+            Some(value) if facts.prints_key_words => Some(Value::from_safe_string(value.clone())),
+            Some(value) => Some(Value::from(value.as_str())),
+            None => facts.sentinels.then(|| Value::from(Facts::key_word(column))),
         }
     }
 
@@ -356,6 +368,7 @@ impl Object for MacroCall {
 
 impl MacroCall {
     fn run(&self, scope: &Arc<Scope>, state: &State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        lock(&scope.macro_files).insert(PathBuf::from(&self.template));
         let template = state.env().get_template(&self.template)?;
         let mut captured = template.render_captured(Value::from_dyn_object(scope.clone()))?;
         let text = captured.with_state_mut(|state| {
@@ -367,6 +380,22 @@ impl MacroCall {
         })?;
         Ok(Value::from(text))
     }
+}
+
+/// Prints a value: as it is, or the word of its column where it is a key's.
+pub(super) fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let scope = || state.lookup(SELF)?.downcast_object::<Scope>();
+    if let Some(scope) = value.is_safe().then(scope).flatten()
+        && let Some(word) = scope.facts.word_for(value.as_str().unwrap_or_default())
+    {
+        return out.write_str(&word).map_err(Error::from);
+    }
+    escape_formatter(out, state, value)
+}
+
+pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock was held leaves a collection that is only shorter.
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn limit(message: String) -> Error {

@@ -47,8 +47,9 @@ fn one(sql: &str) {
 #[test]
 fn row_by_row() {
     many("select event_at as day, upper(name) as name from {{ ref('events') }} where amount > 1");
-    many("select * from {{ ref('events') }} order by 1");
-    many("select * from {{ source('raw', 'events') }}");
+    many("select *, event_at as day from {{ ref('events') }} order by 1");
+    many("select *, date_trunc('day', event_at) as day from {{ source('raw', 'events') }}");
+    many("select cast(date_trunc('hour', event_at) as timestamp) as day from {{ ref('events') }}");
     many("with a as (select * from {{ ref('events') }}) select event_at as day from a");
     many("select day from (select event_at as day from {{ ref('events') }}) as inside");
     many("select event_at as day from {{ ref('paid') }}");
@@ -85,6 +86,42 @@ fn groups_by_the_event_time() {
         "with a as (select date_trunc('month', event_at) as month, sum(x) as x from {{ ref('events') }} group by 1) select month as day, x from a",
     );
     one("select date_trunc('day', event_at) as day, count(*) from {{ ref('events') }} group by rollup (1)");
+}
+
+#[test]
+fn the_event_time_of_a_row_has_to_be_its_inputs() {
+    // All rows of a month would lie in the first day, and no other day would have any.
+    one("select date_trunc('month', event_at) as day, amount from {{ ref('events') }}");
+    one("select date_trunc('week', event_at) as day, amount from {{ ref('events') }}");
+    one("select date_trunc('month', event_at) as day, count(*) as n from {{ ref('events') }} group by 1");
+    one("select event_at + interval '1 day' as day from {{ ref('events') }}");
+    one("select created_at as day, count(*) as n from {{ ref('events') }} group by 1");
+    one("select date_trunc('day', event_at) as shown, created_at as day from {{ ref('events') }}");
+    one("select * from {{ ref('events') }}");
+    one("select event_at as day from {{ ref('events') }} union all select created_at from {{ ref('clicks') }}");
+    // Columns of the halves are matched by position, not by name.
+    one(
+        "select event_at as day, created_at from {{ ref('events') }} union all select created_at, clicked_at as day from {{ ref('clicks') }}",
+    );
+    many("select date_trunc('day', event_at) as day, amount from {{ ref('events') }}");
+}
+
+#[test]
+fn a_sub_query_looks_beyond_a_row_wherever_it_stands() {
+    // `seen` names no table by interval in its own FROM, but it is smaller for a smaller range.
+    one(
+        "with seen as (select * from {{ ref('users') }} where user_id in (select user_id from {{ ref('events') }})) select e.event_at as day from {{ ref('events') }} e join seen s on s.user_id = e.user_id",
+    );
+    one(
+        "with seen as (select (select count(*) from {{ ref('events') }}) as n from {{ ref('users') }}) select e.event_at as day, s.n from {{ ref('events') }} e, seen s",
+    );
+    one(
+        "select e.event_at as day from {{ ref('events') }} e join {{ ref('users') }} u on u.user_id in (select user_id from {{ ref('events') }})",
+    );
+    one(
+        "select e.event_at as day from {{ ref('events') }} e left join {{ ref('users') }} u on u.user_id = e.user_id and exists (select 1 from {{ ref('events') }})",
+    );
+    one("select event_at as day from {{ ref('events') }} where x > all (select x from {{ ref('events') }})");
 }
 
 #[test]

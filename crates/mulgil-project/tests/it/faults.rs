@@ -1151,3 +1151,149 @@ sources:
         "
     );
 }
+
+#[test]
+fn keys_with_more_values_than_can_be_rendered() {
+    let values: Vec<String> = (0..40).map(|value| format!("'{value}'")).collect();
+    let values = values.join(", ");
+    let shown = faults(&format!(
+        "== models/m.sql\n{{{{ config(materialized='table', keys={{'a': [{values}], 'b': [{values}]}}) }}}}\nselect '{{{{ key.a }}}}' as x\n"
+    ));
+    assert_snapshot!(shown, @"
+    error[MG1103]: the keys have more than 1000 values together, each with SQL of its own
+      --> models/m.sql:1:33
+    do: group by the column instead of having it as a key, or make several models
+    ");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_back() {
+    let folder = Folder::new("== models/a.sql\nselect 1 as a\n== models/deep/b.sql\nselect 1 as b\n== macros/m.sql\n");
+    let link = |to: &str, at: &str| {
+        std::os::unix::fs::symlink(to, folder.path().join(at)).expect("links can be made");
+    };
+    link(".", "models/self");
+    link(".", "models/self2");
+    link("..", "models/deep/up");
+    link("../..", "models/deep/out");
+    link("deep", "models/beside");
+    assert_snapshot!(printed(&folder.load()), @"
+    error[MG1002]: the folder is a link to `models/deep`, whose files are read already
+      --> models/beside
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `.`, whose files are read already
+      --> models/deep/out
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `models`, whose files are read already
+      --> models/deep/up
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `models`, whose files are read already
+      --> models/self
+    do: remove the link, or keep it out with `.mulgilignore`
+
+    error[MG1002]: the folder is a link to `models`, whose files are read already
+      --> models/self2
+    do: remove the link, or keep it out with `.mulgilignore`
+    ");
+    folder.write(
+        ".mulgilignore",
+        "models/self*\nmodels/deep/up\nmodels/deep/out\nmodels/beside\n",
+    );
+    assert_eq!(printed(&folder.load()), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_folder_elsewhere_is_followed_once() {
+    let elsewhere = Folder::new("== shared/c.sql\nselect 1 as c\n");
+    let folder = Folder::new("== models/a.sql\nselect 1 as a\n");
+    let target = elsewhere.path().join("shared");
+    std::os::unix::fs::symlink(&target, folder.path().join("models/shared")).expect("links can be made");
+    std::os::unix::fs::symlink(&target, target.join("again")).expect("links can be made");
+    let shown = printed(&folder.load());
+    assert!(shown.contains("--> models/shared/again"), "{shown}");
+    assert_eq!(shown.matches("error[").count(), 1, "{shown}");
+}
+
+#[test]
+fn a_relationship_to_what_is_switched_off() {
+    let shown = faults(
+        "== models/off.sql
+{{ config(enabled=false) }}
+select 1 as id
+== models/a.sql
+{{ config(materialized='table') }}
+select 1 as id
+== models/schema.yml
+models:
+  - name: a
+    columns:
+      - {name: id, data_tests: [{relationships: {to: ref('off'), field: id}}]}
+",
+    );
+    assert_snapshot!(shown, @"
+    error[MG1104]: a data test of `a` refers to `off`, which is switched off
+      --> models/schema.yml:4:33
+    do: set `enabled: true` for `off`, or remove the test
+    ");
+}
+
+#[test]
+fn a_manifest_that_is_a_folder() {
+    let folder = Folder::new("== mulgil.yml/inside.txt\n");
+    assert_eq!(
+        mulgil_project::find_root(&folder.path().join("mulgil.yml")).as_deref(),
+        Some(folder.path())
+    );
+    assert_snapshot!(printed(&folder.load()), @"
+    error[MG1002]: `mulgil.yml` is a folder, but a file is needed
+      --> mulgil.yml
+    do: rename the folder, and write a file `mulgil.yml` with a `name:`
+    ");
+}
+
+#[test]
+fn names_that_are_too_long() {
+    let long = "n".repeat(64);
+    let shown = faults(&format!(
+        "== mulgil.yml
+name: {long}
+environments: {{{long}: {{}}}}
+== models/{long}.sql
+select 1 as a
+== models/b.sql
+{{{{ config(schema='{long}', alias='{long}') }}}}
+select 1 as b
+"
+    ));
+    assert_snapshot!(shown.replace(&long, "<64 letters>"), @"
+    error[MG1009]: `schema` cannot be `<64 letters>`: it is longer than 63 letters
+      --> models/b.sql:1:11
+    do: use letters, digits and `_`, beginning with a letter
+
+    error[MG1009]: `alias` cannot be `<64 letters>`: it is longer than 63 letters
+      --> models/b.sql:1:86
+    do: use letters, digits and `_`, beginning with a letter
+
+    error[MG1009]: a model or seed cannot be named `<64 letters>`: it is longer than 63 letters
+      --> models/<64 letters>.sql
+    do: rename the file; its name is the table's name
+
+    error[MG1009]: the project cannot be named `<64 letters>`: it is longer than 63 letters
+      --> mulgil.yml:1:7
+    do: use letters, digits and `_`, beginning with a letter
+
+    error[MG1009]: `<64 letters>` cannot name an environment
+      --> mulgil.yml:2:16
+    do: use at most 63 letters, digits and `_`
+    ");
+    let shown = faults(&format!(
+        "== mulgil.yml\nname: {}\n== models/a.sql\nselect 1 as a\n",
+        "n".repeat(63)
+    ));
+    assert_eq!(shown, "");
+}

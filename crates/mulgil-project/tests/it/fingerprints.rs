@@ -134,3 +134,82 @@ fn the_interval_in_the_sql_is_a_fixed_word() {
     assert_eq!(naming("start"), naming("start"));
     assert_ne!(naming("start"), naming("end"));
 }
+
+/// The code of a model with two keys, and what it reads.
+fn keyed(keys: &str, sql: &str) -> (CodeFp, Vec<String>) {
+    let project = loaded(&format!(
+        "== models/up.sql\n{{{{ config(materialized='table') }}}}\nselect 1 as a\n\
+         == macros/m.sql\n{{% macro of_korea(country) %}}{{% if country =='kr' %}}1{{% else %}}2{{% endif %}}{{% endmacro %}}\n\
+         {{% macro said(country) %}}{{{{ country }}}}{{% endmacro %}}\n\
+         == models/m.sql\n{{{{ config(interval='day', event_time='day', begin='2022-01-01', keys={{{keys}}}) }}}}\n{sql}\n"
+    ));
+    let node = node(&project, "m");
+    let reads = node.inputs.iter().map(|input| input.from.name().to_string()).collect();
+    (node.fingerprint, reads)
+}
+
+const TWO: &str = "'country': ['kr', 'jp'], 'city': ['a', 'b']";
+
+#[test]
+fn a_branch_on_a_key_changes_it() {
+    let code = |sql: &str| keyed(TWO, sql).0.code;
+    let branch = "{% if key.country =='kr' %} select 1 as day {% else %} select 2 as day {% endif %}";
+    for (from, to) in [
+        ("1 as", "100 as"),
+        ("2 as", "200 as"),
+        ("=='kr'", "=='jp'"),
+        ("key.country", "key.city"),
+    ] {
+        assert_ne!(code(branch), code(&branch.replace(from, to)), "{from} → {to}");
+    }
+    assert_ne!(
+        code("select '{{ key.country }}' as day"),
+        code("select '{{ key.city }}' as day")
+    );
+    assert_ne!(
+        code("select {{ of_korea(key.country) }} as day"),
+        code("select {{ of_korea(key.city) }} as day")
+    );
+    let incremental = "select 1 as day {% if key.country =='kr' and is_incremental() %} where 1 = 2 {% endif %}";
+    assert_ne!(code(incremental), code(&incremental.replace("'kr'", "'jp'")));
+    // What was printed into a text is compared as the value that it is.
+    let set = "{% set c = said(key.country) %}select {% if c =='kr' %} 1 {% else %} 2 {% endif %} as day";
+    assert_ne!(code(set), code(&set.replace("'kr'", "'jp'")));
+}
+
+#[test]
+fn a_branch_on_a_key_names_its_inputs() {
+    let (_, reads) = keyed(
+        TWO,
+        "select 1 as day {% if key.country =='jp' and key.city =='b' %} from {{ ref('up') }} {% endif %}",
+    );
+    assert_eq!(reads, ["up"]);
+}
+
+#[test]
+fn keys_that_are_only_printed_are_one_text() {
+    let code = |values: &str| {
+        let keys = format!("'country': {values}");
+        keyed(
+            &keys,
+            "select '{{ said(key.country) }}' as a, 'kr' as b, '{{ key.country }}' as day",
+        )
+        .0
+        .code
+    };
+    assert_eq!(code("['kr']"), code("['kr', 'jp']"));
+    assert_eq!(code("[1, 11]"), code("['kr', 'jp', 'kr kr']"));
+}
+
+#[test]
+fn a_branch_on_the_interval_changes_it() {
+    let code = |sql: &str| keyed("'country': ['kr']", sql).0.code;
+    let branch = "{% if interval.start | date('%u') =='1' %} select 1 as day {% else %} select 2 as day {% endif %}";
+    assert_ne!(code(branch), code(&branch.replace("1 as", "100 as")));
+    assert_ne!(code(branch), code(&branch.replace("=='1'", "=='2'")));
+    assert_eq!(code(branch), code(&branch.replace("as day", "as  day -- the day\n")));
+    let inline = "select {{ 1 if ds | string =='2022-01-01' else 2 }} as day";
+    assert_ne!(code(inline), code(&inline.replace("1 if", "3 if")));
+    let printed = "select '{{ ds }}' as day, '{{ interval.end | date(\"%d\") }}' as b {% if true %}{% endif %}";
+    assert_eq!(code(printed), code(&printed.replace("{% if true %}{% endif %}", "")));
+}

@@ -215,7 +215,7 @@ kr,Korea
         "cron": "0 5 * * *",
         "zone": "UTC"
       },
-      "missed": "latest",
+      "missed": "all",
       "lookback": 0,
       "settle_us": 259200000000,
       "partial": true,
@@ -439,8 +439,11 @@ select '{{ interval.start }}', * from {{ ref('short') }} join {{ ref('latest') }
     shop.latest View "whole" -inf..+inf AtMost(1) <- daily Whole { restates: true }, countries Whole { restates: true }
     shop.monthly Interval {"unit":"month"} 2022-01-01T00:00:00Z..2023-01-01T00:00:00Z Unbounded <- daily Overlap, countries Whole { restates: true }, raw.rates Whole { restates: false }
     shop.rolling Interval {"unit":"day"} 2022-01-02T00:00:00Z..2023-01-01T00:00:00Z AtMost(1) <- daily Window { count: 7, unit: Day }, countries Whole { restates: false }
+    shop.short View "whole" -inf..+inf AtMost(1) <- daily Whole { restates: true }
     shop.totals Table "whole" -inf..+inf AtMost(1) <- monthly Whole { restates: true }, raw.weather Whole { restates: true }
+    shop.twice Interval {"unit":"day"} 2022-01-02T00:00:00Z..2023-01-01T00:00:00Z AtMost(1) <- daily Window { count: 4, unit: Week }, countries Whole { restates: false }
     shop.unscoped Interval {"unit":"day"} 2022-01-02T00:00:00Z..2023-01-01T00:00:00Z AtMost(1) <- rolling Overlap, daily Whole { restates: false }
+    shop.whole Table "whole" -inf..+inf AtMost(1) <- daily Whole { restates: true }
     "#);
 }
 

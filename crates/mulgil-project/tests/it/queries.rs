@@ -9,9 +9,9 @@ use mulgil_core::{
     port::SourceSeen,
     task::{Binding, Column, FileSeen, FillQuery, Reads},
 };
-use mulgil_project::{Loaded, RunFacts};
+use mulgil_project::{LoadOptions, Loaded, RunFacts};
 
-use crate::{json, loaded, node};
+use crate::{Folder, json, loaded, node};
 
 const TEXT: &str = "== mulgil.yml
 name: shop
@@ -329,7 +329,9 @@ models:
     let paid = node(&project, "paid");
     let mut out = String::new();
     for test in &paid.tests {
-        let bound = compiler.bound_test(&paid.name, test).expect("the test can be bound");
+        let bound = compiler
+            .bound_test(&paid.name, test, &seen())
+            .expect("the test can be bound");
         let _ = writeln!(out, "{}: {}", test.name, bound.sql);
         bindings(&bound.bindings, 1, &mut out);
     }
@@ -337,13 +339,13 @@ models:
     not_null_paid_code: select * from "paid" where "code" is null
       paid = (select * from "events" where amount > 0)
         events = shop.events Some("event_at") None []
-    unique_paid_code: select "code", count(*) as row_count from "paid" where "code" is not null group by "code" having count(*) > 1
+    unique_paid_code: select "code", count(*) as __rows from "paid" where "code" is not null group by "code" having count(*) > 1
       paid = (select * from "events" where amount > 0)
         events = shop.events Some("event_at") None []
-    accepted_values_paid_code__kr__it's: select "code", count(*) as row_count from "paid" where "code" not in ('kr', 'it''s') group by "code"
+    accepted_values_paid_code__kr__it's: select "code", count(*) as __rows from "paid" where cast("code" as varchar) not in ('kr', 'it''s') group by "code"
       paid = (select * from "events" where amount > 0)
         events = shop.events Some("event_at") None []
-    accepted_values_paid_code__1__2: select "code", count(*) as row_count from "paid" where "code" not in (1, 2) group by "code"
+    accepted_values_paid_code__1__2: select "code", count(*) as __rows from "paid" where "code" not in (1, 2) group by "code"
       paid = (select * from "events" where amount > 0)
         events = shop.events Some("event_at") None []
     relationships_paid_code__code__ref_countries_: select child.* from "paid" as child left join (select distinct "code" as parent_key from "countries") as parent on child."code" = parent.parent_key where child."code" is not null and parent.parent_key is null
@@ -351,6 +353,31 @@ models:
         events = shop.events Some("event_at") None []
       countries = shop.countries None None []
     "#);
+}
+
+#[test]
+fn a_data_test_over_a_view_reads_the_files_of_its_sources() {
+    let project = loaded(
+        "== mulgil.yml
+name: shop
+sources: {raw: {events: {files: 'data/events_{YYYYMMDD}.csv', event_time: event_at}}}
+== models/shown.sql
+{{ config(materialized='view') }}
+select * from {{ source('raw', 'events') }}
+== models/schema.yml
+models:
+  - {name: shown, columns: [{name: id, data_tests: [not_null]}]}
+",
+    );
+    let compiler = project.compiler.as_ref().expect("it has no faults");
+    let view = node(&project, "shown");
+    let bound = compiler
+        .bound_test(&view.name, &view.tests[0], &seen())
+        .expect("the test can be bound");
+    let Reads::Query { bindings, .. } = &bound.bindings[0].reads else {
+        panic!("a view is a query");
+    };
+    assert!(matches!(&bindings[0].reads, Reads::Source { files, .. } if files.len() == 19));
 }
 
 #[test]
@@ -377,6 +404,24 @@ fn a_run_has_a_start_and_an_id() {
 }
 
 #[test]
+fn what_the_environment_gave_is_known() {
+    let folder = Folder::new(
+        "== models/a.sql
+{{ config(materialized='table') }}
+select '{{ env_var('DB_PASSWORD') }}' as a, '{{ env_var('REGION', 'seoul') }}' as b, '{{ env_var('ABSENT', 'written') }}' as c
+",
+    );
+    let values = [("DB_PASSWORD", "hunter22"), ("REGION", "seoul"), ("OTHER", "unused")];
+    let options = LoadOptions {
+        env: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..LoadOptions::default()
+    };
+    let project = mulgil_project::load(folder.path(), &options);
+    let compiler = project.compiler.expect("it has no faults");
+    assert_eq!(compiler.secrets(), ["hunter22"]);
+}
+
+#[test]
 fn a_node_that_is_not_there() {
     let project = loaded(TEXT);
     let compiler = project.compiler.as_ref().expect("it has no faults");
@@ -385,6 +430,6 @@ fn a_node_that_is_not_there() {
         .expect_err("it is not there");
     assert_snapshot!(fault.to_string(), @"
     error[MG0002]: the project has no model or seed `nothing`
-    do: look at `mulgil nodes ls` for the names
+    do: look at `mulgil status` for the names
     ");
 }

@@ -80,7 +80,7 @@ fn what_a_killed_run_left_is_due_and_not_running() {
     assert_eq!(place.run_killed_at("claimed:1").code, None);
     assert_eq!(
         place.plan().first().map(String::as_str),
-        Some("orders 2026-03-01T00:00:00+00:00..2026-03-08T00:00:00+00:00 7 missing")
+        Some("orders 2026-03-01..2026-03-08 7 missing")
     );
     let status = place.mulgil(&["status"]).ends_with(0);
     assert!(!status.stdout.contains("running"), "{}", status.stdout);
