@@ -160,7 +160,8 @@ impl SourceShape {
 }
 
 impl FileReader {
-    /// The next rows; nothing at the end, when the file is still the one that was seen.
+    /// The next rows, which may be none; nothing at the end, when the file is still the one that was
+    /// seen.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, Fault> {
         let next = match &mut self.rows {
             Rows::Csv(rows) => rows.next(),
