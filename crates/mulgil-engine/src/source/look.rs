@@ -1,5 +1,6 @@
 //! A look at a source: which files there are, what is in them by hash, which columns, and for a
-//! single file with an event time which hours changed. What is as it was is not read again.
+//! single file with an event time which hours changed. What is as it was is not read again, unless it
+//! is now to be read in another way.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -48,11 +49,26 @@ pub(super) fn look(root: &Path, source: &Source, known: &SourceSeen) -> Result<S
             files,
             columns: known.columns.clone(),
             hours: Vec::new(),
+            read_as: known.read_as,
         });
     }
+    let read_as = Some(read_as(source));
+    let nothing = SourceSeen::default();
+    let known = if known.read_as == read_as { known } else { &nothing };
     let columns = infer::columns(root, source, &files, &known.columns)?;
     let hours = hours(root, source, &files, &columns, known)?;
-    Ok(SourceSeen { files, columns, hours })
+    Ok(SourceSeen {
+        files,
+        columns,
+        hours,
+        read_as,
+    })
+}
+
+/// What decides which columns and hours are found in the same bytes.
+fn read_as(source: &Source) -> Fingerprint {
+    let zone = source.zone.name();
+    Fingerprint::of_text(&format!("{:?} {:?} {zone}", source.format, source.event_time))
 }
 
 /// A file that is there.
@@ -164,7 +180,7 @@ fn cut(hash: blake3::Hash) -> Fingerprint {
 }
 
 /// The rows and content of each UTC hour of a single file with an event time; the known ones when
-/// neither the file nor its columns changed.
+/// neither the file nor its columns nor the way to read them changed.
 fn hours(
     root: &Path,
     source: &Source,

@@ -386,14 +386,9 @@ async fn declarations_that_cannot_be_used() {
 impl Fixture {
     /// What reading complains about where the columns are known to be `a bigint, b text`.
     async fn complaint_over_packed(&self) -> String {
-        let columns = Self::csv("t.csv")
-            .file("t.csv", "a,b\n1,x\n")
-            .first_look()
-            .await
-            .columns;
         let known = SourceSeen {
-            columns,
-            ..SourceSeen::default()
+            files: Vec::new(),
+            ..Self::csv("t.csv").file("t.csv", "a,b\n1,x\n").first_look().await
         };
         let seen = self.observe(&known).await.unwrap();
         self.sql_over("select * from t", &seen, None)
