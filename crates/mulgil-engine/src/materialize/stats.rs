@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::stamp::day_text;
 
-/// Columns that have statistics at most; Delta's own default.
+/// Columns that have statistics, whatever their type; Delta's own default.
 const COLUMNS: usize = 32;
 /// Text longer than this has no bounds.
 const TEXT_BYTES: usize = 64;
@@ -26,7 +26,8 @@ const EXACT_DIGITS: u8 = 15;
 /// The statistics of a closed file, as the JSON text that an `add` action carries.
 pub(crate) fn of(metadata: &ParquetMetaData, schema: &SchemaRef) -> String {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for field in schema.fields().iter().take(COLUMNS) {
+    let fields = schema.fields().iter().enumerate();
+    for (_, field) in fields.filter(|(place, field)| *place < COLUMNS || is_time(field)) {
         let Some(column) = column(metadata, schema, field) else {
             continue;
         };
@@ -43,6 +44,12 @@ pub(crate) fn of(metadata: &ParquetMetaData, schema: &SchemaRef) -> String {
         "nullCount": nulls,
     })
     .to_string()
+}
+
+/// Whether it is a time: fills and scopes tell files apart by `_interval`, which stands last, and by
+/// the event time, so times have bounds wherever they stand.
+fn is_time(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Timestamp(..) | DataType::Date32)
 }
 
 struct ColumnStats {
