@@ -20,7 +20,7 @@ use mulgil_core::{
     project::Fingerprint,
 };
 
-use crate::zone::Naive;
+use crate::zone::CivilClock;
 
 /// The intervals of a fill, each a slot, and how rows find theirs.
 #[derive(Clone)]
@@ -189,19 +189,19 @@ fn instants(column: &ArrayRef, zone: &Zone) -> Int64Array {
             Int64Array::new(times.values().clone(), times.nulls().cloned())
         }
         DataType::Timestamp(_, None) => {
-            let mut naive = Naive::new(zone);
+            let mut clock = CivilClock::new(zone);
             column
                 .as_primitive::<TimestampMicrosecondType>()
                 .iter()
-                .map(|time| time.and_then(|time| naive.instant(time)))
+                .map(|time| time.and_then(|time| clock.instant_us(time)))
                 .collect()
         }
         DataType::Date32 => {
-            let mut naive = Naive::new(zone);
+            let mut clock = CivilClock::new(zone);
             column
                 .as_primitive::<Date32Type>()
                 .iter()
-                .map(|date| date.and_then(|date| naive.start_of_date(date)))
+                .map(|date| date.and_then(|date| clock.day_us(date)))
                 .collect()
         }
         _ => Int64Array::new_null(column.len()),

@@ -32,8 +32,8 @@ use super::{
     parquet::event_values,
     reader::{SourceShape, bug, stamp},
     template::{Named, Template},
-    time::CivilClock,
 };
+use crate::zone::CivilClock;
 
 /// How often a file that changes under our eyes is looked at again.
 const HASH_TRIES: u32 = 3;
