@@ -1,5 +1,5 @@
 //! Between instants and the civil time of a zone, as SQL's types have it: naive timestamps and
-//! dates. It knows neither tables nor SQL.
+//! dates, and all of them as text. It knows neither tables nor SQL.
 
 use jiff::{
     SignedDuration, Timestamp,
@@ -10,6 +10,11 @@ use mulgil_core::{grid::Zone, interval::Instant};
 
 const US_PER_SECOND: i64 = 1_000_000;
 const US_PER_DAY: i64 = 86_400 * US_PER_SECOND;
+/// The calendar, its weekdays included, repeats itself every 400 years.
+const NS_PER_CYCLE: i128 = 146_097 * 1_000 * US_PER_DAY as i128;
+const YEARS_PER_CYCLE: i128 = 400;
+/// The cycles since 1970 that lie well within the years that `jiff` knows, all with four digits.
+const KNOWN_CYCLES: std::ops::Range<i128> = -4..20;
 const NANOSECOND: SignedDuration = SignedDuration::from_nanos(1);
 
 /// Turns naive timestamps and dates of one zone into instants. A repeated time is that of the first
@@ -36,7 +41,7 @@ impl CivilClock {
         }
     }
 
-    /// The instant of a naive timestamp, both in microseconds; nothing beyond the years of a calendar.
+    /// The instant of a naive timestamp, both in microseconds; nothing beyond what 64 bits hold.
     pub(crate) fn instant_us(&mut self, naive_us: i64) -> Option<i64> {
         if self.from_us <= naive_us && naive_us < self.until_us {
             return naive_us.checked_sub(self.offset_us);
@@ -50,7 +55,8 @@ impl CivilClock {
     }
 
     fn look_up(&mut self, naive_us: i64) -> Option<i64> {
-        let civil = civil(naive_us)?;
+        let (shown, cycles) = in_known_years(i128::from(naive_us) * 1_000);
+        let civil = Offset::UTC.to_datetime(shown);
         let at = match self.tz.to_ambiguous_timestamp(civil).offset() {
             AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
                 offset.to_timestamp(civil).ok()?
@@ -61,8 +67,10 @@ impl CivilClock {
                 skips.next()?.timestamp()
             }
         };
-        self.remember(at);
-        Some(at.as_microsecond())
+        if cycles == 0 {
+            self.remember(at);
+        }
+        i64::try_from(i128::from(at.as_microsecond()) + cycles * NS_PER_CYCLE / 1_000).ok()
     }
 
     /// Keeps the civil times around an instant that have its offset. Just after a change and just
@@ -116,9 +124,41 @@ pub(crate) fn first_date_from(zone: &Zone, at: Instant) -> i32 {
     }
 }
 
-fn civil(naive_us: i64) -> Option<DateTime> {
-    let at = Timestamp::from_microsecond(naive_us).ok()?;
-    Some(Offset::UTC.to_datetime(at))
+/// A date, given in days since 1970, as ISO 8601 has it: years outside 0000 to 9999 have a sign and six
+/// digits or more.
+pub(crate) fn date_text(days: i64) -> String {
+    let midnight = i128::from(days) * 1_000 * i128::from(US_PER_DAY);
+    in_its_year(midnight, |at| Offset::UTC.to_datetime(at).date().to_string())
+}
+
+/// A naive timestamp, in nanoseconds, likewise.
+pub(crate) fn naive_text(naive_ns: i128) -> String {
+    in_its_year(naive_ns, |at| Offset::UTC.to_datetime(at).to_string())
+}
+
+/// An instant, in nanoseconds since 1970, likewise, with the offset of the zone.
+pub(crate) fn instant_text(ns: i128, zone: &Zone) -> String {
+    in_its_year(ns, |at| at.display_with_offset(zone.tz().to_offset(at)).to_string())
+}
+
+/// The text of a time that `jiff` may not know: that of the same time in a year that it knows, with
+/// the other year in place of its first four letters.
+fn in_its_year(ns: i128, text: impl Fn(Timestamp) -> String) -> String {
+    let (at, cycles) = in_known_years(ns);
+    let text = text(at);
+    let (year, rest) = text.split_at(4);
+    match year.parse::<i128>().unwrap_or_default() + cycles * YEARS_PER_CYCLE {
+        year @ 0..=9_999 => format!("{year:04}{rest}"),
+        year => format!("{year:+07}{rest}"),
+    }
+}
+
+/// The same time in the years that `jiff` knows, and how many cycles later it really is.
+fn in_known_years(ns: i128) -> (Timestamp, i128) {
+    let cycle = ns.div_euclid(NS_PER_CYCLE);
+    let known = cycle.clamp(KNOWN_CYCLES.start, KNOWN_CYCLES.end - 1);
+    let at = Timestamp::from_nanosecond(ns - (cycle - known) * NS_PER_CYCLE);
+    (at.unwrap_or(Timestamp::UNIX_EPOCH), cycle - known)
 }
 
 fn offset_us(tz: &TimeZone, at: Timestamp) -> i64 {

@@ -95,8 +95,8 @@ fn bounds(least: &ArrayRef, greatest: &ArrayRef) -> Option<(Value, Value)> {
             ))
         }
         DataType::Date32 => Some((
-            json!(day_text(min(least.as_primitive::<Date32Type>())?)),
-            json!(day_text(max(greatest.as_primitive::<Date32Type>())?)),
+            json!(plain(day_text(min(least.as_primitive::<Date32Type>())?))?),
+            json!(plain(day_text(max(greatest.as_primitive::<Date32Type>())?))?),
         )),
         DataType::Timestamp(_, zone) => {
             let text = |us: i64| time_text(us, zone.is_some());
@@ -127,5 +127,10 @@ fn bounds(least: &ArrayRef, greatest: &ArrayRef) -> Option<(Value, Value)> {
 fn time_text(us: i64, is_instant: bool) -> Option<String> {
     let at = Timestamp::from_microsecond(us).ok()?;
     let text = at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string();
-    Some(if is_instant { text + "Z" } else { text })
+    plain(if is_instant { text + "Z" } else { text })
+}
+
+/// A date or a time, if its year has four digits: others are not read alike everywhere.
+fn plain(text: String) -> Option<String> {
+    (!text.starts_with(['+', '-'])).then_some(text)
 }

@@ -1,13 +1,13 @@
 //! Dates and timestamps as files write them, and the dates that belong to an interval.
 
-use jiff::{civil, tz::TimeZone};
+use jiff::civil;
 use mulgil_core::{
     grid::Zone,
     interval::{Instant, Interval},
 };
 
 use super::fault::Misfit;
-use crate::zone::CivilClock;
+use crate::zone::{self, CivilClock};
 
 /// Microseconds of a civil day.
 const DAY_US: i64 = 86_400_000_000;
@@ -62,14 +62,12 @@ pub(super) fn days_touching(interval: Interval, zone: &Zone) -> (i32, i32) {
 
 /// An instant as RFC 3339 with the zone's offset.
 pub(super) fn show_instant(at: Instant, zone: &Zone) -> String {
-    let at = at.to_timestamp();
-    at.display_with_offset(zone.tz().to_offset(at)).to_string()
+    zone::instant_text(i128::from(at.0) * 1_000, zone)
 }
 
 /// A date as `YYYY-MM-DD`.
 pub(super) fn show_date(days: i32) -> String {
-    let midnight = Instant(i64::from(days).saturating_mul(DAY_US)).to_timestamp();
-    TimeZone::UTC.to_datetime(midnight).date().to_string()
+    zone::date_text(i64::from(days))
 }
 
 /// An interval with both ends.

@@ -294,6 +294,30 @@ async fn data_tests_count_all_failures_and_show_a_few() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_until_the_end_of_time_are_found() {
+    let world = World::new();
+    let sql = "select * from (values (date '9999-12-31', to_timestamp_micros(253402300799000000)), \
+               (date '2013-01-01', to_timestamp_micros(1356998400000000))) t(until, at)";
+    world.fill(&fill_table("plain", sql, Vec::new())).await.unwrap();
+    let plain = binding("plain", Grid::whole(Zone::UTC), None, None, Key::default());
+    for (found, expected) in [
+        ("until > date '9000-01-01'", "9999-12-31,9999-12-31T18:59:59-05:00"),
+        (
+            "at > to_timestamp_micros(221845392000000000)",
+            "9999-12-31,9999-12-31T18:59:59-05:00",
+        ),
+        ("until < date '9000-01-01'", "2013-01-01,2012-12-31T19:00:00-05:00"),
+    ] {
+        let sql = format!("select until, at from plain where {found}");
+        let lines = world
+            .lines("America/New_York", vec![plain.clone()], &sql)
+            .await
+            .unwrap();
+        assert_eq!(lines[1..], [expected], "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_window_reads_coarser_and_finer_tables() {
     let world = World::new();
     let range = days("2013-01-01", "2013-03-01");

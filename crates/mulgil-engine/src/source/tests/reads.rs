@@ -351,6 +351,22 @@ async fn dates_as_event_times_are_days_of_the_zone() {
 }
 
 #[tokio::test]
+async fn the_last_day_of_the_calendar_is_a_time_like_any_other() {
+    let fixture = Fixture::csv("t.csv").event_time("at").zone("America/New_York").file(
+        "t.csv",
+        "day,at\n9999-12-31,9999-12-31 23:59:59\n0000-01-01,9999-12-31T23:59:59+09:00\n",
+    );
+    assert_snapshot!(fixture.sql("select cast(day as int) as day, cast(at as bigint) as us from t").await.unwrap(), @r"
+    +---------+--------------------+
+    | day     | us                 |
+    +---------+--------------------+
+    | 2932896 | 253402318799000000 |
+    | -719528 | 253402268399000000 |
+    +---------+--------------------+
+    ");
+}
+
+#[tokio::test]
 async fn files_of_intervals_are_not_cut_by_the_scope() {
     let fixture = Fixture::per(Unit::Day, "UTC", "d_{YYYYMMDD}.csv")
         .event_time("at")
