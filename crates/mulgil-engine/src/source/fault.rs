@@ -13,7 +13,7 @@ use mulgil_core::{
     project::{FileFormat, Source},
 };
 
-use super::types::{expected_words, sql_words};
+use super::types::{expected_words, is_code, sql_words};
 
 /// How much of a value a message shows.
 const SHOWN_CHARS: usize = 60;
@@ -38,6 +38,16 @@ pub(super) struct ColumnSpec {
     pub data_type: DataType,
     /// The zone of times without an offset, where a `timestamptz` takes them: in the event time.
     pub civil_zone: Option<Zone>,
+    /// Whether its type was declared, and not found by a first look.
+    pub is_declared: bool,
+}
+
+impl ColumnSpec {
+    /// Whether digits in a text file are no number here: a first look takes what begins with zeros
+    /// for a code, and so are such values where only later rows have them.
+    pub(super) fn takes_for_code(&self, text: &str) -> bool {
+        !self.is_declared && self.data_type.is_numeric() && is_code(text)
+    }
 }
 
 /// A place in a text file, both from 1; the column counts characters.
@@ -185,12 +195,16 @@ impl Origin {
         if self.has_null_words {
             remedy.push_str("; if it stands for NULL, name it under `nulls`");
         }
+        let why = if column.takes_for_code(value) {
+            "written like a code and not like a number".to_owned()
+        } else {
+            format!("not {}", expected_words(data_type, column.civil_zone.is_some()))
+        };
         self.fault(
             codes::SOURCE_VALUE,
             format!(
-                "{} in column `{name}` is not {}: the type of the column is {}",
+                "{} in column `{name}` is {why}: the type of the column is {}",
                 shown(value),
-                expected_words(data_type, column.civil_zone.is_some()),
                 sql_words(data_type),
             ),
         )

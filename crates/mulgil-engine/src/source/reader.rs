@@ -155,6 +155,7 @@ impl SourceShape {
                 .as_ref()
                 .filter(|event| event.index == index)
                 .map(|event| event.zone.clone()),
+            is_declared: self.source.columns.contains_key(field.name()),
         }
     }
 }

@@ -165,7 +165,7 @@ impl Table {
         }
         for ((builder, column), field) in self.batch.columns.iter_mut().zip(&self.wanted.columns).zip(fields) {
             let cell = record.cell(*field, builder.is_text(), &mut self.scratch);
-            if builder.append(cell) == Err(Misfit) {
+            if column.takes_for_code(text_of(cell)) || builder.append(cell) == Err(Misfit) {
                 return Err(self.origin.misfit(record.spot(*field), column, text_of(cell)));
             }
         }

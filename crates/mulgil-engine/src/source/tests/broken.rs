@@ -80,6 +80,25 @@ async fn values_of_another_type() {
 }
 
 #[tokio::test]
+async fn codes_among_numbers_that_a_first_look_found() {
+    assert_snapshot!(of_typed("a,b\n10,x\n01234,y\n").await, @r"
+    error[MG3105]: `01234` in column `a` is written like a code and not like a number: the type of the column is bigint
+      --> data/t.csv:3:1
+    do: correct the value, or declare a type that holds it: `columns: {a: text}` in source `raw.t`; if it stands for NULL, name it under `nulls`
+    ");
+    let fractions = Fixture::csv("t.csv").file("t.csv", "a\n0.5\n-00.5\n");
+    assert_snapshot!(fractions.complaint_over("a\n0.5\n").await, @r"
+    error[MG3105]: `-00.5` in column `a` is written like a code and not like a number: the type of the column is double
+      --> t.csv:3:1
+    do: correct the value, or declare a type that holds it: `columns: {a: text}` in source `raw.t`; if it stands for NULL, name it under `nulls`
+    ");
+    let declared = Fixture::csv("t.csv")
+        .column("a", "bigint")
+        .file("t.csv", "a\n0\n-0\n01234\n");
+    assert!(declared.sql("select * from t").await.is_ok());
+}
+
+#[tokio::test]
 async fn declared_types_that_do_not_hold_a_value() {
     let complaint = async |words: &str, value: &str| {
         Fixture::csv("t.csv")
