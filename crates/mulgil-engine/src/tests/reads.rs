@@ -284,6 +284,7 @@ async fn data_tests_count_all_failures_and_show_a_few() {
         tests: vec![
             test("holds", "select n from t where n is null"),
             test("fails", "select n, at from t where n > 3 order by n"),
+            test("null", "select nullif(n, 0) as n, 1 as m from t where n = 0"),
         ],
     };
     let outcomes = world.engine.test(&spec).await.unwrap();
@@ -291,6 +292,7 @@ async fn data_tests_count_all_failures_and_show_a_few() {
     assert_eq!((outcomes[1].failures, outcomes[1].sample.len()), (20, 5));
     assert_eq!(outcomes[1].sample[0]["n"], 4);
     assert!(outcomes[1].sample[0]["at"].is_string());
+    assert_eq!(outcomes[2].sample, [serde_json::json!({"n": null, "m": 1})]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
