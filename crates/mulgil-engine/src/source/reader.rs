@@ -225,7 +225,8 @@ fn event_time(source: &Source, schema: &Schema) -> Result<Option<EventTime>, Fau
         return Ok(None);
     };
     let Some((index, field)) = schema.column_with_name(name) else {
-        return Err(fault::event_time_missing(source, name));
+        let has: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        return Err(fault::event_time_missing(source, name, &has));
     };
     let kind =
         EventKind::of(field.data_type()).ok_or_else(|| fault::event_time_type(source, name, field.data_type()))?;

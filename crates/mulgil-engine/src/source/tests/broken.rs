@@ -164,6 +164,37 @@ async fn headers() {
 }
 
 #[tokio::test]
+async fn headers_that_are_cut_at_another_delimiter() {
+    let complaint = async |fixture: Fixture, header: &str| {
+        let fixture = fixture.file("t.csv", header);
+        fixture.observe(&SourceSeen::default()).await.unwrap_err().to_string()
+    };
+    assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at"), "id;at\n1;2013-01-01\n").await, @r"
+    error[MG3006]: source `raw.t` has no column `at`, which `event_time` names; it has `id;at`
+      --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
+    do: say in source `raw.t` what its files are cut at: `delimiter: ';'`
+    ");
+    assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at"), "id\tat\n1\t2013-01-01\n").await, @r"
+    error[MG3006]: source `raw.t` has no column `at`, which `event_time` names; it has `id\tat`
+      --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
+    do: say in source `raw.t` what its files are cut at: `delimiter: '\t'`
+    ");
+    assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at"), "id, at\n1,2013-01-01\n").await, @r"
+    error[MG3006]: source `raw.t` has no column `at`, which `event_time` names; it has `id`, ` at`
+      --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
+    do: write the name under `event_time` with its spaces, ` at`, or take them out of the header
+    ");
+    assert_snapshot!(complaint(Fixture::csv("t.csv").column("at", "date"), "id|at\n1|2013-01-01\n").await, @r"
+    error[MG3108]: a file of source `raw.t` has no column `at`, which `columns` of the source declares; it has `id|at`
+      --> t.csv
+    do: say in source `raw.t` what its files are cut at: `delimiter: '|'`
+    ");
+}
+
+#[tokio::test]
 async fn gzip_data() {
     let rows = (0..20_000).fold(String::from("a,b\n"), |rows, row| rows + &format!("{row},x{row}\n"));
     let packed = gzip(rows.as_bytes());
@@ -367,16 +398,19 @@ async fn event_times_that_are_none() {
     assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at")).await, @r"
     error[MG3006]: `at` is the event time of source `raw.t`, but it is text and not a date or a timestamp
       --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
     do: name another column under `event_time`, or declare its type: `columns: {at: timestamp}`
     ");
     assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("when")).await, @r"
-    error[MG3006]: source `raw.t` has no column `when`, which `event_time` names
+    error[MG3006]: source `raw.t` has no column `when`, which `event_time` names; it has `id`, `at`
       --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
     do: correct the name under `event_time`
     ");
     assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("id")).await, @r"
     error[MG3006]: `id` is the event time of source `raw.t`, but it is bigint and not a date or a timestamp
       --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
     do: name another column under `event_time`, or declare its type: `columns: {id: timestamp}`
     ");
 }
