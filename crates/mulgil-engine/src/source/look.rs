@@ -31,7 +31,7 @@ use super::{
     infer,
     parquet::event_values,
     reader::{SourceShape, bug, stamp},
-    template::{Named, Template},
+    template::{Named, Template, is_there},
 };
 use crate::zone::CivilClock;
 
@@ -79,17 +79,14 @@ struct Listed {
 
 fn list(root: &Path, source: &Source) -> Result<Vec<Listed>, Fault> {
     match &source.files {
-        FilePattern::Single(path) => match fs::metadata(root.join(path)) {
-            Ok(metadata) if metadata.is_file() => Ok(vec![Listed {
+        FilePattern::Single(path) => {
+            let file = || Listed {
                 path: path.clone(),
                 interval: None,
-            }]),
-            Ok(_) => Err(Origin::new(source, path).unreachable(&io::ErrorKind::IsADirectory.into())),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(Vec::new())
-            }
-            Err(error) => Err(Origin::new(source, path).unreachable(&error)),
-        },
+            };
+            let is_there = is_there(root, &Origin::new(source, path))?;
+            Ok(is_there.then(file).into_iter().collect())
+        }
         FilePattern::PerInterval { template, unit } => {
             let found = Template::parse(source, template, *unit)?.find(root, source)?;
             let listed = |Named { path, interval }| Listed {

@@ -383,7 +383,7 @@ async fn a_folder_in_the_place_of_a_file() {
     let fault = fixture.observe(&SourceSeen::default()).await.unwrap_err();
     assert_eq!(fault.retry, Retry::AfterHumanFix);
     assert_snapshot!(fault, @r"
-    error[MG2001]: a file of source `raw.t` cannot be read: is a directory
+    error[MG2001]: a file of source `raw.t` cannot be read: it is a folder
       --> t.csv
     do: check that it is there and that the user who runs mulgil may read it
     ");
