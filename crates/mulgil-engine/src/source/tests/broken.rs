@@ -221,6 +221,28 @@ async fn gzip_data() {
 }
 
 #[tokio::test]
+async fn gzip_data_with_something_behind_it() {
+    let of = async |behind: &[u8]| {
+        let bytes = [&gzip(b"a,b\n1,x\n")[..], behind].concat();
+        Fixture::csv("t.csv.gz")
+            .file("t.csv.gz", bytes)
+            .complaint_over_packed()
+            .await
+    };
+    assert_snapshot!(of(b"oops").await, @r"
+    error[MG3106]: bytes that are no gzip data follow the gzip data of the file
+      --> t.csv.gz:3
+    do: cut them off, or copy the file again
+    ");
+    assert_eq!(of(b"oops").await, of(&[0; 512]).await);
+    assert_snapshot!(of(&gzip(b"2,y\n")[..12]).await, @r"
+    error[MG3106]: the file ends in the middle of its gzip data, so it is not whole
+      --> t.csv.gz:3
+    do: wait until it is written, or copy it again
+    ");
+}
+
+#[tokio::test]
 async fn json_lines() {
     let of = async |bytes: &str| {
         Fixture::csv("t.jsonl")
