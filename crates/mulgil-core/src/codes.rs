@@ -191,7 +191,7 @@ codes! {
     OUT_OF_MEMORY = 5104;
     /// A query that was ended because it took too long.
     QUERY_TIMEOUT = 5105;
-    /// A table whose log cannot be read.
+    /// A table that cannot be read.
     TABLE_UNREADABLE = 5106;
 
     // --- MG9: our bugs -------------------------------------------------------------------------

@@ -138,11 +138,15 @@ pub struct QueryOutcome {
 pub struct SourceSeen {
     /// Its files now, by interval and path.
     pub files: Vec<FileSeen>,
-    /// Its columns: inferred at the first look that found a file, then fixed.
+    /// Its columns: inferred at the first look that found a file, then fixed for as long as it is
+    /// `read_as` it was.
     pub columns: Vec<Column>,
     /// For a single file with an event time: its rows' content by UTC hour, in order, for hours
     /// that have rows. Rows with a NULL event time are a fault.
     pub hours: Vec<Filled>,
+    /// What `columns` and `hours` were found with: format, event time and zone of the declaration.
+    #[serde(default)]
+    pub read_as: Option<Fingerprint>,
 }
 
 impl SourceSeen {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::{array::RecordBatch, json::ArrayWriter},
+    arrow::{
+        array::RecordBatch,
+        json::{WriterBuilder, writer::JsonArray},
+    },
     physical_plan::execute_stream,
 };
 use futures::StreamExt;
@@ -68,8 +71,11 @@ async fn run_one(
     })
 }
 
+/// The rows as objects; NULL is a value too, often the very one that a test is about.
 fn as_json(rows: &RecordBatch) -> Result<Vec<Value>, Fault> {
-    let mut writer = ArrayWriter::new(Vec::new());
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, JsonArray>(Vec::new());
     writer
         .write(rows)
         .and_then(|()| writer.finish())

@@ -3,7 +3,9 @@
 
 use std::{error::Error, io, path::Path};
 
-use datafusion::{common::SchemaError, error::DataFusionError, parquet::errors::ParquetError};
+use datafusion::{
+    arrow::error::ArrowError, common::SchemaError, error::DataFusionError, parquet::errors::ParquetError,
+};
 use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
 use mulgil_core::{
     codes,
@@ -16,6 +18,9 @@ const MAX_CHAIN: usize = 32;
 
 /// Names at most so far from what was written that are still worth proposing.
 const NEAR_MISS: f64 = 0.7;
+
+/// What helps where a table's log is beyond repair.
+pub(crate) const FILL_ANEW: &str = "remove the table's folder and run `mulgil run NODE --full`, which fills it again";
 
 /// Whose SQL it is: that decides the code and who has to act.
 #[derive(Clone, Debug)]
@@ -46,6 +51,9 @@ impl Author {
 pub(crate) fn sql(error: &DataFusionError, author: &Author) -> Fault {
     if let Some(fault) = hidden_inside(error) {
         return fault;
+    }
+    if let Some(text) = damage(error) {
+        return data_file(&text, author);
     }
     match root(error) {
         DataFusionError::SQL(parser, _) => syntax(&parser.to_string(), author),
@@ -92,7 +100,9 @@ pub(crate) fn delta(error: &DeltaTableError, table: &Path) -> Fault {
                 first_line(&error.to_string())
             ),
         )
-        .with_remedy("compare the files of its `_delta_log` with a backup; `mulgil restore` brings the table back")
+        .with_remedy(format!(
+            "compare the files of its `_delta_log` with a backup, or {FILL_ANEW}"
+        ))
         .with_retry(Retry::AfterHumanFix),
     )
 }
@@ -220,6 +230,33 @@ fn exhausted(text: &str) -> Fault {
     )
 }
 
+/// What the Parquet reader says of a file that is gone, or not what was written: only tables of the
+/// warehouse are read through it, sources word their own faults.
+fn damage(error: &DataFusionError) -> Option<String> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    for _ in 0..MAX_CHAIN {
+        let current = next?;
+        let arrow = current.downcast_ref::<ArrowError>();
+        if current.is::<ParquetError>() || matches!(arrow, Some(ArrowError::ParquetError(_))) {
+            return Some(current.to_string());
+        }
+        next = current.source();
+    }
+    None
+}
+
+fn data_file(text: &str, author: &Author) -> Fault {
+    let text = first_line(text).trim_start_matches("Parquet error: ");
+    Box::new(
+        Diagnostic::error(
+            codes::TABLE_UNREADABLE,
+            format!("a data file that {} reads is gone or damaged: {text}", author.whose()),
+        )
+        .with_remedy("put the file back from a backup; or `mulgil run NODE --full` fills its table again")
+        .with_retry(Retry::AfterHumanFix),
+    )
+}
+
 fn syntax(text: &str, author: &Author) -> Fault {
     let text = first_line(text).trim_start_matches("sql parser error: ");
     let (what, place) = match text.split_once(" at Line: ") {
@@ -342,8 +379,6 @@ fn first_line(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::error::ArrowError;
-
     use super::*;
 
     #[test]

@@ -2,7 +2,7 @@
 //! `select *`, but whoever names them may read them: only SQL that mentions one gets tables that
 //! show them, and its wildcards are then written out without them.
 
-use std::{collections::HashSet, ops::ControlFlow};
+use std::{collections::VecDeque, ops::ControlFlow};
 
 use datafusion::sql::{
     parser::Statement as DfStatement,
@@ -60,14 +60,18 @@ impl TimePartition {
 
 /// Whether SQL names a hidden column anywhere.
 pub(crate) fn is_mentioned(sql: &str) -> bool {
-    if !sql.contains(INTERVAL) && !sql.contains(DAY) {
+    let lower = sql.to_lowercase();
+    if !lower.contains(INTERVAL) && !lower.contains(DAY) {
         return false;
     }
     Tokenizer::new(&GenericDialect {}, sql)
         .tokenize()
         .unwrap_or_default()
-        .iter()
-        .any(|token| matches!(token, Token::Word(word) if word.value == INTERVAL || word.value == DAY))
+        .into_iter()
+        .any(|token| match token {
+            Token::Word(word) => matches!(&*folded(&word.value, word.quote_style), INTERVAL | DAY),
+            _ => false,
+        })
 }
 
 /// Writes the wildcards of a statement out so that they leave out the hidden columns of the tables
@@ -80,7 +84,7 @@ pub(crate) fn write_out_wildcards(
         DfStatement::Statement(statement) => {
             let mut rewriter = Rewriter {
                 hidden_of,
-                local_names: HashSet::new(),
+                scopes: Vec::new(),
             };
             match Statement::visit(statement, &mut rewriter) {
                 ControlFlow::Break(fault) => Err(fault),
@@ -94,8 +98,17 @@ pub(crate) fn write_out_wildcards(
 
 struct Rewriter<'a> {
     hidden_of: &'a dyn Fn(&ObjectName) -> &'static [&'static str],
-    /// Names of common table expressions: they stand before tables of the same name.
-    local_names: HashSet<String>,
+    /// The queries around the current place, the outermost first.
+    scopes: Vec<Scope>,
+}
+
+/// The names of a query's common table expressions: they stand before tables of the same name.
+#[derive(Default)]
+struct Scope {
+    /// Those whose own queries have been passed: only from there on they mean something.
+    known: Vec<String>,
+    /// The others, the next one first.
+    coming: VecDeque<String>,
 }
 
 /// One thing that a wildcard stands for.
@@ -108,8 +121,25 @@ impl VisitorMut for Rewriter<'_> {
     type Break = Fault;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Fault> {
-        let names = query.with.iter().flat_map(|with| &with.cte_tables);
-        self.local_names.extend(names.map(|cte| cte.alias.name.value.clone()));
+        let mut scope = Scope::default();
+        if let Some(with) = &query.with {
+            let names = with.cte_tables.iter().map(|cte| folded_name(&cte.alias.name));
+            if with.recursive {
+                scope.known = names.collect();
+            } else {
+                scope.coming = names.collect();
+            }
+        }
+        self.scopes.push(scope);
+        ControlFlow::Continue(())
+    }
+
+    /// The first queries inside a query are those of its common table expressions, in order.
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Fault> {
+        self.scopes.pop();
+        if let Some(around) = self.scopes.last_mut() {
+            around.known.extend(around.coming.pop_front());
+        }
         ControlFlow::Continue(())
     }
 
@@ -174,10 +204,11 @@ impl Rewriter<'_> {
     }
 
     fn is_local(&self, name: &ObjectName) -> bool {
-        name.0.len() == 1
-            && name.0[0]
-                .as_ident()
-                .is_some_and(|ident| self.local_names.contains(&ident.value))
+        let [part] = &name.0[..] else {
+            return false;
+        };
+        let name = part.as_ident().map(folded_name).unwrap_or_default();
+        self.scopes.iter().any(|scope| scope.known.contains(&name))
     }
 
     /// What a wildcard calls a table; nothing for what has no name.
@@ -226,6 +257,18 @@ impl Part {
     }
 }
 
+/// A name as the planner takes it: without quotes its case does not count.
+fn folded_name(name: &Ident) -> String {
+    folded(&name.value, name.quote_style)
+}
+
+fn folded(name: &str, quote: Option<char>) -> String {
+    match quote {
+        Some(_) => name.to_owned(),
+        None => name.to_lowercase(),
+    }
+}
+
 /// Whether a wildcard over the join is the wildcards of its sides, one after the other.
 fn keeps_all_columns(join: &Join) -> bool {
     match &join.join_operator {
@@ -266,7 +309,7 @@ mod tests {
     fn rewritten(sql: &str) -> Result<String, Fault> {
         let mut statement = DFParser::parse_sql(sql).unwrap().pop_front().unwrap();
         write_out_wildcards(&mut statement, &|name| {
-            if name.to_string().trim_matches('"') == "days" {
+            if name.to_string().trim_matches('"').to_lowercase() == "days" {
                 &[INTERVAL]
             } else {
                 &[]
@@ -279,6 +322,8 @@ mod tests {
     fn only_identifiers_count_as_mentions() {
         assert!(is_mentioned("select _interval from t"));
         assert!(is_mentioned("select t.\"_day\" from t"));
+        assert!(is_mentioned("select _INTERVAL from t"));
+        assert!(!is_mentioned("select \"_INTERVAL\" from t"));
         assert!(!is_mentioned("select '_interval' from t -- _day"));
         assert!(!is_mentioned("select my_interval from t"));
     }
@@ -302,6 +347,23 @@ mod tests {
             (
                 "WITH days AS (SELECT _interval AS i FROM x) SELECT * FROM days",
                 "WITH days AS (SELECT _interval AS i FROM x) SELECT * FROM days",
+            ),
+            (
+                "WITH days AS (SELECT _interval, * FROM days) SELECT * FROM Days",
+                "WITH days AS (SELECT _interval, days.* EXCEPT (\"_interval\") FROM days) SELECT * FROM Days",
+            ),
+            (
+                "WITH a AS (SELECT * FROM days), days AS (SELECT * FROM a) SELECT * FROM days",
+                "WITH a AS (SELECT days.* EXCEPT (\"_interval\") FROM days), days AS (SELECT * FROM a) SELECT * FROM days",
+            ),
+            (
+                "SELECT * FROM (WITH days AS (SELECT 1 AS a) SELECT * FROM days) AS x UNION ALL SELECT * FROM days",
+                "SELECT * FROM (WITH days AS (SELECT 1 AS a) SELECT * FROM days) AS x UNION ALL \
+                 SELECT days.* EXCEPT (\"_interval\") FROM days",
+            ),
+            (
+                "WITH RECURSIVE days AS (SELECT 1 AS a UNION ALL SELECT * FROM days) SELECT * FROM days",
+                "WITH RECURSIVE days AS (SELECT 1 AS a UNION ALL SELECT * FROM days) SELECT * FROM days",
             ),
         ] {
             assert_eq!(rewritten(sql).unwrap(), expected);

@@ -247,7 +247,7 @@ fn unreadable(path: &Path, error: &serde_json::Error) -> Fault {
             codes::TABLE_UNREADABLE,
             format!("the log entry {} cannot be read: {error}", path.display()),
         )
-        .with_remedy("compare it with a backup; `mulgil restore` brings the table back")
+        .with_remedy(format!("compare it with a backup, or {}", fault::FILL_ANEW))
         .with_retry(Retry::AfterHumanFix),
     )
 }

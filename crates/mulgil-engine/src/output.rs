@@ -2,7 +2,7 @@
 //! the first [`MEASURED_ROWS`] rows, never a whole result.
 //!
 //! In all three a TIMESTAMPTZ is RFC 3339 with the offset of the given zone, a TIMESTAMP the same
-//! without an offset, and a DATE `YYYY-MM-DD`.
+//! without an offset, and a DATE `YYYY-MM-DD`. Years outside 0000 to 9999 are `+010000` or `-000001`.
 
 mod table;
 mod value;

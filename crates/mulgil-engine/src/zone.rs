@@ -1,84 +1,93 @@
 //! Between instants and the civil time of a zone, as SQL's types have it: naive timestamps and
-//! dates. It knows neither tables nor SQL.
+//! dates, and all of them as text. It knows neither tables nor SQL.
 
 use jiff::{
     SignedDuration, Timestamp,
     civil::{Date, DateTime},
-    tz::{AmbiguousOffset, Offset},
+    tz::{AmbiguousOffset, Offset, TimeZone},
 };
 use mulgil_core::{grid::Zone, interval::Instant};
 
 const US_PER_SECOND: i64 = 1_000_000;
-const US_PER_HOUR: i64 = 3_600 * US_PER_SECOND;
-const US_PER_DAY: i64 = 24 * US_PER_HOUR;
+const US_PER_DAY: i64 = 86_400 * US_PER_SECOND;
+/// The calendar, its weekdays included, repeats itself every 400 years.
+const NS_PER_CYCLE: i128 = 146_097 * 1_000 * US_PER_DAY as i128;
+const YEARS_PER_CYCLE: i128 = 400;
+/// The cycles since 1970 that lie well within the years that `jiff` knows, all with four digits.
+const KNOWN_CYCLES: std::ops::Range<i128> = -4..20;
 const NANOSECOND: SignedDuration = SignedDuration::from_nanos(1);
 
 /// Turns naive timestamps and dates of one zone into instants. A repeated time is that of the first
 /// pass, a skipped one the moment of the skip: so later civil times are never earlier instants.
-/// Remembers the offset that it last used, so that a column in rough order of time costs nothing.
-pub(crate) struct Naive<'a> {
-    zone: &'a Zone,
-    /// Naive microseconds `[start, end)` over which the offset is known to hold.
-    known: (i64, i64),
+/// Remembers the span in which the offset last found holds, so that a file's worth of times asks the
+/// zone once or twice.
+#[derive(Clone, Debug)]
+pub(crate) struct CivilClock {
+    tz: TimeZone,
+    /// Naive microseconds `[from, until)` over which the offset is known to hold.
+    from_us: i64,
+    until_us: i64,
     offset_us: i64,
 }
 
-impl<'a> Naive<'a> {
-    /// For a zone.
-    pub(crate) fn new(zone: &'a Zone) -> Self {
+impl CivilClock {
+    /// The clock of a zone.
+    pub(crate) fn new(zone: &Zone) -> Self {
         Self {
-            zone,
-            known: (0, 0),
+            tz: zone.tz().clone(),
+            from_us: 0,
+            until_us: 0,
             offset_us: 0,
         }
     }
 
-    /// The instant of a naive timestamp, both in microseconds; nothing beyond the years of a calendar.
-    pub(crate) fn instant(&mut self, naive_us: i64) -> Option<i64> {
-        if naive_us >= self.known.0 && naive_us < self.known.1 {
-            return Some(naive_us - self.offset_us);
+    /// The instant of a naive timestamp, both in microseconds; nothing beyond what 64 bits hold.
+    pub(crate) fn instant_us(&mut self, naive_us: i64) -> Option<i64> {
+        if self.from_us <= naive_us && naive_us < self.until_us {
+            return naive_us.checked_sub(self.offset_us);
         }
-        let tz = self.zone.tz();
-        let civil = civil(naive_us)?;
-        let at = match tz.to_ambiguous_timestamp(civil).offset() {
-            AmbiguousOffset::Unambiguous { offset } => {
-                self.remember(naive_us, offset);
-                offset.to_timestamp(civil).ok()?
-            }
-            AmbiguousOffset::Fold { before, .. } => before.to_timestamp(civil).ok()?,
-            AmbiguousOffset::Gap { before, .. } => {
-                let after_it = before.to_timestamp(civil).ok()?;
-                tz.preceding(after_it.checked_add(NANOSECOND).ok()?).next()?.timestamp()
-            }
-        };
-        Some(at.as_microsecond())
+        self.look_up(naive_us)
     }
 
     /// The first instant of a date, given in days since 1970, in microseconds.
-    pub(crate) fn start_of_date(&mut self, days: i32) -> Option<i64> {
-        self.instant(i64::from(days).checked_mul(US_PER_DAY)?)
+    pub(crate) fn day_us(&mut self, days: i32) -> Option<i64> {
+        self.instant_us(i64::from(days).checked_mul(US_PER_DAY)?)
     }
 
-    /// Keeps an offset for the civil hour around a value, if it holds throughout: zones change it
-    /// at most once in an hour, so its two ends and its middle tell.
-    fn remember(&mut self, naive_us: i64, offset: Offset) {
-        let start = naive_us - naive_us.rem_euclid(US_PER_HOUR);
-        let holds = [
-            start,
-            start + US_PER_HOUR / 2 - 1,
-            start + US_PER_HOUR / 2,
-            start + US_PER_HOUR - 1,
-        ]
-        .into_iter()
-        .all(|naive| {
-            civil(naive).is_some_and(|civil| {
-                self.zone.tz().to_ambiguous_timestamp(civil).offset() == AmbiguousOffset::Unambiguous { offset }
-            })
-        });
-        if holds {
-            self.known = (start, start + US_PER_HOUR);
-            self.offset_us = i64::from(offset.seconds()) * US_PER_SECOND;
+    fn look_up(&mut self, naive_us: i64) -> Option<i64> {
+        let (shown, cycles) = in_known_years(i128::from(naive_us) * 1_000);
+        let civil = Offset::UTC.to_datetime(shown);
+        let at = match self.tz.to_ambiguous_timestamp(civil).offset() {
+            AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
+                offset.to_timestamp(civil).ok()?
+            }
+            AmbiguousOffset::Gap { before, .. } => {
+                let after_it = before.to_timestamp(civil).ok()?;
+                let mut skips = self.tz.preceding(after_it.checked_add(NANOSECOND).ok()?);
+                skips.next()?.timestamp()
+            }
+        };
+        if cycles == 0 {
+            self.remember(at);
         }
+        i64::try_from(i128::from(at.as_microsecond()) + cycles * NS_PER_CYCLE / 1_000).ok()
+    }
+
+    /// Keeps the civil times around an instant that have its offset. Just after a change and just
+    /// before the next one a time may be shown twice or not at all; such times are not among them.
+    fn remember(&mut self, at: Timestamp) {
+        let offset = offset_us(&self.tz, at);
+        let before = self.tz.preceding(at + NANOSECOND).next();
+        let after = self.tz.following(at).next();
+        self.from_us = before.map_or(i64::MIN, |change| {
+            let earlier = offset_us(&self.tz, change.timestamp() - NANOSECOND);
+            change.timestamp().as_microsecond() + offset.max(earlier)
+        });
+        self.until_us = after.map_or(i64::MAX, |change| {
+            let later = offset_us(&self.tz, change.timestamp());
+            change.timestamp().as_microsecond() + offset.min(later)
+        });
+        self.offset_us = offset;
     }
 }
 
@@ -109,15 +118,51 @@ pub(crate) fn first_naive_from(zone: &Zone, at: Instant) -> i64 {
 /// The first date, in days since 1970, whose first instant is not before `at`.
 pub(crate) fn first_date_from(zone: &Zone, at: Instant) -> i32 {
     let date = date_of(zone, at);
-    match Naive::new(zone).start_of_date(date) {
+    match CivilClock::new(zone).day_us(date) {
         Some(start) if start < at.0 => date + 1,
         Some(_) | None => date,
     }
 }
 
-fn civil(naive_us: i64) -> Option<DateTime> {
-    let at = Timestamp::from_microsecond(naive_us).ok()?;
-    Some(Offset::UTC.to_datetime(at))
+/// A date, given in days since 1970, as ISO 8601 has it: years outside 0000 to 9999 have a sign and six
+/// digits or more.
+pub(crate) fn date_text(days: i64) -> String {
+    let midnight = i128::from(days) * 1_000 * i128::from(US_PER_DAY);
+    in_its_year(midnight, |at| Offset::UTC.to_datetime(at).date().to_string())
+}
+
+/// A naive timestamp, in nanoseconds, likewise.
+pub(crate) fn naive_text(naive_ns: i128) -> String {
+    in_its_year(naive_ns, |at| Offset::UTC.to_datetime(at).to_string())
+}
+
+/// An instant, in nanoseconds since 1970, likewise, with the offset of the zone.
+pub(crate) fn instant_text(ns: i128, zone: &Zone) -> String {
+    in_its_year(ns, |at| at.display_with_offset(zone.tz().to_offset(at)).to_string())
+}
+
+/// The text of a time that `jiff` may not know: that of the same time in a year that it knows, with
+/// the other year in place of its first four letters.
+fn in_its_year(ns: i128, text: impl Fn(Timestamp) -> String) -> String {
+    let (at, cycles) = in_known_years(ns);
+    let text = text(at);
+    let (year, rest) = text.split_at(4);
+    match year.parse::<i128>().unwrap_or_default() + cycles * YEARS_PER_CYCLE {
+        year @ 0..=9_999 => format!("{year:04}{rest}"),
+        year => format!("{year:+07}{rest}"),
+    }
+}
+
+/// The same time in the years that `jiff` knows, and how many cycles later it really is.
+fn in_known_years(ns: i128) -> (Timestamp, i128) {
+    let cycle = ns.div_euclid(NS_PER_CYCLE);
+    let known = cycle.clamp(KNOWN_CYCLES.start, KNOWN_CYCLES.end - 1);
+    let at = Timestamp::from_nanosecond(ns - (cycle - known) * NS_PER_CYCLE);
+    (at.unwrap_or(Timestamp::UNIX_EPOCH), cycle - known)
+}
+
+fn offset_us(tz: &TimeZone, at: Timestamp) -> i64 {
+    i64::from(tz.to_offset(at).seconds()) * US_PER_SECOND
 }
 
 fn micros(civil: DateTime) -> i64 {
@@ -149,7 +194,7 @@ mod tests {
     #[test]
     fn a_repeated_hour_is_its_first_pass_and_a_skipped_one_the_moment_of_the_skip() {
         let zone = zone("America/New_York");
-        let mut times = Naive::new(&zone);
+        let mut clock = CivilClock::new(&zone);
         for (civil, instant) in [
             ("2013-11-03T00:59:59", "2013-11-03T04:59:59Z"),
             ("2013-11-03T01:30:00", "2013-11-03T05:30:00Z"),
@@ -157,7 +202,7 @@ mod tests {
             ("2013-03-10T02:30:00", "2013-03-10T07:00:00Z"),
             ("2013-03-10T03:00:00", "2013-03-10T07:00:00Z"),
         ] {
-            assert_eq!(times.instant(naive(civil)), Some(at(instant).0), "{civil}");
+            assert_eq!(clock.instant_us(naive(civil)), Some(at(instant).0), "{civil}");
         }
     }
 
@@ -171,11 +216,11 @@ mod tests {
             "Pacific/Apia",
         ] {
             let zone = zone(name);
-            let mut times = Naive::new(&zone);
+            let mut clock = CivilClock::new(&zone);
             for bound in (0..24 * 400).map(|half| Instant(at("2011-10-01T00:00:00Z").0 + half * 1_800_000_000)) {
                 let first = first_naive_from(&zone, bound);
-                assert!(times.instant(first).unwrap() >= bound.0, "{name} {bound:?}");
-                assert!(times.instant(first - 1).unwrap() < bound.0, "{name} {bound:?}");
+                assert!(clock.instant_us(first).unwrap() >= bound.0, "{name} {bound:?}");
+                assert!(clock.instant_us(first - 1).unwrap() < bound.0, "{name} {bound:?}");
             }
         }
     }
@@ -183,9 +228,9 @@ mod tests {
     #[test]
     fn dates_begin_at_their_first_instant() {
         let zone = zone("America/Sao_Paulo");
-        let mut times = Naive::new(&zone);
+        let mut clock = CivilClock::new(&zone);
         let day = date_of(&zone, at("2017-10-15T12:00:00Z"));
-        assert_eq!(times.start_of_date(day), Some(at("2017-10-15T03:00:00Z").0));
+        assert_eq!(clock.day_us(day), Some(at("2017-10-15T03:00:00Z").0));
         assert_eq!(first_date_from(&zone, at("2017-10-15T03:00:00Z")), day);
         assert_eq!(first_date_from(&zone, at("2017-10-15T03:00:00.000001Z")), day + 1);
     }

@@ -126,7 +126,8 @@ create table test (
 create table source (
     name text primary key not null,
     columns text not null,
-    hours blob not null
+    hours blob not null,
+    read_as text
 ) strict, without rowid;
 
 -- Files of sources; one that is `gone` keeps what it last was.

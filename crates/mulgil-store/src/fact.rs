@@ -305,6 +305,9 @@ pub struct SourceChanged {
     /// Its columns, where they were fixed by this look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<Column>>,
+    /// What it was read as, where that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_as: Option<Fingerprint>,
     /// Files that are new or different.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSeen>,

@@ -9,7 +9,7 @@ use mulgil_core::{
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     port::{Fault, Filled, SourceSeen},
-    project::{FilePattern, Project, Source},
+    project::{FilePattern, Fingerprint, Project, Source},
     state::{Cause, SourceState},
     task::{Column, FileSeen},
 };
@@ -31,6 +31,7 @@ pub(crate) struct Known {
     files: BTreeMap<PathBuf, KnownFile>,
     /// Kept while the single file is gone, to compare with when it comes back.
     hours: Vec<Filled>,
+    read_as: Option<Fingerprint>,
 }
 
 /// A file as it last was.
@@ -54,6 +55,7 @@ impl Known {
                 self.hours.clone()
             },
             columns: self.columns.clone(),
+            read_as: self.read_as,
             files,
         }
     }
@@ -160,11 +162,12 @@ impl Store {
 
 /// The source, if it was ever seen.
 pub(crate) async fn load(conn: &mut SqliteConnection, name: &NodeName) -> Result<Option<Known>, Error> {
-    let row: Option<(String, Vec<u8>)> = sqlx::query_as("select columns, hours from source where name = $1")
-        .bind(name.as_str())
-        .fetch_optional(&mut *conn)
-        .await?;
-    let Some((columns, hours)) = row else {
+    let row: Option<(String, Vec<u8>, Option<String>)> =
+        sqlx::query_as("select columns, hours, read_as from source where name = $1")
+            .bind(name.as_str())
+            .fetch_optional(&mut *conn)
+            .await?;
+    let Some((columns, hours, read_as)) = row else {
         return Ok(None);
     };
     let files: Vec<FileRow> = sqlx::query_as(
@@ -177,6 +180,7 @@ pub(crate) async fn load(conn: &mut SqliteConnection, name: &NodeName) -> Result
         columns: serde_json::from_str(&columns)?,
         files: files.into_iter().map(file).collect(),
         hours: chunk::unpack(&hours)?,
+        read_as: read_as.as_deref().and_then(Fingerprint::parse),
     }))
 }
 
@@ -213,14 +217,16 @@ pub(crate) async fn put(conn: &mut SqliteConnection, at: Instant, changed: &Sour
     );
     let hours: Vec<Filled> = hours.into_values().collect();
     sqlx::query(
-        "insert into source (name, columns, hours) values ($1, $2, $3)
-         on conflict (name) do update set columns = excluded.columns, hours = excluded.hours",
+        "insert into source (name, columns, hours, read_as) values ($1, $2, $3, $4)
+         on conflict (name) do update set
+             columns = excluded.columns, hours = excluded.hours, read_as = excluded.read_as",
     )
     .bind(changed.source.as_str())
     .bind(serde_json::to_string(
         changed.columns.as_ref().unwrap_or(&known.columns),
     )?)
     .bind(chunk::pack(&hours))
+    .bind(changed.read_as.or(known.read_as).map(|read_as| read_as.to_string()))
     .execute(&mut *conn)
     .await?;
     for file in &changed.files {
@@ -294,6 +300,7 @@ fn compare(known: Option<&Known>, source: &Source, seen: &SourceSeen) -> Option<
     let mut changed = SourceChanged {
         source: source.name.clone(),
         columns: (!seen.columns.is_empty() && seen.columns != known.columns).then(|| seen.columns.clone()),
+        read_as: seen.read_as.filter(|_| seen.read_as != known.read_as),
         files: Vec::new(),
         gone: Vec::new(),
         hours: Vec::new(),
@@ -305,7 +312,9 @@ fn compare(known: Option<&Known>, source: &Source, seen: &SourceSeen) -> Option<
     let by_hour = matches!(source.files, FilePattern::Single(_)) && source.event_time.is_some();
     for file in &seen.files {
         let before = known.files.get(&file.path);
-        if before.is_some_and(|before| before.file == *file && !before.gone) {
+        // The same bytes have other hours once they are read in another way.
+        let same_hours = !by_hour || seen.hours == known.hours;
+        if same_hours && before.is_some_and(|before| before.file == *file && !before.gone) {
             continue;
         }
         changed.files.push(file.clone());
@@ -325,7 +334,8 @@ fn compare(known: Option<&Known>, source: &Source, seen: &SourceSeen) -> Option<
                 .push(change(&before.file, Some(&before.file.content), None));
         }
     }
-    let is_news = first_look || changed.columns.is_some() || !changed.files.is_empty() || !changed.gone.is_empty();
+    let reads_anew = changed.columns.is_some() || changed.read_as.is_some();
+    let is_news = first_look || reads_anew || !changed.files.is_empty() || !changed.gone.is_empty();
     is_news.then_some(changed)
 }
 

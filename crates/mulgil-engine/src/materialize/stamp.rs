@@ -9,7 +9,6 @@ use datafusion::arrow::{
     datatypes::{DataType, Date32Type, Field, SchemaRef, TimestampMicrosecondType},
     row::{RowConverter, SortField},
 };
-use jiff::tz::Offset;
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
@@ -20,7 +19,7 @@ use mulgil_core::{
     project::Fingerprint,
 };
 
-use crate::zone::Naive;
+use crate::zone::{self, CivilClock};
 
 /// The intervals of a fill, each a slot, and how rows find theirs.
 #[derive(Clone)]
@@ -123,11 +122,7 @@ impl Slots {
     fn outside(&self, time: &EventTime, column: &ArrayRef, row: usize, range: Interval) -> Fault {
         let shown = |at: Instant| match at {
             Instant::MIN | Instant::MAX => format!("{at:?}"),
-            at => at
-                .to_timestamp()
-                .to_zoned(time.zone.tz().clone())
-                .strftime("%Y-%m-%dT%H:%M:%S%.f%:z")
-                .to_string(),
+            at => zone::instant_text(i128::from(at.0) * 1_000, &time.zone),
         };
         let (instance, name) = (&self.instance, &time.column);
         let what = match instants(&column.slice(row, 1), &time.zone) {
@@ -189,19 +184,19 @@ fn instants(column: &ArrayRef, zone: &Zone) -> Int64Array {
             Int64Array::new(times.values().clone(), times.nulls().cloned())
         }
         DataType::Timestamp(_, None) => {
-            let mut naive = Naive::new(zone);
+            let mut clock = CivilClock::new(zone);
             column
                 .as_primitive::<TimestampMicrosecondType>()
                 .iter()
-                .map(|time| time.and_then(|time| naive.instant(time)))
+                .map(|time| time.and_then(|time| clock.instant_us(time)))
                 .collect()
         }
         DataType::Date32 => {
-            let mut naive = Naive::new(zone);
+            let mut clock = CivilClock::new(zone);
             column
                 .as_primitive::<Date32Type>()
                 .iter()
-                .map(|date| date.and_then(|date| naive.start_of_date(date)))
+                .map(|date| date.and_then(|date| clock.day_us(date)))
                 .collect()
         }
         _ => Int64Array::new_null(column.len()),
@@ -210,10 +205,7 @@ fn instants(column: &ArrayRef, zone: &Zone) -> Int64Array {
 
 /// The date of an interval's start in a zone, in days since 1970, and as Delta writes it.
 pub(crate) fn day_text(days: i32) -> String {
-    let seconds = i64::from(days) * 86_400;
-    jiff::Timestamp::from_second(seconds)
-        .map(|at| Offset::UTC.to_datetime(at).date().to_string())
-        .unwrap_or_default()
+    zone::date_text(i64::from(days))
 }
 
 fn bad_event_time(message: &str) -> Fault {

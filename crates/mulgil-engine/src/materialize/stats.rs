@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::stamp::day_text;
 
-/// Columns that have statistics at most; Delta's own default.
+/// Columns that have statistics, whatever their type; Delta's own default.
 const COLUMNS: usize = 32;
 /// Text longer than this has no bounds.
 const TEXT_BYTES: usize = 64;
@@ -26,7 +26,8 @@ const EXACT_DIGITS: u8 = 15;
 /// The statistics of a closed file, as the JSON text that an `add` action carries.
 pub(crate) fn of(metadata: &ParquetMetaData, schema: &SchemaRef) -> String {
     let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for field in schema.fields().iter().take(COLUMNS) {
+    let fields = schema.fields().iter().enumerate();
+    for (_, field) in fields.filter(|(place, field)| *place < COLUMNS || is_time(field)) {
         let Some(column) = column(metadata, schema, field) else {
             continue;
         };
@@ -43,6 +44,12 @@ pub(crate) fn of(metadata: &ParquetMetaData, schema: &SchemaRef) -> String {
         "nullCount": nulls,
     })
     .to_string()
+}
+
+/// Whether it is a time: fills and scopes tell files apart by `_interval`, which stands last, and by
+/// the event time, so times have bounds wherever they stand.
+fn is_time(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Timestamp(..) | DataType::Date32)
 }
 
 struct ColumnStats {
@@ -88,8 +95,8 @@ fn bounds(least: &ArrayRef, greatest: &ArrayRef) -> Option<(Value, Value)> {
             ))
         }
         DataType::Date32 => Some((
-            json!(day_text(min(least.as_primitive::<Date32Type>())?)),
-            json!(day_text(max(greatest.as_primitive::<Date32Type>())?)),
+            json!(plain(day_text(min(least.as_primitive::<Date32Type>())?))?),
+            json!(plain(day_text(max(greatest.as_primitive::<Date32Type>())?))?),
         )),
         DataType::Timestamp(_, zone) => {
             let text = |us: i64| time_text(us, zone.is_some());
@@ -120,5 +127,10 @@ fn bounds(least: &ArrayRef, greatest: &ArrayRef) -> Option<(Value, Value)> {
 fn time_text(us: i64, is_instant: bool) -> Option<String> {
     let at = Timestamp::from_microsecond(us).ok()?;
     let text = at.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string();
-    Some(if is_instant { text + "Z" } else { text })
+    plain(if is_instant { text + "Z" } else { text })
+}
+
+/// A date or a time, if its year has four digits: others are not read alike everywhere.
+fn plain(text: String) -> Option<String> {
+    (!text.starts_with(['+', '-'])).then_some(text)
 }

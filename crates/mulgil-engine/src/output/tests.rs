@@ -131,6 +131,34 @@ async fn offsets_follow_the_zone() {
 }
 
 #[tokio::test]
+async fn times_beyond_the_calendars_end_are_dates_all_the_same() {
+    let days = Date32Array::from(vec![2_932_896, 2_932_897, -719_528, -719_529, i32::MAX, i32::MIN]);
+    let second = 1_000_000;
+    let end = 253_402_300_799 * second + 999_999;
+    let times =
+        || TimestampMicrosecondArray::from(vec![end, end + 1, -62_167_219_200 * second, -1, i64::MAX, i64::MIN]);
+    let batch = batch([
+        ("day", Arc::new(days) as ArrayRef),
+        ("civil", Arc::new(times())),
+        ("instant", Arc::new(times().with_timezone("UTC"))),
+    ]);
+    assert_snapshot!(text(&batch, Format::Csv).await, @r"
+    day,civil,instant
+    9999-12-31,9999-12-31T23:59:59.999999,9999-12-31T18:59:59.999999-05:00
+    +010000-01-01,+010000-01-01T00:00:00,9999-12-31T19:00:00-05:00
+    0000-01-01,0000-01-01T00:00:00,-000001-12-31T19:03:58-04:56
+    -000001-12-31,1969-12-31T23:59:59.999999,1969-12-31T18:59:59.999999-05:00
+    +5881580-07-11,+294247-01-10T04:00:54.775807,+294247-01-09T23:00:54.775807-05:00
+    -5877641-06-23,-290308-12-21T19:59:05.224192,-290308-12-21T15:03:03.224192-04:56
+    ");
+    assert!(
+        text(&batch, Format::Json)
+            .await
+            .contains("{\"day\":\"9999-12-31\",\"civil\":\"9999-12-31T23:59:59.999999\"")
+    );
+}
+
+#[tokio::test]
 async fn what_json_has_not_is_null() {
     let floats = Float64Array::from(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e300, 39.0]);
     let batch = batch([("f", Arc::new(floats))]);

@@ -11,8 +11,9 @@ use datafusion::arrow::{
     },
     util::display::{ArrayFormatter, FormatOptions},
 };
-use jiff::{Timestamp, tz::TimeZone};
 use mulgil_core::{codes, diagnostic::Diagnostic, grid::Zone, port::Fault};
+
+use crate::zone;
 
 /// What a value's text is, for whoever has to quote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +53,14 @@ pub(super) fn append(out: &mut String, array: &ArrayRef, row: usize, zone: &Zone
         DataType::Float16 => float(out, f64::from(array.as_primitive::<Float16Type>().value(row))),
         DataType::Float32 => short_float(out, array.as_primitive::<Float32Type>().value(row)),
         DataType::Float64 => float(out, array.as_primitive::<Float64Type>().value(row)),
-        DataType::Date32 => date(out, i64::from(array.as_primitive::<Date32Type>().value(row))),
-        DataType::Date64 => date(
-            out,
-            array.as_primitive::<Date64Type>().value(row).div_euclid(86_400_000),
-        ),
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>().value(row);
+            text(out, &zone::date_text(i64::from(days)))
+        }
+        DataType::Date64 => {
+            let days = array.as_primitive::<Date64Type>().value(row).div_euclid(86_400_000);
+            text(out, &zone::date_text(days))
+        }
         DataType::Timestamp(unit, tz) => timestamp(out, timestamp_ns(array, row, *unit), tz.as_ref().map(|_| zone)),
         DataType::Int32 => integer(out, i64::from(array.as_primitive::<Int32Type>().value(row))),
         DataType::Int64 => integer(out, array.as_primitive::<Int64Type>().value(row)),
@@ -149,26 +153,10 @@ fn form_of(is_finite: bool) -> Form {
     if is_finite { Form::Number } else { Form::NotFinite }
 }
 
-/// A date beyond the calendar that we print (the year 9999) shows its days since 1970.
-fn date(out: &mut String, days: i64) -> Form {
-    let midnight = days
-        .checked_mul(86_400)
-        .and_then(|second| Timestamp::from_second(second).ok());
-    let _ = match midnight {
-        Some(midnight) => write!(out, "{}", TimeZone::UTC.to_datetime(midnight).date()),
-        None => write!(out, "{days} days"),
-    };
-    Form::Text
-}
-
 /// With a zone, an instant with its offset there; without one, a civil time.
 fn timestamp(out: &mut String, ns: i128, zone: Option<&Zone>) -> Form {
-    let _ = match (Timestamp::from_nanosecond(ns), zone) {
-        (Ok(at), Some(zone)) => write!(out, "{}", at.display_with_offset(zone.tz().to_offset(at))),
-        (Ok(at), None) => write!(out, "{}", TimeZone::UTC.to_datetime(at)),
-        (Err(_), _) => write!(out, "{ns} ns"),
-    };
-    Form::Text
+    let shown = zone.map_or_else(|| zone::naive_text(ns), |zone| zone::instant_text(ns, zone));
+    text(out, &shown)
 }
 
 fn timestamp_ns(array: &ArrayRef, row: usize, unit: TimeUnit) -> i128 {

@@ -12,10 +12,8 @@ use datafusion::arrow::{
 };
 use mulgil_core::grid::Zone;
 
-use super::{
-    fault::Misfit,
-    time::{self, CivilClock},
-};
+use super::{fault::Misfit, time};
+use crate::zone::CivilClock;
 
 /// One value as it stands in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,9 @@ use mulgil_core::{
 use super::{
     cell::{Cell, parse_instant},
     fault::{Misfit, Origin, RowPlace},
-    time::{self, CivilClock},
+    time,
 };
+use crate::zone::CivilClock;
 
 /// The event-time column of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]

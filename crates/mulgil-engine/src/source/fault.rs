@@ -13,7 +13,7 @@ use mulgil_core::{
     project::{FileFormat, Source},
 };
 
-use super::types::{expected_words, sql_words};
+use super::types::{expected_words, is_code, sql_words};
 
 /// How much of a value a message shows.
 const SHOWN_CHARS: usize = 60;
@@ -25,8 +25,8 @@ pub(super) struct Origin {
     pub source: NodeName,
     /// The file, from the project folder.
     pub file: PathBuf,
-    /// Whether the format knows words that mean NULL.
-    pub has_null_words: bool,
+    /// Whether it is CSV, which knows words that mean NULL, and a delimiter.
+    pub is_csv: bool,
 }
 
 /// A column, as far as a value must fit it.
@@ -38,6 +38,16 @@ pub(super) struct ColumnSpec {
     pub data_type: DataType,
     /// The zone of times without an offset, where a `timestamptz` takes them: in the event time.
     pub civil_zone: Option<Zone>,
+    /// Whether its type was declared, and not found by a first look.
+    pub is_declared: bool,
+}
+
+impl ColumnSpec {
+    /// Whether digits in a text file are no number here: a first look takes what begins with zeros
+    /// for a code, and so are such values where only later rows have them.
+    pub(super) fn takes_for_code(&self, text: &str) -> bool {
+        !self.is_declared && self.data_type.is_numeric() && is_code(text)
+    }
 }
 
 /// A place in a text file, both from 1; the column counts characters.
@@ -59,7 +69,7 @@ impl Origin {
         Self {
             source: source.name.clone(),
             file: file.into(),
-            has_null_words: matches!(source.format, FileFormat::Csv { .. }),
+            is_csv: matches!(source.format, FileFormat::Csv { .. }),
         }
     }
 
@@ -154,20 +164,16 @@ impl Origin {
                 "add the column to the file; an empty one will do",
             )
         };
-        let list = has.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+        let delimiter = uncut(has).filter(|_| self.is_csv);
         self.fault(
             codes::SOURCE_COLUMN_MISSING,
             format!(
                 "a file of source `{}` has no column `{column}`, {why}; it has {}",
                 self.source,
-                if list.is_empty() {
-                    "none".to_owned()
-                } else {
-                    list.join(", ")
-                }
+                listed(has)
             ),
         )
-        .with_remedy(remedy)
+        .with_remedy(delimiter.map_or_else(|| remedy.to_owned(), |delimiter| say_delimiter(&self.source, delimiter)))
         .into()
     }
 
@@ -182,15 +188,19 @@ impl Origin {
                 self.source
             ),
         };
-        if self.has_null_words {
+        if self.is_csv {
             remedy.push_str("; if it stands for NULL, name it under `nulls`");
         }
+        let why = if column.takes_for_code(value) {
+            "written like a code and not like a number".to_owned()
+        } else {
+            format!("not {}", expected_words(data_type, column.civil_zone.is_some()))
+        };
         self.fault(
             codes::SOURCE_VALUE,
             format!(
-                "{} in column `{name}` is not {}: the type of the column is {}",
+                "{} in column `{name}` is {why}: the type of the column is {}",
                 shown(value),
-                expected_words(data_type, column.civil_zone.is_some()),
                 sql_words(data_type),
             ),
         )
@@ -290,17 +300,49 @@ pub(super) fn event_time_type(source: &Source, column: &str, found: &DataType) -
 }
 
 /// The event-time column is not there.
-pub(super) fn event_time_missing(source: &Source, column: &str) -> Fault {
+pub(super) fn event_time_missing(source: &Source, column: &str, has: &[String]) -> Fault {
+    let is_csv = matches!(source.format, FileFormat::Csv { .. });
+    let remedy = match (
+        uncut(has).filter(|_| is_csv),
+        has.iter().find(|name| name.trim() == column),
+    ) {
+        (Some(delimiter), _) => say_delimiter(&source.name, delimiter),
+        (None, Some(spaced)) => {
+            format!("write the name under `event_time` with its spaces, `{spaced}`, or take them out of the header")
+        }
+        (None, None) => "correct the name under `event_time`".to_owned(),
+    };
     Diagnostic::error(
         codes::BAD_EVENT_TIME,
         format!(
-            "source `{}` has no column `{column}`, which `event_time` names",
-            source.name
+            "source `{}` has no column `{column}`, which `event_time` names; it has {}",
+            source.name,
+            listed(has)
         ),
     )
     .at(source.place.clone())
-    .with_remedy("correct the name under `event_time`")
+    .with_remedy(remedy)
     .into()
+}
+
+/// What separates the names of a header that was taken for one name.
+fn uncut(header: &[String]) -> Option<char> {
+    let [name] = header else { return None };
+    [';', '\t', '|', ',']
+        .into_iter()
+        .find(|delimiter| name.contains(*delimiter))
+}
+
+fn say_delimiter(source: &NodeName, delimiter: char) -> String {
+    let delimiter = delimiter.escape_default();
+    format!("say in source `{source}` what its files are cut at: `delimiter: '{delimiter}'`")
+}
+
+fn listed(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// What is declared of a source cannot be used to read it.

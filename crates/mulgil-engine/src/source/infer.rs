@@ -4,6 +4,7 @@ use std::{fs::File, io, path::Path};
 
 use datafusion::arrow::datatypes::DataType;
 use mulgil_core::{
+    diagnostic::Place,
     port::Fault,
     project::{FileFormat, Source},
     task::{Column, FileSeen},
@@ -66,9 +67,19 @@ pub(super) fn columns(
     }
     // Says what is wrong with the event time now, not at the first read.
     if !columns.is_empty() {
-        SourceShape::new(root, source, &columns)?;
+        SourceShape::new(root, source, &columns).map_err(|fault| looked_for(fault, files))?;
     }
     Ok(columns)
+}
+
+/// What is wrong with the columns is wrong with the files as well as with what is declared of them.
+fn looked_for(fault: Fault, files: &[FileSeen]) -> Fault {
+    match files.first() {
+        Some(file) => fault
+            .with_related(Place::file(&file.path), "where its columns were looked for")
+            .into(),
+        None => fault,
+    }
 }
 
 /// Looks at a sample. A broken file says nothing here, as long as another one can be read: the

@@ -1,5 +1,6 @@
 //! A look at a source: which files there are, what is in them by hash, which columns, and for a
-//! single file with an event time which hours changed. What is as it was is not read again.
+//! single file with an event time which hours changed. What is as it was is not read again, unless it
+//! is now to be read in another way.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -30,9 +31,9 @@ use super::{
     infer,
     parquet::event_values,
     reader::{SourceShape, bug, stamp},
-    template::{Named, Template},
-    time::CivilClock,
+    template::{Named, Template, is_there},
 };
+use crate::zone::CivilClock;
 
 /// How often a file that changes under our eyes is looked at again.
 const HASH_TRIES: u32 = 3;
@@ -48,11 +49,26 @@ pub(super) fn look(root: &Path, source: &Source, known: &SourceSeen) -> Result<S
             files,
             columns: known.columns.clone(),
             hours: Vec::new(),
+            read_as: known.read_as,
         });
     }
+    let read_as = Some(read_as(source));
+    let nothing = SourceSeen::default();
+    let known = if known.read_as == read_as { known } else { &nothing };
     let columns = infer::columns(root, source, &files, &known.columns)?;
     let hours = hours(root, source, &files, &columns, known)?;
-    Ok(SourceSeen { files, columns, hours })
+    Ok(SourceSeen {
+        files,
+        columns,
+        hours,
+        read_as,
+    })
+}
+
+/// What decides which columns and hours are found in the same bytes.
+fn read_as(source: &Source) -> Fingerprint {
+    let zone = source.zone.name();
+    Fingerprint::of_text(&format!("{:?} {:?} {zone}", source.format, source.event_time))
 }
 
 /// A file that is there.
@@ -63,17 +79,14 @@ struct Listed {
 
 fn list(root: &Path, source: &Source) -> Result<Vec<Listed>, Fault> {
     match &source.files {
-        FilePattern::Single(path) => match fs::metadata(root.join(path)) {
-            Ok(metadata) if metadata.is_file() => Ok(vec![Listed {
+        FilePattern::Single(path) => {
+            let file = || Listed {
                 path: path.clone(),
                 interval: None,
-            }]),
-            Ok(_) => Err(Origin::new(source, path).unreachable(&io::ErrorKind::IsADirectory.into())),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(Vec::new())
-            }
-            Err(error) => Err(Origin::new(source, path).unreachable(&error)),
-        },
+            };
+            let is_there = is_there(root, &Origin::new(source, path))?;
+            Ok(is_there.then(file).into_iter().collect())
+        }
         FilePattern::PerInterval { template, unit } => {
             let found = Template::parse(source, template, *unit)?.find(root, source)?;
             let listed = |Named { path, interval }| Listed {
@@ -164,7 +177,7 @@ fn cut(hash: blake3::Hash) -> Fingerprint {
 }
 
 /// The rows and content of each UTC hour of a single file with an event time; the known ones when
-/// neither the file nor its columns changed.
+/// neither the file nor its columns nor the way to read them changed.
 fn hours(
     root: &Path,
     source: &Source,

@@ -49,7 +49,7 @@ pub(crate) fn provider(
 }
 
 /// Looks at a source's files. What is as in `known` is not read again; columns are inferred when
-/// `known` has none, and types that are declared always count.
+/// `known` has none or was read in another way, and types that are declared always count.
 pub(crate) async fn observe(root: &Path, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
     let (root, source, known) = (root.to_owned(), source.clone(), known.clone());
     tokio::task::spawn_blocking(move || look::look(&root, &source, &known))

@@ -21,9 +21,9 @@ use super::{
     event::{EventKind, Verdict},
     fault::{ColumnSpec, Origin, RowPlace},
     reader::{BATCH_ROWS, Wanted, bug},
-    time::CivilClock,
     types::{kept_type, widens},
 };
+use crate::zone::CivilClock;
 
 /// The rows of a Parquet file.
 pub(super) struct ParquetRows {

@@ -155,12 +155,14 @@ impl SourceShape {
                 .as_ref()
                 .filter(|event| event.index == index)
                 .map(|event| event.zone.clone()),
+            is_declared: self.source.columns.contains_key(field.name()),
         }
     }
 }
 
 impl FileReader {
-    /// The next rows; nothing at the end, when the file is still the one that was seen.
+    /// The next rows, which may be none; nothing at the end, when the file is still the one that was
+    /// seen.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, Fault> {
         let next = match &mut self.rows {
             Rows::Csv(rows) => rows.next(),
@@ -223,7 +225,8 @@ fn event_time(source: &Source, schema: &Schema) -> Result<Option<EventTime>, Fau
         return Ok(None);
     };
     let Some((index, field)) = schema.column_with_name(name) else {
-        return Err(fault::event_time_missing(source, name));
+        let has: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        return Err(fault::event_time_missing(source, name, &has));
     };
     let kind =
         EventKind::of(field.data_type()).ok_or_else(|| fault::event_time_type(source, name, field.data_type()))?;

@@ -159,7 +159,7 @@ impl Walk<'_> {
         if !rest.is_empty() {
             return self.descend(path, rest, fields);
         }
-        if !self.root.join(&path).is_file() {
+        if !is_there(self.root, &Origin::new(self.source, &path))? {
             return Ok(());
         }
         let interval = self
@@ -175,9 +175,7 @@ impl Walk<'_> {
         let unreachable = |error: &io::Error| Origin::new(self.source, folder).unreachable(error);
         let entries = match fs::read_dir(self.root.join(folder)) {
             Ok(entries) => entries,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(Vec::new());
-            }
+            Err(error) if is_absent(&error) => return Ok(Vec::new()),
             Err(error) => return Err(unreachable(&error)),
         };
         let mut names = Vec::new();
@@ -192,6 +190,25 @@ impl Walk<'_> {
     fn not_a_time(&self, origin: &Origin, why: &str) -> Fault {
         origin.not_a_time(&self.template.text, self.source.grid.zone.name(), why)
     }
+}
+
+/// Whether the file is there. What has its name and is no file would be waited for in silence, so it is
+/// a fault.
+pub(super) fn is_there(root: &Path, origin: &Origin) -> Result<bool, Fault> {
+    let path = root.join(&origin.file);
+    let what = match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => return Ok(true),
+        Ok(metadata) if metadata.is_dir() => "it is a folder",
+        Ok(_) => "it is no plain file",
+        Err(error) if is_absent(&error) && path.is_symlink() => "it is a link to nothing",
+        Err(error) if is_absent(&error) => return Ok(false),
+        Err(error) => return Err(origin.unreachable(&error)),
+    };
+    Err(origin.unreachable(&io::Error::other(what)))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// What a name is to a template.

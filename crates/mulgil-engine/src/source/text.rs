@@ -15,7 +15,8 @@ use super::{
     reader::{BATCH_ROWS, Wanted, bug},
 };
 
-/// Bytes of a file that a batch is made of at most, and one record more.
+/// Bytes of a file that a batch is made of at most, rows that were passed over among them, and one
+/// record more.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// The rows of a CSV file.
@@ -73,13 +74,15 @@ impl CsvRows {
         })
     }
 
-    /// The next rows; nothing at the end.
+    /// The next rows, which may be none; nothing at the end.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, Fault> {
         while !self.table.is_full() {
-            let Some(record) = self.csv.next()? else { break };
+            let Some(record) = self.csv.next()? else {
+                return self.table.finish_last();
+            };
             self.table.add_record(&record, &self.fields, self.event_field)?;
         }
-        self.table.finish()
+        self.table.finish().map(Some)
     }
 }
 
@@ -98,10 +101,12 @@ impl JsonRows {
         })
     }
 
-    /// The next rows; nothing at the end.
+    /// The next rows, which may be none; nothing at the end.
     pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, Fault> {
         while !self.table.is_full() {
-            let Some(object) = self.json.next()? else { break };
+            let Some(object) = self.json.next()? else {
+                return self.table.finish_last();
+            };
             self.entries.fill(None);
             for (entry, (key, _)) in object.entries.iter().enumerate() {
                 for column in self.by_key.get(&**key).into_iter().flatten() {
@@ -110,7 +115,7 @@ impl JsonRows {
             }
             self.table.add_object(&object, &self.entries)?;
         }
-        self.table.finish()
+        self.table.finish().map(Some)
     }
 }
 
@@ -137,12 +142,16 @@ impl Table {
         self.batch.rows >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES
     }
 
-    fn finish(&mut self) -> Result<Option<RecordBatch>, Fault> {
+    /// The rows so far. Where all were passed over they are none, which is not the end: whoever
+    /// waits learns that the file is being read, and may turn away.
+    fn finish(&mut self) -> Result<RecordBatch, Fault> {
         self.batch_bytes = 0;
-        if self.batch.rows == 0 {
-            return Ok(None);
-        }
-        self.batch.finish().map(Some).map_err(|error| bug(&error.to_string()))
+        self.batch.finish().map_err(|error| bug(&error.to_string()))
+    }
+
+    /// The rows before the end of the file; nothing when there are none.
+    fn finish_last(&mut self) -> Result<Option<RecordBatch>, Fault> {
+        (self.batch.rows > 0).then(|| self.finish()).transpose()
     }
 
     fn add_record(&mut self, record: &Record<'_>, fields: &[usize], event_field: usize) -> Result<(), Fault> {
@@ -156,7 +165,7 @@ impl Table {
         }
         for ((builder, column), field) in self.batch.columns.iter_mut().zip(&self.wanted.columns).zip(fields) {
             let cell = record.cell(*field, builder.is_text(), &mut self.scratch);
-            if builder.append(cell) == Err(Misfit) {
+            if column.takes_for_code(text_of(cell)) || builder.append(cell) == Err(Misfit) {
                 return Err(self.origin.misfit(record.spot(*field), column, text_of(cell)));
             }
         }

@@ -1,12 +1,13 @@
-//! Dates and timestamps as files write them, and the way from a zone's civil time to instants.
+//! Dates and timestamps as files write them, and the dates that belong to an interval.
 
-use jiff::{civil, tz::TimeZone};
+use jiff::civil;
 use mulgil_core::{
     grid::Zone,
     interval::{Instant, Interval},
 };
 
 use super::fault::Misfit;
+use crate::zone::{self, CivilClock};
 
 /// Microseconds of a civil day.
 const DAY_US: i64 = 86_400_000_000;
@@ -48,65 +49,6 @@ pub(super) fn parse_timestamp(text: &str) -> Option<Civil> {
     })
 }
 
-/// From a zone's civil times to instants. Remembers the span in which the offset last found holds,
-/// so that a file's worth of times asks the zone once or twice.
-#[derive(Clone, Debug)]
-pub(super) struct CivilClock {
-    tz: TimeZone,
-    from_us: i64,
-    until_us: i64,
-    offset_us: i64,
-}
-
-impl CivilClock {
-    /// The clock of a zone.
-    pub(super) fn new(zone: &Zone) -> Self {
-        Self {
-            tz: zone.tz().clone(),
-            from_us: 0,
-            until_us: 0,
-            offset_us: 0,
-        }
-    }
-
-    /// The instant, in microseconds, at which the zone's clock shows that time: the first of two,
-    /// and for a time that was skipped as much later as the clock was put forward. Nothing outside
-    /// the years that the zone database knows.
-    pub(super) fn instant_us(&mut self, clock_us: i64) -> Option<i64> {
-        if self.from_us <= clock_us && clock_us < self.until_us {
-            return Some(clock_us - self.offset_us);
-        }
-        self.look_up(clock_us)
-    }
-
-    /// The first instant of a date, in microseconds.
-    pub(super) fn day_us(&mut self, days: i32) -> Option<i64> {
-        self.instant_us(i64::from(days) * DAY_US)
-    }
-
-    fn look_up(&mut self, clock_us: i64) -> Option<i64> {
-        let shown = jiff::Timestamp::from_microsecond(clock_us).ok()?;
-        let civil = TimeZone::UTC.to_datetime(shown);
-        let at = self.tz.to_ambiguous_zoned(civil).compatible().ok()?.timestamp();
-        let offset = offset_us(&self.tz, at);
-        let before = self.tz.preceding(at + jiff::SignedDuration::from_nanos(1)).next();
-        let after = self.tz.following(at).next();
-        // Just after a change and just before the next one a clock time may be shown twice or not
-        // at all; such times are looked up each time.
-        self.from_us = before.map_or(i64::MIN, |change| {
-            let changed = change.timestamp();
-            let earlier = offset_us(&self.tz, changed - jiff::SignedDuration::from_nanos(1));
-            changed.as_microsecond() + offset.max(earlier)
-        });
-        self.until_us = after.map_or(i64::MAX, |change| {
-            let later = offset_us(&self.tz, change.timestamp());
-            change.timestamp().as_microsecond() + offset.min(later)
-        });
-        self.offset_us = offset;
-        Some(at.as_microsecond())
-    }
-}
-
 /// The dates whose first instant lies in an interval, as days `[from, until)`.
 pub(super) fn days_starting_in(interval: Interval, zone: &Zone) -> (i32, i32) {
     (first_day_from(interval.start, zone), first_day_from(interval.end, zone))
@@ -120,14 +62,12 @@ pub(super) fn days_touching(interval: Interval, zone: &Zone) -> (i32, i32) {
 
 /// An instant as RFC 3339 with the zone's offset.
 pub(super) fn show_instant(at: Instant, zone: &Zone) -> String {
-    let at = at.to_timestamp();
-    at.display_with_offset(zone.tz().to_offset(at)).to_string()
+    zone::instant_text(i128::from(at.0) * 1_000, zone)
 }
 
 /// A date as `YYYY-MM-DD`.
 pub(super) fn show_date(days: i32) -> String {
-    let midnight = Instant(i64::from(days).saturating_mul(DAY_US)).to_timestamp();
-    TimeZone::UTC.to_datetime(midnight).date().to_string()
+    zone::date_text(i64::from(days))
 }
 
 /// An interval with both ends.
@@ -155,10 +95,6 @@ fn day_of(at: Instant, zone: &Zone) -> Option<i32> {
     let timestamp = jiff::Timestamp::from_microsecond(at.0).ok()?;
     let date: civil::Date = zone.tz().to_datetime(timestamp).date();
     days(i32::from(date.year()), i32::from(date.month()), i32::from(date.day()))
-}
-
-fn offset_us(tz: &TimeZone, at: jiff::Timestamp) -> i64 {
-    i64::from(tz.to_offset(at).seconds()) * 1_000_000
 }
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar; nothing when there is no such date.

@@ -161,12 +161,11 @@ impl Seen {
             return Self::Text;
         }
         if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            // A leading zero means a code (a postcode, a flight), and so do more digits than fit.
-            let is_code = (first == b'0' && digits.len() > 1) || text.parse::<i64>().is_err();
-            return if is_code { Self::Text } else { Self::Integer };
+            // More digits than fit mean a code too.
+            let is_number = !is_code(text) && text.parse::<i64>().is_ok();
+            return if is_number { Self::Integer } else { Self::Text };
         }
-        let leading_zero = first == b'0' && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
-        if !leading_zero && text.parse::<f64>().is_ok_and(f64::is_finite) {
+        if !is_code(text) && text.parse::<f64>().is_ok_and(f64::is_finite) {
             return Self::Number;
         }
         Self::of_time(text)
@@ -182,6 +181,13 @@ impl Seen {
             None => Self::Text,
         }
     }
+}
+
+/// Whether digits begin as those of a code do (a postcode, a flight) and numbers do not: with a zero
+/// before another digit.
+pub(super) fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    matches!(digits.as_bytes(), [b'0', next, ..] if next.is_ascii_digit())
 }
 
 /// The type that we keep a Parquet column in: encodings are undone, times are in microseconds.

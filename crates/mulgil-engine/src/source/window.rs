@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead as _, Read},
 };
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use mulgil_core::port::Fault;
 
 use super::fault::{Origin, Spot};
@@ -13,11 +13,40 @@ use super::fault::{Origin, Spot};
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
 
+/// Bytes of gzip data unpacked at a time: few, so that damage is found near its line.
+const PACKED_BYTES: usize = 32 * 1024;
+
 /// What gzip data begins with.
 const GZIP_MARK: &[u8] = &[0x1f, 0x8b];
 
+/// Said where something else follows a file's gzip data.
+const NO_GZIP_BEHIND: &str = "bytes that are no gzip data follow the gzip data of the file";
+
 /// The longest record; more means a quote that is never closed, or no text file at all.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
+
+/// The unpacked bytes of gzip data, which may be several pieces one after the other.
+struct Unpacked(Option<GzDecoder<io::BufReader<File>>>);
+
+impl Read for Unpacked {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(decoder) = &mut self.0 else { return Ok(0) };
+            let count = decoder.read(bytes)?;
+            if count > 0 || bytes.is_empty() {
+                return Ok(count);
+            }
+            // This piece is whole; the next one begins with its mark.
+            match decoder.get_mut().fill_buf()?.first() {
+                None => self.0 = None,
+                Some(first) if GZIP_MARK.first() == Some(first) => {
+                    self.0 = self.0.take().map(|decoder| GzDecoder::new(decoder.into_inner()));
+                }
+                Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, NO_GZIP_BEHIND)),
+            }
+        }
+    }
+}
 
 /// A moving window over a file's bytes.
 pub(super) struct Window {
@@ -40,12 +69,12 @@ impl Window {
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
         let reader: Box<dyn Read + Send> = if is_packed {
-            let mut packed = io::BufReader::with_capacity(CHUNK_BYTES, file);
+            let mut packed = io::BufReader::with_capacity(PACKED_BYTES, file);
             let first = packed.fill_buf().map_err(|error| origin.unreachable(&error))?;
             if !first.is_empty() && !first.starts_with(GZIP_MARK) {
                 return Err(not_gzip(&origin));
             }
-            Box::new(MultiGzDecoder::new(packed))
+            Box::new(Unpacked(Some(GzDecoder::new(packed))))
         } else {
             Box::new(file)
         };
@@ -121,6 +150,7 @@ impl Window {
                 "the file ends in the middle of its gzip data, so it is not whole",
                 "wait until it is written, or copy it again",
             ),
+            _ if error.to_string() == NO_GZIP_BEHIND => (NO_GZIP_BEHIND, "cut them off, or copy the file again"),
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
                 ("the gzip data of the file is damaged", "copy the file again")
             }

@@ -130,3 +130,44 @@ async fn a_fill_that_is_dropped_leaves_no_commit() {
     world.fill(&fill_days(range, &hours_sql(range))).await.unwrap();
     assert_eq!(world.rows("select count(*) from t").await, ["24"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_file_that_is_gone_or_emptied_is_the_tables_fault_and_a_full_fill_mends_it() {
+    let world = World::new();
+    let range = days("2013-01-01", "2013-01-02");
+    let mut spec = fill_days(range, &hours_sql(range));
+    let data_file = || {
+        let files = std::fs::read_dir(world.folder("t"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        files.max_by_key(|path| path.extension().map(|_| path.metadata().unwrap().modified().unwrap()))
+    };
+    for spoil in [
+        |path: PathBuf| std::fs::remove_file(path).unwrap(),
+        |path: PathBuf| std::fs::write(path, "").unwrap(),
+        |path: PathBuf| std::fs::write(path, [7; 4_000]).unwrap(),
+    ] {
+        world.fill(&spec).await.unwrap();
+        spoil(data_file().unwrap());
+        let typed = world.lines("UTC", vec![days_table(None)], "select n from t").await;
+        let reader = fill_table("r", "select n from t", vec![days_table(None)]);
+        for fault in [typed.unwrap_err(), world.fill(&reader).await.unwrap_err()] {
+            assert_eq!(
+                (fault.code, fault.retry),
+                (codes::TABLE_UNREADABLE, Retry::AfterHumanFix),
+                "{fault}"
+            );
+            assert!(fault.message.contains(".parquet"), "{fault}");
+            assert!(
+                fault
+                    .remedy
+                    .as_ref()
+                    .is_some_and(|text| text.contains("`mulgil run NODE --full`")),
+                "{fault}"
+            );
+        }
+        spec.replaces_all = true;
+        world.fill(&spec).await.unwrap();
+        assert_eq!(world.rows("select count(*) from t").await, ["24"]);
+    }
+}

@@ -172,6 +172,25 @@ async fn an_hour_is_replaced_inside_its_days_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_hour_of_a_wide_table_leaves_the_other_hours_files_alone() {
+    let world = World::new();
+    let wide = (0..40).fold(String::new(), |columns, index| columns + &format!(", n as n{index}"));
+    for (version, hour) in ["05", "06", "05"].into_iter().enumerate() {
+        let start = at(&format!("2013-01-01T{hour}:00:00Z"));
+        let range = Interval::new(start, Instant(start.0 + 3_600_000_000)).unwrap();
+        let sql = format!("select at{wide} from ({})", hours_sql(range));
+        world.fill(&fill_hours(range, &sql)).await.unwrap();
+        let entry = world.folder("t").join(format!("_delta_log/{version:020}.json"));
+        let removed = std::fs::read_to_string(entry).unwrap().matches("{\"remove\"").count();
+        assert_eq!(
+            removed,
+            usize::from(version == 2),
+            "only the same hour's file is replaced"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn columns_may_come_and_go_and_types_must_fit() {
     let world = World::new();
     let (first, second, third) = (

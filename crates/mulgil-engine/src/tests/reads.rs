@@ -284,6 +284,7 @@ async fn data_tests_count_all_failures_and_show_a_few() {
         tests: vec![
             test("holds", "select n from t where n is null"),
             test("fails", "select n, at from t where n > 3 order by n"),
+            test("null", "select nullif(n, 0) as n, 1 as m from t where n = 0"),
         ],
     };
     let outcomes = world.engine.test(&spec).await.unwrap();
@@ -291,6 +292,31 @@ async fn data_tests_count_all_failures_and_show_a_few() {
     assert_eq!((outcomes[1].failures, outcomes[1].sample.len()), (20, 5));
     assert_eq!(outcomes[1].sample[0]["n"], 4);
     assert!(outcomes[1].sample[0]["at"].is_string());
+    assert_eq!(outcomes[2].sample, [serde_json::json!({"n": null, "m": 1})]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_until_the_end_of_time_are_found() {
+    let world = World::new();
+    let sql = "select * from (values (date '9999-12-31', to_timestamp_micros(253402300799000000)), \
+               (date '2013-01-01', to_timestamp_micros(1356998400000000))) t(until, at)";
+    world.fill(&fill_table("plain", sql, Vec::new())).await.unwrap();
+    let plain = binding("plain", Grid::whole(Zone::UTC), None, None, Key::default());
+    for (found, expected) in [
+        ("until > date '9000-01-01'", "9999-12-31,9999-12-31T18:59:59-05:00"),
+        (
+            "at > to_timestamp_micros(221845392000000000)",
+            "9999-12-31,9999-12-31T18:59:59-05:00",
+        ),
+        ("until < date '9000-01-01'", "2013-01-01,2012-12-31T19:00:00-05:00"),
+    ] {
+        let sql = format!("select until, at from plain where {found}");
+        let lines = world
+            .lines("America/New_York", vec![plain.clone()], &sql)
+            .await
+            .unwrap();
+        assert_eq!(lines[1..], [expected], "{found}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

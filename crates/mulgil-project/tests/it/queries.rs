@@ -62,6 +62,7 @@ fn seen() -> BTreeMap<NodeName, SourceSeen> {
             data_type: "Timestamp(Microsecond, Some(\"UTC\"))".to_owned(),
         }],
         hours: Vec::new(),
+        read_as: None,
     };
     [(NodeName::new("raw.events"), events)].into()
 }

@@ -3,7 +3,7 @@
 use mulgil_core::{
     interval::Interval,
     port::{Filled, SourceSeen},
-    project::Project,
+    project::{Fingerprint, Project},
     task::FileSeen,
 };
 use mulgil_store::Store;
@@ -154,6 +154,7 @@ async fn of_a_single_file_only_the_hours_that_differ_count() {
         files: Vec::new(),
         columns: columns(),
         hours: Vec::new(),
+        read_as: None,
     };
     assert_eq!(look(&store, &project, "raw.weather", &gone, 5).await, ["weather"]);
     assert!(stale(&store, &project, "weather").await.is_empty());
@@ -163,6 +164,23 @@ async fn of_a_single_file_only_the_hours_that_differ_count() {
     let back = weather("v3", &[(0, 1), (1, 7), (30, 2), (73, 1)]);
     look(&store, &project, "raw.weather", &back, 6).await;
     assert_eq!(stale(&store, &project, "weather").await, ["Source(raw.weather) 0..1"]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_read_in_another_way_has_other_hours() {
+    let (store, project) = (scratch().await, shop());
+    begin(&store, Vec::new()).await;
+    look(&store, &project, "raw.weather", &weather("v1", &[(0, 1), (30, 1)]), 1).await;
+    fill(&store, &project, "weather", days(0, 4), 1, 2).await;
+    let other = SourceSeen {
+        read_as: Some(Fingerprint::of_text("another zone")),
+        ..weather("v1", &[(0, 1), (50, 1)])
+    };
+    assert_eq!(look(&store, &project, "raw.weather", &other, 3).await, ["weather"]);
+    assert_eq!(stale(&store, &project, "weather").await, ["Source(raw.weather) 1..3"]);
+    let facts = store.facts().await.unwrap().len();
+    look(&store, &project, "raw.weather", &other, 4).await;
+    assert_eq!(store.facts().await.unwrap().len(), facts);
 }
 
 #[tokio::test]

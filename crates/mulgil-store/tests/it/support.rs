@@ -353,6 +353,7 @@ pub(crate) fn seen(files: impl IntoIterator<Item = FileSeen>) -> SourceSeen {
         files: files.into_iter().collect(),
         columns: columns(),
         hours: Vec::new(),
+        read_as: None,
     }
 }
 

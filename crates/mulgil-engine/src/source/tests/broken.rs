@@ -80,6 +80,25 @@ async fn values_of_another_type() {
 }
 
 #[tokio::test]
+async fn codes_among_numbers_that_a_first_look_found() {
+    assert_snapshot!(of_typed("a,b\n10,x\n01234,y\n").await, @r"
+    error[MG3105]: `01234` in column `a` is written like a code and not like a number: the type of the column is bigint
+      --> data/t.csv:3:1
+    do: correct the value, or declare a type that holds it: `columns: {a: text}` in source `raw.t`; if it stands for NULL, name it under `nulls`
+    ");
+    let fractions = Fixture::csv("t.csv").file("t.csv", "a\n0.5\n-00.5\n");
+    assert_snapshot!(fractions.complaint_over("a\n0.5\n").await, @r"
+    error[MG3105]: `-00.5` in column `a` is written like a code and not like a number: the type of the column is double
+      --> t.csv:3:1
+    do: correct the value, or declare a type that holds it: `columns: {a: text}` in source `raw.t`; if it stands for NULL, name it under `nulls`
+    ");
+    let declared = Fixture::csv("t.csv")
+        .column("a", "bigint")
+        .file("t.csv", "a\n0\n-0\n01234\n");
+    assert!(declared.sql("select * from t").await.is_ok());
+}
+
+#[tokio::test]
 async fn declared_types_that_do_not_hold_a_value() {
     let complaint = async |words: &str, value: &str| {
         Fixture::csv("t.csv")
@@ -145,6 +164,37 @@ async fn headers() {
 }
 
 #[tokio::test]
+async fn headers_that_are_cut_at_another_delimiter() {
+    let complaint = async |fixture: Fixture, header: &str| {
+        let fixture = fixture.file("t.csv", header);
+        fixture.observe(&SourceSeen::default()).await.unwrap_err().to_string()
+    };
+    assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at"), "id;at\n1;2013-01-01\n").await, @r"
+    error[MG3006]: source `raw.t` has no column `at`, which `event_time` names; it has `id;at`
+      --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
+    do: say in source `raw.t` what its files are cut at: `delimiter: ';'`
+    ");
+    assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at"), "id\tat\n1\t2013-01-01\n").await, @r"
+    error[MG3006]: source `raw.t` has no column `at`, which `event_time` names; it has `id\tat`
+      --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
+    do: say in source `raw.t` what its files are cut at: `delimiter: '\t'`
+    ");
+    assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at"), "id, at\n1,2013-01-01\n").await, @r"
+    error[MG3006]: source `raw.t` has no column `at`, which `event_time` names; it has `id`, ` at`
+      --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
+    do: write the name under `event_time` with its spaces, ` at`, or take them out of the header
+    ");
+    assert_snapshot!(complaint(Fixture::csv("t.csv").column("at", "date"), "id|at\n1|2013-01-01\n").await, @r"
+    error[MG3108]: a file of source `raw.t` has no column `at`, which `columns` of the source declares; it has `id|at`
+      --> t.csv
+    do: say in source `raw.t` what its files are cut at: `delimiter: '|'`
+    ");
+}
+
+#[tokio::test]
 async fn gzip_data() {
     let rows = (0..20_000).fold(String::from("a,b\n"), |rows, row| rows + &format!("{row},x{row}\n"));
     let packed = gzip(rows.as_bytes());
@@ -167,6 +217,28 @@ async fn gzip_data() {
     error[MG3106]: the file is named .gz, but its bytes are not gzip data
       --> t.csv.gz
     do: pack it, or take the .gz off its name and out of `files`
+    ");
+}
+
+#[tokio::test]
+async fn gzip_data_with_something_behind_it() {
+    let of = async |behind: &[u8]| {
+        let bytes = [&gzip(b"a,b\n1,x\n")[..], behind].concat();
+        Fixture::csv("t.csv.gz")
+            .file("t.csv.gz", bytes)
+            .complaint_over_packed()
+            .await
+    };
+    assert_snapshot!(of(b"oops").await, @r"
+    error[MG3106]: bytes that are no gzip data follow the gzip data of the file
+      --> t.csv.gz:3
+    do: cut them off, or copy the file again
+    ");
+    assert_eq!(of(b"oops").await, of(&[0; 512]).await);
+    assert_snapshot!(of(&gzip(b"2,y\n")[..12]).await, @r"
+    error[MG3106]: the file ends in the middle of its gzip data, so it is not whole
+      --> t.csv.gz:3
+    do: wait until it is written, or copy it again
     ");
 }
 
@@ -333,7 +405,7 @@ async fn a_folder_in_the_place_of_a_file() {
     let fault = fixture.observe(&SourceSeen::default()).await.unwrap_err();
     assert_eq!(fault.retry, Retry::AfterHumanFix);
     assert_snapshot!(fault, @r"
-    error[MG2001]: a file of source `raw.t` cannot be read: is a directory
+    error[MG2001]: a file of source `raw.t` cannot be read: it is a folder
       --> t.csv
     do: check that it is there and that the user who runs mulgil may read it
     ");
@@ -348,16 +420,19 @@ async fn event_times_that_are_none() {
     assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("at")).await, @r"
     error[MG3006]: `at` is the event time of source `raw.t`, but it is text and not a date or a timestamp
       --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
     do: name another column under `event_time`, or declare its type: `columns: {at: timestamp}`
     ");
     assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("when")).await, @r"
-    error[MG3006]: source `raw.t` has no column `when`, which `event_time` names
+    error[MG3006]: source `raw.t` has no column `when`, which `event_time` names; it has `id`, `at`
       --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
     do: correct the name under `event_time`
     ");
     assert_snapshot!(complaint(Fixture::csv("t.csv").event_time("id")).await, @r"
     error[MG3006]: `id` is the event time of source `raw.t`, but it is bigint and not a date or a timestamp
       --> mulgil.yml:5:3
+      --> t.csv  where its columns were looked for
     do: name another column under `event_time`, or declare its type: `columns: {id: timestamp}`
     ");
 }
@@ -386,14 +461,9 @@ async fn declarations_that_cannot_be_used() {
 impl Fixture {
     /// What reading complains about where the columns are known to be `a bigint, b text`.
     async fn complaint_over_packed(&self) -> String {
-        let columns = Self::csv("t.csv")
-            .file("t.csv", "a,b\n1,x\n")
-            .first_look()
-            .await
-            .columns;
         let known = SourceSeen {
-            columns,
-            ..SourceSeen::default()
+            files: Vec::new(),
+            ..Self::csv("t.csv").file("t.csv", "a,b\n1,x\n").first_look().await
         };
         let seen = self.observe(&known).await.unwrap();
         self.sql_over("select * from t", &seen, None)

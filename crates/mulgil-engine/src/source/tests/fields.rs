@@ -35,7 +35,7 @@ fn origin() -> Origin {
     Origin {
         source: "raw.t".into(),
         file: "t.csv".into(),
-        has_null_words: true,
+        is_csv: true,
     }
 }
 

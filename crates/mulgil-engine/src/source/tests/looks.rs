@@ -121,3 +121,28 @@ async fn an_empty_file_of_json_lines_has_no_columns_yet() {
     let seen = fixture.first_look().await;
     assert_eq!((seen.files.len(), seen.columns.len()), (1, 0));
 }
+
+#[tokio::test]
+async fn a_source_that_is_read_in_another_way_is_looked_at_anew() {
+    let fixture = Fixture::csv("t.csv").file("t.csv", "a;b\n2013-01-01 10:00:00;2013-02-01 00:00:00\n");
+    let mut known = fixture.first_look().await;
+    assert_eq!(known.columns.len(), 1);
+    let mut fixture = fixture.format(FileFormat::Csv {
+        delimiter: ';',
+        null_words: Vec::new(),
+    });
+    for (event_time, zone) in [
+        (None, "UTC"),
+        (Some("a"), "UTC"),
+        (Some("b"), "UTC"),
+        (Some("b"), "Asia/Seoul"),
+    ] {
+        fixture.source.event_time = event_time.map(str::to_owned);
+        fixture = fixture.zone(zone);
+        let seen = fixture.observe(&known).await.unwrap();
+        assert_eq!(seen, fixture.first_look().await);
+        assert!(fixture.sql_over("select * from t", &seen, None).await.is_ok());
+        assert_eq!(fixture.observe(&seen).await.unwrap(), seen);
+        known = seen;
+    }
+}

@@ -158,7 +158,7 @@ impl Fixture {
 
     /// What reading complains about when only the first look saw better files.
     async fn complaint_over(&self, columns_of: &str) -> String {
-        let SourceSeen { columns, .. } = {
+        let better = {
             let better = Self {
                 root: tempfile::tempdir().unwrap(),
                 source: self.source.clone(),
@@ -167,8 +167,9 @@ impl Fixture {
             better.first_look().await
         };
         let known = SourceSeen {
-            columns,
-            ..SourceSeen::default()
+            files: Vec::new(),
+            hours: Vec::new(),
+            ..better
         };
         let seen = match self.observe(&known).await {
             Ok(seen) => seen,

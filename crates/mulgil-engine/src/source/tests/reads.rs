@@ -14,7 +14,10 @@ use mulgil_core::{
     project::FileFormat,
 };
 
-use super::{super::provider, Fixture, gzip, interval, parquet, session};
+use super::{
+    super::{event::RowRule, provider, reader::SourceShape},
+    Fixture, gzip, interval, parquet, session,
+};
 use crate::output::write;
 
 #[tokio::test]
@@ -270,7 +273,7 @@ async fn parquet_files() {
     +------+---+------------+----------------------+
     | code | n | day        | at                   |
     +------+---+------------+----------------------+
-    | UA   | 1 | 1970-01-01 | 2013-03-10T07:30:00Z |
+    | UA   | 1 | 1970-01-01 | 2013-03-10T07:00:00Z |
     | AA   |   | 1970-01-02 | 1970-01-01T05:00:00Z |
     +------+---+------------+----------------------+
     ");
@@ -303,7 +306,7 @@ async fn naive_event_times_are_the_zones_and_a_scope_cuts_a_single_file() {
     | id | at                   |
     +----+----------------------+
     | 1  | 2013-03-10T06:59:59Z |
-    | 2  | 2013-03-10T07:30:00Z |
+    | 2  | 2013-03-10T07:00:00Z |
     | 3  | 2013-03-10T07:00:00Z |
     | 4  | 2013-11-03T05:30:00Z |
     | 5  | 2013-11-03T06:30:00Z |
@@ -348,6 +351,22 @@ async fn dates_as_event_times_are_days_of_the_zone() {
 }
 
 #[tokio::test]
+async fn the_last_day_of_the_calendar_is_a_time_like_any_other() {
+    let fixture = Fixture::csv("t.csv").event_time("at").zone("America/New_York").file(
+        "t.csv",
+        "day,at\n9999-12-31,9999-12-31 23:59:59\n0000-01-01,9999-12-31T23:59:59+09:00\n",
+    );
+    assert_snapshot!(fixture.sql("select cast(day as int) as day, cast(at as bigint) as us from t").await.unwrap(), @r"
+    +---------+--------------------+
+    | day     | us                 |
+    +---------+--------------------+
+    | 2932896 | 253402318799000000 |
+    | -719528 | 253402268399000000 |
+    +---------+--------------------+
+    ");
+}
+
+#[tokio::test]
 async fn files_of_intervals_are_not_cut_by_the_scope() {
     let fixture = Fixture::per(Unit::Day, "UTC", "d_{YYYYMMDD}.csv")
         .event_time("at")
@@ -366,6 +385,40 @@ async fn files_of_intervals_are_not_cut_by_the_scope() {
     | 6   | 3 |
     +-----+---+
     ");
+}
+
+/// A file in order of time, of which only the end is wanted: a scope reads past any number of bytes.
+#[tokio::test]
+async fn a_scope_finds_its_rows_behind_many_that_are_passed_over() {
+    const EARLIER: usize = 8_000;
+    let text = "x".repeat(1_500);
+    let csv = |id: usize, day: u8| format!("{id},2013-01-0{day},{text}\n");
+    let json = |id: usize, day: u8| format!("{{\"id\": {id}, \"at\": \"2013-01-0{day}\", \"text\": \"{text}\"}}\n");
+    let rows = |row: &dyn Fn(usize, u8) -> String| {
+        let earlier: String = (0..EARLIER).map(|id| row(id, 1)).collect();
+        earlier + &row(EARLIER, 2) + &row(EARLIER + 1, 2)
+    };
+    for fixture in [
+        Fixture::csv("t.csv").file("t.csv", "id,at,text\n".to_owned() + &rows(&csv)),
+        Fixture::csv("t.json")
+            .format(FileFormat::JsonLines)
+            .file("t.json", rows(&json)),
+    ] {
+        let fixture = fixture.event_time("at");
+        let seen = fixture.first_look().await;
+        let day = interval("2013-01-02T00:00:00Z", "2013-01-03T00:00:00Z");
+        let count = fixture.sql_over("select count(*) from t where id >= 8000", &seen, Some(day));
+        assert!(count.await.unwrap().contains("| 2 "));
+        let shape = SourceShape::new(fixture.path(), &fixture.source, &seen.columns).unwrap();
+        let batches = |rule| {
+            let mut reader = shape.open(&seen.files[0], &[0, 1, 2], rule).unwrap();
+            std::iter::from_fn(move || reader.next().unwrap().map(|batch| batch.num_rows())).collect::<Vec<_>>()
+        };
+        // Between two batches whoever waits may turn away, also where no row was wanted so far.
+        assert_eq!(batches(RowRule::Only(day)), [0, 2]);
+        let all = batches(RowRule::All);
+        assert_eq!((all.len(), all.iter().sum::<usize>()), (2, EARLIER + 2));
+    }
 }
 
 /// What the engine writes as CSV or JSON, a source reads back as it was.

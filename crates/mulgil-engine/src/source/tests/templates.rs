@@ -117,3 +117,29 @@ async fn templates_that_cannot_be_used() {
     do: write date fields such as {YYYYMMDD}, {YYYY}-{MM}-{DD} or {YYYYMMDD}T{HH} in it
     ");
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn names_that_fit_what_is_no_file() {
+    let folder = found(Unit::Day, "UTC", "{YYYYMMDD}.csv", &["20130310.csv/part-0.csv"]).await;
+    assert_snapshot!(folder, @r"
+    error[MG2001]: a file of source `raw.t` cannot be read: it is a folder
+      --> 20130310.csv
+    do: check that it is there and that the user who runs mulgil may read it
+    ");
+    let fixture = Fixture::per(Unit::Day, "UTC", "{YYYY}/{MMDD}.csv").file("2013/0310.csv", "a\n1\n");
+    std::os::unix::fs::symlink("nowhere.csv", fixture.path().join("2013/0311.csv")).unwrap();
+    assert_snapshot!(fixture.observe(&SourceSeen::default()).await.unwrap_err(), @r"
+    error[MG2001]: a file of source `raw.t` cannot be read: it is a link to nothing
+      --> 2013/0311.csv
+    do: check that it is there and that the user who runs mulgil may read it
+    ");
+    let fixture = Fixture::per(Unit::Day, "UTC", "{YYYYMMDD}.csv");
+    let _socket = std::os::unix::net::UnixListener::bind(fixture.path().join("20130310.csv")).unwrap();
+    assert_snapshot!(fixture.observe(&SourceSeen::default()).await.unwrap_err(), @r"
+    error[MG2001]: a file of source `raw.t` cannot be read: it is no plain file
+      --> 20130310.csv
+    do: check that it is there and that the user who runs mulgil may read it
+    ");
+    assert_snapshot!(found(Unit::Day, "UTC", "{YYYYMMDD}/events.csv", &["20130310/other.csv"]).await, @"");
+}
