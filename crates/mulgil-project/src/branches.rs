@@ -66,19 +66,14 @@ fn names_interval(part: &str) -> bool {
 fn unquoted(part: &str) -> String {
     let mut quote = None;
     part.chars()
-        .filter(|letter| match quote {
-            Some(open) => {
-                if open == *letter {
-                    quote = None;
-                }
-                false
+        .filter(|letter| {
+            let is_outside = quote.is_none();
+            if quote == Some(*letter) {
+                quote = None;
+            } else if is_outside && matches!(letter, '\'' | '"') {
+                quote = Some(*letter);
             }
-            None => {
-                if matches!(letter, '\'' | '"') {
-                    quote = Some(*letter);
-                }
-                true
-            }
+            is_outside
         })
         .collect()
 }
