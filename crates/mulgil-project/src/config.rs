@@ -1,7 +1,7 @@
 //! The configuration of models and seeds: layers of settings, each with its place, merged and read
 //! into values. Where it contradicts the rest of the project is not known here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use mulgil_core::{
     codes,
@@ -13,13 +13,23 @@ use mulgil_core::{
 };
 use serde_json::Value as Json;
 
-use crate::settings::Reader;
+use crate::{settings::Reader, yaml::Node};
 
 /// One setting and where it is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) value: Json,
     pub(crate) place: Place,
+}
+
+impl Setting {
+    /// The value of a node of a YAML file.
+    pub(crate) fn read(file: &Path, node: &Node) -> Self {
+        Self {
+            value: node.to_json(),
+            place: node.spot.of(file),
+        }
+    }
 }
 
 /// Settings by key: what one place says of a model.

@@ -18,7 +18,7 @@ use crate::{
     Settings,
     config::{self, Layer, MAPPING_KEYS, MODEL_KEYS, SEED_KEYS, Setting},
     files::MANIFEST,
-    sources, text, values,
+    text, values,
     yaml::{self, Entry, Node, Value},
 };
 
@@ -91,7 +91,7 @@ pub(crate) fn read(root: &Path, source: &str, environment: &str, faults: &mut Ve
         schema_prefix: reader.environment(tree.get("environments"), environment),
         models: reader.folder(tree.get("models"), &name, "models", MODEL_KEYS),
         seeds: reader.folder(tree.get("seeds"), &name, "seeds", SEED_KEYS),
-        sources: sources::read(file, root, tree.get("sources"), &zone, reader.faults),
+        sources: reader.sources(tree.get("sources"), &zone),
         vars: reader.vars(tree.get("vars"), &name),
         settings: reader.settings(&tree),
         name,
@@ -99,14 +99,16 @@ pub(crate) fn read(root: &Path, source: &str, environment: &str, faults: &mut Ve
     })
 }
 
-struct Reader<'a> {
-    file: &'a Path,
-    root: &'a Path,
-    faults: &'a mut Vec<Diagnostic>,
+/// Reads the parts of `mulgil.yml`; those of its sources are in `sources.rs`.
+pub(crate) struct Reader<'a> {
+    pub(crate) file: &'a Path,
+    /// The folder that paths start from.
+    pub(crate) root: &'a Path,
+    pub(crate) faults: &'a mut Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
-    fn bad(&mut self, node: &Node, message: impl Into<String>, remedy: impl Into<String>) {
+    pub(crate) fn bad(&mut self, node: &Node, message: impl Into<String>, remedy: impl Into<String>) {
         self.faults.push(
             Diagnostic::error(codes::BAD_VALUE, message)
                 .at(node.spot.of(self.file))
@@ -245,7 +247,9 @@ impl Reader<'_> {
             let is_setting =
                 keys.contains(&key) && (marked || !is_map || MAPPING_KEYS.contains(&key) && !path.join(key).is_dir());
             if is_setting {
-                folder.settings.insert(key.to_owned(), self.setting(&entry.node));
+                folder
+                    .settings
+                    .insert(key.to_owned(), Setting::read(self.file, &entry.node));
                 continue;
             }
             if marked || !is_map {
@@ -291,13 +295,6 @@ impl Reader<'_> {
             .at(entry.spot.of(self.file))
             .with_remedy(remedy),
         );
-    }
-
-    fn setting(&self, node: &Node) -> Setting {
-        Setting {
-            value: node.to_json(),
-            place: node.spot.of(self.file),
-        }
     }
 
     fn vars(&mut self, node: Option<&Node>, project: &str) -> BTreeMap<String, Json> {

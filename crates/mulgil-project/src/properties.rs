@@ -141,14 +141,14 @@ impl Reader<'_> {
         let mut layer = Layer::new();
         for key in ["description", "tags", "meta"] {
             if let Some(node) = item.get(key) {
-                layer.insert(key.to_owned(), self.setting(node));
+                layer.insert(key.to_owned(), Setting::read(self.file, node));
             }
         }
         if let Some(config) = item.get("config") {
             for entry in yaml::map(self.file, config, "`config`", self.faults) {
                 let key = entry.key.strip_prefix('+').unwrap_or(&entry.key);
                 if keys.contains(&key) {
-                    layer.insert(key.to_owned(), self.setting(&entry.node));
+                    layer.insert(key.to_owned(), Setting::read(self.file, &entry.node));
                 } else {
                     self.faults
                         .push(yaml::unknown_key(entry.spot.of(self.file), key, keys, "`config`"));
@@ -156,13 +156,6 @@ impl Reader<'_> {
             }
         }
         layer
-    }
-
-    fn setting(&self, node: &Node) -> Setting {
-        Setting {
-            value: node.to_json(),
-            place: node.spot.of(self.file),
-        }
     }
 
     fn column(&mut self, node: &Node, model: &str, columns: &mut BTreeMap<String, String>, tests: &mut Vec<DataTest>) {

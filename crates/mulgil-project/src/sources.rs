@@ -1,6 +1,6 @@
 //! The `sources:` of `mulgil.yml`: where files are, what they hold, and how their time is cut.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use mulgil_core::{
     codes,
@@ -11,6 +11,7 @@ use mulgil_core::{
 };
 
 use crate::{
+    manifest::Reader,
     pattern, values,
     yaml::{self, Entry, Node},
 };
@@ -26,34 +27,10 @@ const KEYS: &[&str] = &[
     "description",
 ];
 
-/// Reads all sources. `root` is the folder that paths start from.
-pub(crate) fn read(
-    file: &Path,
-    root: &Path,
-    node: Option<&Node>,
-    project_zone: &Zone,
-    faults: &mut Vec<Diagnostic>,
-) -> Vec<Source> {
-    let mut reader = Reader { file, root, faults };
-    node.map(|node| reader.sources(node, project_zone)).unwrap_or_default()
-}
-
-struct Reader<'a> {
-    file: &'a Path,
-    root: &'a Path,
-    faults: &'a mut Vec<Diagnostic>,
-}
-
 impl Reader<'_> {
-    fn bad(&mut self, node: &Node, message: impl Into<String>, remedy: impl Into<String>) {
-        self.faults.push(
-            Diagnostic::error(codes::BAD_VALUE, message)
-                .at(node.spot.of(self.file))
-                .with_remedy(remedy),
-        );
-    }
-
-    fn sources(&mut self, node: &Node, project_zone: &Zone) -> Vec<Source> {
+    /// Reads all sources.
+    pub(crate) fn sources(&mut self, node: Option<&Node>, project_zone: &Zone) -> Vec<Source> {
+        let Some(node) = node else { return Vec::new() };
         let mut sources = Vec::new();
         for group in yaml::map(self.file, node, "`sources`", self.faults) {
             self.source_name(group);
