@@ -206,8 +206,8 @@ fn a_table_and_a_month_read_through_a_view() {
 fn a_seed_reads_its_file() {
     let project = loaded(TEXT);
     let mut queries = fill(&project, "countries", Interval::WHOLE, false);
-    if let Reads::Source { files, .. } = &mut queries[0].bindings[0].reads {
-        files[0].modified_ns = 0;
+    if let Reads::Seed { file, .. } = &mut queries[0].bindings[0].reads {
+        file.modified_ns = 0;
     }
     assert_snapshot!(json(&queries), @r#"
     [
@@ -222,7 +222,7 @@ fn a_seed_reads_its_file() {
             "schema": null,
             "name": "countries",
             "reads": {
-              "kind": "source",
+              "kind": "seed",
               "source": {
                 "name": "countries",
                 "files": {
@@ -245,17 +245,13 @@ fn a_seed_reads_its_file() {
                   "file": "seeds/countries.csv"
                 }
               },
-              "columns": [],
-              "scope": null,
-              "files": [
-                {
-                  "path": "seeds/countries.csv",
-                  "size": 8,
-                  "modified_ns": 0,
-                  "content": "7938fad82a03b9c2fe535b59c026e996",
-                  "interval": null
-                }
-              ]
+              "file": {
+                "path": "seeds/countries.csv",
+                "size": 8,
+                "modified_ns": 0,
+                "content": "7938fad82a03b9c2fe535b59c026e996",
+                "interval": null
+              }
             }
           }
         ]
