@@ -97,6 +97,16 @@ impl Scope {
         }
     }
 
+    /// The part of an instance's ranges that is inside.
+    fn limit(&self, instance: &Instance, ranges: RangeSet) -> RangeSet {
+        match self {
+            Self::All => ranges,
+            Self::Only(some) => some
+                .get(instance)
+                .map_or_else(RangeSet::new, |inside| ranges.intersect(inside)),
+        }
+    }
+
     /// Whether any instance of the node is inside.
     pub fn has_node(&self, name: &NodeName) -> bool {
         match self {
@@ -145,6 +155,10 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
     let live = live_count(forecast) + limits.testing;
     let mut capacity = limits.parallel.saturating_sub(live);
     for instance in forecast.instances() {
+        if capacity == 0 {
+            // Whatever else could start has to wait for what is live, and then it is asked again.
+            break;
+        }
         let (Some(node), Some(terms)) = (forecast.node(&instance.node), forecast.terms(instance)) else {
             continue;
         };
@@ -152,7 +166,7 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
         let Some(first) = startable.ranges().first() else {
             continue;
         };
-        if capacity == 0 || !busy.insert(node.relation.clone()) {
+        if !busy.insert(node.relation.clone()) {
             continue;
         }
         capacity -= 1;
@@ -199,10 +213,8 @@ fn startable(
     if terms.due.is_empty() {
         return RangeSet::new();
     }
-    let Some(scope) = limits.scope.of(instance) else {
-        return RangeSet::new();
-    };
-    let mut candidates = terms.due.keys_where(|(_, if_changed)| !if_changed).intersect(&scope);
+    let sure = terms.due.keys_where(|(_, if_changed)| !if_changed);
+    let mut candidates = limits.scope.limit(instance, sure);
     if let Some(state) = forecast.state.nodes.get(instance) {
         for (range, failing) in state
             .failing
@@ -246,10 +258,7 @@ fn ready_now(
         let Some(terms) = forecast.terms(read) else {
             return RangeSet::new();
         };
-        let pending = match limits.scope.of(read) {
-            Some(scope) => terms.due.keys().intersect(&scope).union(&terms.in_flight),
-            None => terms.in_flight.clone(),
-        };
+        let pending = limits.scope.limit(read, terms.due.keys()).union(&terms.in_flight);
         let as_it_stands = !node.grid.is_cut() || matches!(input.mapping, crate::mapping::Mapping::Whole { .. });
         if as_it_stands && (!pending.is_empty() || has_tests_to_come(forecast, limits, upstream)) {
             return RangeSet::new();
@@ -293,8 +302,7 @@ fn startable_tests(
     related.extend(referred_to(forecast, node));
     let left = |instance: &Instance| {
         forecast.terms(instance).is_some_and(|terms| {
-            let scope = limits.scope.of(instance).unwrap_or_default();
-            !terms.in_flight.is_empty() || !terms.due.keys().intersect(&scope).is_empty()
+            !terms.in_flight.is_empty() || !limits.scope.limit(instance, terms.due.keys()).is_empty()
         })
     };
     (!tests.is_empty() && (idle || !related.iter().any(left))).then_some(tests)

@@ -34,11 +34,7 @@ impl Cpu {
     ) -> Result<T, Fault> {
         let mut tasks = JoinSet::new();
         tasks.spawn_on(work, self.handle()?);
-        match tasks.join_next().await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(error)) => Err(bug(&format!("the engine broke: {error}"))),
-            None => Err(bug("the engine lost its work")),
-        }
+        outcome(tasks).await
     }
 
     fn handle(&self) -> Result<&Handle, Fault> {
@@ -52,6 +48,24 @@ impl Drop for Cpu {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Runs work beside whatever else these threads do. Dropped before its end it is ended at its next
+/// pause.
+pub(crate) async fn beside<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Fault>> + Send + 'static,
+) -> Result<T, Fault> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    outcome(tasks).await
+}
+
+async fn outcome<T: Send + 'static>(mut tasks: JoinSet<Result<T, Fault>>) -> Result<T, Fault> {
+    match tasks.join_next().await {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => Err(bug(&format!("the engine broke: {error}"))),
+        None => Err(bug("the engine lost its work")),
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::{
     },
     physical_plan::execute_stream,
 };
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
@@ -20,6 +20,7 @@ use mulgil_core::{
 use serde_json::Value;
 
 use crate::{
+    cpu,
     fault::{self, Author},
     session::Sessions,
     table::Snapshots,
@@ -28,14 +29,19 @@ use crate::{
 /// Failing rows that are shown.
 const SHOWN_ROWS: usize = 5;
 
-/// Runs the tests of a spec, one after the other.
+/// Tests that run at once: one plans while the other reads.
+const TESTS_AT_ONCE: usize = 2;
+
+/// Runs the tests of a spec, all at the same versions of what they read.
 pub(crate) async fn run(sessions: &Arc<Sessions>, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
-    let mut outcomes = Vec::with_capacity(spec.tests.len());
-    let snapshots = Arc::default();
-    for test in &spec.tests {
-        outcomes.push(run_one(sessions, &snapshots, test, &spec.zone).await?);
-    }
-    Ok(outcomes)
+    let snapshots = Arc::<Snapshots>::default();
+    let outcomes = spec.tests.iter().map(|test| {
+        let (sessions, snapshots) = (Arc::clone(sessions), Arc::clone(&snapshots));
+        let (test, zone) = (test.clone(), spec.zone.clone());
+        cpu::beside(async move { run_one(&sessions, &snapshots, &test, &zone).await })
+    });
+    let outcomes: Vec<_> = outcomes.collect();
+    stream::iter(outcomes).buffered(TESTS_AT_ONCE).try_collect().await
 }
 
 async fn run_one(

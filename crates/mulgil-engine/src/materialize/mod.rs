@@ -38,6 +38,7 @@ use self::{
     work::{Places, Work},
 };
 use crate::{
+    cpu,
     fault::{self, Author},
     session::Sessions,
     table::Snapshots,
@@ -203,8 +204,7 @@ impl Fill<'_> {
     async fn plan(&self, query: &FillQuery) -> Result<Ready, Fault> {
         let (sessions, snapshots) = (Arc::clone(self.sessions), Arc::clone(&self.snapshots));
         let (query, zone, author) = (query.clone(), self.spec.grid.zone.clone(), self.author.clone());
-        let mut planning = JoinSet::new();
-        planning.spawn(async move {
+        cpu::beside(async move {
             let planned = sessions
                 .plan(&query.sql, &query.bindings, &zone, &snapshots, &author)
                 .await?;
@@ -214,12 +214,8 @@ impl Fill<'_> {
                 .await
                 .map_err(|error| fault::sql(&error, &author))?;
             Ok((plan, planned.state.task_ctx()))
-        });
-        match planning.join_next().await {
-            Some(Ok(ready)) => ready,
-            Some(Err(error)) => Err(broke(&error.to_string())),
-            None => Err(broke("a query was not planned")),
-        }
+        })
+        .await
     }
 
     /// Runs one query to its end; each partition of its plan is stamped and hashed on its own task.
