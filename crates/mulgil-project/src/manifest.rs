@@ -183,6 +183,7 @@ impl Reader<'_> {
                 );
             }
         }
+        self.check_prefixes(entries);
         if let Some(entry) = entries.iter().find(|entry| entry.key == wanted) {
             return self.schema_prefix(&entry.node);
         }
@@ -205,6 +206,34 @@ impl Reader<'_> {
             );
         }
         String::new()
+    }
+
+    /// Two environments whose tables lie in one place would fill over each other, each by its own ledger.
+    fn check_prefixes(&mut self, entries: &[Entry]) {
+        let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+        if entries.iter().all(|entry| entry.key != DEFAULT_ENVIRONMENT) {
+            taken.insert(String::new(), DEFAULT_ENVIRONMENT);
+        }
+        for entry in entries {
+            let prefix = entry.node.get("schema_prefix").map(Node::to_json);
+            let prefix = prefix.as_ref().and_then(Json::as_str).unwrap_or_default().to_owned();
+            if let Some(other) = taken.insert(prefix, &entry.key) {
+                self.faults.push(
+                    Diagnostic::error(
+                        codes::BAD_VALUE,
+                        format!(
+                            "the environments `{other}` and `{}` would write the same tables",
+                            entry.key
+                        ),
+                    )
+                    .at(entry.spot.of(self.file))
+                    .with_remedy(format!(
+                        "give each its own prefix: `{0}: {{schema_prefix: {0}_}}`",
+                        entry.key
+                    )),
+                );
+            }
+        }
     }
 
     fn schema_prefix(&mut self, environment: &Node) -> String {

@@ -9,5 +9,5 @@ mod look;
 mod perform;
 mod run;
 
-pub use look::{Known, News, gather, record};
+pub use look::{Known, News, Seen, gather, record};
 pub use run::{RunRequest, RunSummary, Runner, Watch};

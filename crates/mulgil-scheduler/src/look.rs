@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::{
+    diagnostic::Diagnostic,
     interval::Instant,
     name::{NodeName, Relation},
     port::{Engine, Fault, SourceSeen, TableLog},
@@ -54,9 +55,21 @@ pub enum News<'a> {
     },
 }
 
+/// What a look found.
+#[derive(Clone, Debug, Default)]
+pub struct Seen<'a> {
+    /// What the ledger does not know yet.
+    pub news: Vec<News<'a>>,
+    /// Sources that could not be looked at. What is known of them stays, and only what reads them waits.
+    pub faults: Vec<Diagnostic>,
+}
+
 /// What changed outside since the ledger was written. Reads only.
-pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known) -> Result<Vec<News<'a>>, Fault> {
-    let mut news = Vec::new();
+///
+/// # Errors
+/// When the machine fails; a source whose files are bad is among what was seen.
+pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known) -> Result<Seen<'a>, Fault> {
+    let (mut news, mut faults) = (Vec::new(), Vec::new());
     for node in tables(project) {
         let has_moved = known.moved.contains(&node.name);
         let table = known.tables.get(&node.relation).cloned().unwrap_or_default();
@@ -78,12 +91,15 @@ pub async fn gather<'a>(project: &'a Project, engine: &dyn Engine, known: &Known
     let nothing = SourceSeen::default();
     for source in project.sources.iter().filter(|source| read.contains(&source.name)) {
         let before = known.sources.get(&source.name);
-        let seen = engine.observe(source, before.unwrap_or(&nothing)).await?;
-        if before != Some(&seen) {
-            news.push(News::Source { source, seen });
+        match engine.observe(source, before.unwrap_or(&nothing)).await {
+            Ok(seen) if before == Some(&seen) => {}
+            Ok(seen) => news.push(News::Source { source, seen }),
+            // A source's own fault, of its place or of its data, and nobody else's.
+            Err(fault) if matches!(fault.code.0 / 1000, 2 | 3) => faults.push(*fault),
+            Err(fault) => return Err(fault),
         }
     }
-    Ok(news)
+    Ok(Seen { news, faults })
 }
 
 /// Records what was gathered: commits of ours are adopted, what others changed makes intervals stale.

@@ -63,6 +63,8 @@ pub struct RunSummary {
     pub run: Option<i64>,
     /// Intervals and rows that were filled, by instance, in the order of their first fill.
     pub filled: Vec<(Instance, u64, u64)>,
+    /// Sources that could not be looked at; what reads them was left as it is.
+    pub unseen: Vec<Diagnostic>,
     /// Attempts that failed.
     pub failed: Vec<(Instance, Interval, Diagnostic)>,
     /// Data tests that did not hold, with whether they block.
@@ -90,7 +92,8 @@ impl RunSummary {
             .failed_tests
             .iter()
             .any(|(_, _, severity)| *severity == Severity::Error);
-        let is_left = !self.failed.is_empty() || !self.held.is_empty() || !self.blocking.is_empty();
+        let is_left =
+            !self.unseen.is_empty() || !self.failed.is_empty() || !self.held.is_empty() || !self.blocking.is_empty();
         !is_left && !blocking && self.stopped.is_none() && !self.interrupted
     }
 
@@ -170,11 +173,13 @@ impl Tasks {
 impl Runner {
     /// Makes the ledger agree with the world: attempts of dead processes are crashed, commits that
     /// were not recorded are adopted, changes of sources are recorded.
-    pub async fn catch_up(&self) -> Result<(), Fault> {
+    /// Gives the faults of sources that could not be looked at.
+    pub async fn catch_up(&self) -> Result<Vec<Diagnostic>, Fault> {
         self.store.crash_live((self.clock)()).await?;
         let known = Known::load(&self.project, &self.store).await?;
-        let news = gather(&self.project, self.engine.as_ref(), &known).await?;
-        record(&self.project, &self.store, &news, (self.clock)()).await
+        let seen = gather(&self.project, self.engine.as_ref(), &known).await?;
+        record(&self.project, &self.store, &seen.news, (self.clock)()).await?;
+        Ok(seen.faults)
     }
 
     /// Fills what is due in the scope and runs its data tests, until nothing more can start.
@@ -185,7 +190,7 @@ impl Runner {
         watch: Arc<dyn Watch>,
         interrupt: impl Future<Output = ()>,
     ) -> Result<RunSummary, Fault> {
-        self.catch_up().await?;
+        let unseen = self.catch_up().await?;
         let started_at = (self.clock)();
         let new = NewRun {
             trigger: request.trigger,
@@ -196,7 +201,10 @@ impl Runner {
         let mut state = self.store.load_state(&self.project).await?;
         let mut limits = Limits::new(self.parallel, request.scope.clone(), started_at);
         if request.manual.is_empty() && request.named.is_empty() && self.nothing_to_do(&state, &limits) {
-            let mut summary = RunSummary::default();
+            let mut summary = RunSummary {
+                unseen,
+                ..RunSummary::default()
+            };
             self.leave(&state, &limits, &mut summary);
             return Ok(summary);
         }
@@ -204,6 +212,7 @@ impl Runner {
         state = self.store.load_state(&self.project).await?;
         let mut summary = RunSummary {
             run: Some(run),
+            unseen,
             ..RunSummary::default()
         };
         let mut tasks = Tasks::default();

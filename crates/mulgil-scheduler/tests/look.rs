@@ -212,9 +212,11 @@ impl World {
     async fn look(&mut self) -> usize {
         self.minute += 1;
         let known = Known::load(&self.project, &self.store).await.unwrap();
-        let news = gather(&self.project, self.logs.as_ref(), &known).await.unwrap();
-        record(&self.project, &self.store, &news, self.now()).await.unwrap();
-        news.len()
+        let seen = gather(&self.project, self.logs.as_ref(), &known).await.unwrap();
+        record(&self.project, &self.store, &seen.news, self.now())
+            .await
+            .unwrap();
+        seen.news.len()
     }
 
     /// What is due now, as `plan` says it.

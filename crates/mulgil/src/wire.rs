@@ -179,24 +179,27 @@ impl Opened {
             Some(store) => Known::load(&self.project, store).await?,
             None => Known::default(),
         };
-        let news = mulgil_scheduler::gather(&self.project, engine.as_ref(), &known).await?;
+        let seen = mulgil_scheduler::gather(&self.project, engine.as_ref(), &known).await?;
         // What a killed process left live is over, although no run has said so yet.
         let has_dead = match &ledger {
             Some(store) => store.has_live().await? && !DataLock::is_held(&self.data_dir, &self.project.environment),
             None => false,
         };
         let store = match ledger {
-            Some(store) if news.is_empty() && !has_dead => store,
+            Some(store) if seen.news.is_empty() && !has_dead => store,
             _ => {
                 let copy = Store::scratch(&self.data_dir, &self.project.environment, &self.ledger()).await?;
                 if has_dead {
                     copy.crash_live(now).await?;
                 }
-                mulgil_scheduler::record(&self.project, &copy, &news, now).await?;
+                mulgil_scheduler::record(&self.project, &copy, &seen.news, now).await?;
                 copy
             }
         };
         let state = store.load_state(&self.project).await?;
+        for fault in &seen.faults {
+            say::fault(fault);
+        }
         Ok(View { state, store, now })
     }
 

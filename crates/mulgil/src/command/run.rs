@@ -81,6 +81,9 @@ pub(crate) fn nameable(opened: &Opened, selection: &Selection) -> Vec<(Instance,
 }
 
 fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Instant) {
+    for fault in &summary.unseen {
+        say::fault(fault);
+    }
     for (node, outcome, severity) in &summary.failed_tests {
         let word = match severity {
             Severity::Error => "FAILED",

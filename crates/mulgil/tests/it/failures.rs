@@ -53,6 +53,31 @@ fn a_bad_day_keeps_to_itself_and_is_told_until_it_is_mended() {
 }
 
 #[test]
+fn a_source_that_cannot_be_looked_at_stops_nobody_else() {
+    let place = week();
+    place.edit(
+        "mulgil.yml",
+        "sources:\n  raw:\n",
+        "sources:\n  raw:\n    other: {files: data/other.csv}\n",
+    );
+    place.write("data/other.csv", "a,b\n1\n");
+    place.write(
+        "models/other.sql",
+        "{{ config(materialized='table') }}\nselect a, b from {{ source('raw', 'other') }}\n",
+    );
+    for words in [["plan"], ["status"]] {
+        place.mulgil(&words).ends_with(0).says("data/other.csv:2");
+    }
+    let run = place.mulgil(&["run"]).ends_with(1).says("MG3104");
+    assert!(run.stderr.contains("waiting: other for raw.other"), "{}", run.stderr);
+    assert_eq!(place.rows("select sum(revenue), count(*) from revenue"), ["28,7"]);
+    place.mulgil(&["run"]).ends_with(1).says("MG3104");
+    place.write("data/other.csv", "a,b\n1,2\n");
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(place.rows("select a + b from other"), ["3"]);
+}
+
+#[test]
 fn a_data_test_that_failed_is_told_by_every_run() {
     let place = week();
     place.write(

@@ -60,7 +60,7 @@ fn names_that_are_too_long() {
     let shown = faults(&format!(
         "== mulgil.yml
 name: {long}
-environments: {{{long}: {{}}}}
+environments: {{{long}: {{schema_prefix: x}}}}
 == models/{long}.sql
 select 1 as a
 == models/b.sql

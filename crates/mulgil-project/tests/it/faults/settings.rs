@@ -14,7 +14,7 @@ fn unknown_keys_everywhere() {
 name: shop
 timezon: UTC
 warehouse: {kind: cloud, paht: x}
-environments: {prod: {prefix: x}}
+environments: {prod: {prefix: x, schema_prefix: prod_}}
 models:
   shop:
     +materialised: table
@@ -252,7 +252,9 @@ select 1 as x
 
 #[test]
 fn an_unknown_environment() {
-    let folder = Folder::new("== mulgil.yml\nname: shop\nenvironments:\n  prod: {}\n== models/a.sql\nselect 1 as x\n");
+    let folder = Folder::new(
+        "== mulgil.yml\nname: shop\nenvironments:\n  prod: {schema_prefix: prod_}\n== models/a.sql\nselect 1 as x\n",
+    );
     let options = LoadOptions {
         environment: "pord".to_owned(),
         ..LoadOptions::default()
@@ -262,6 +264,25 @@ fn an_unknown_environment() {
       --> mulgil.yml:3:3
     do: write `--env prod`
     ");
+}
+
+#[test]
+fn environments_that_write_the_same_tables() {
+    assert_snapshot!(faults("== mulgil.yml
+name: shop
+environments:
+  prod: {}
+  test: {schema_prefix: test_}
+  more: {schema_prefix: test_}
+"), @"
+        error[MG1006]: the environments `dev` and `prod` would write the same tables
+          --> mulgil.yml:3:3
+        do: give each its own prefix: `prod: {schema_prefix: prod_}`
+
+        error[MG1006]: the environments `test` and `more` would write the same tables
+          --> mulgil.yml:5:3
+        do: give each its own prefix: `more: {schema_prefix: more_}`
+        ");
 }
 
 #[test]
