@@ -63,6 +63,8 @@ pub struct FillOutcome {
     pub intervals: Vec<Filled>,
     /// The columns that readers see.
     pub columns: Vec<Column>,
+    /// Whether all that the table had was replaced, outside the fill's range too.
+    pub replaced_all: bool,
 }
 
 /// One filled interval.

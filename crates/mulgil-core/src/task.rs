@@ -72,6 +72,9 @@ pub struct FillSpec {
     /// Whether all that the table has is replaced, of every key and outside `range` too: then its
     /// columns and partitions may change.
     pub replaces_all: bool,
+    /// Whether all may be replaced where the rest of the table does not fit what this fill makes: what
+    /// that removes is made anew by the fills that follow.
+    pub may_replace_all: bool,
 }
 
 /// One query of a fill.

@@ -105,21 +105,26 @@ fn fill_spec(
         range,
         queries: compiler.fill_queries(instance, range, is_incremental, seen)?,
         fingerprint: node.fingerprint,
-        replaces_all: replaces_all(forecast, scope, node, instance, range),
+        replaces_all: replaces_all(forecast, node, instance, range),
+        may_replace_all: may_replace_all(forecast, scope, node),
     })
 }
 
 /// Whether a fill replaces all that its table has, so that columns and partitions may change.
-fn replaces_all(forecast: &Forecast<'_>, scope: &Scope, node: &Node, instance: &Instance, range: Interval) -> bool {
+fn replaces_all(forecast: &Forecast<'_>, node: &Node, instance: &Instance, range: Interval) -> bool {
     match node.materialization {
         Materialization::View => false,
         Materialization::Table | Materialization::Seed if node.keys.is_empty() => true,
         Materialization::Table | Materialization::Seed | Materialization::Interval => {
-            let instances = node.instances();
             is_all_there_is(forecast, node, instance, range)
-                || instances.iter().all(|own| is_asked_whole(forecast, scope, node, own))
         }
     }
+}
+
+/// Whether a fill of a part may replace all where the rest cannot stay beside it.
+fn may_replace_all(forecast: &Forecast<'_>, scope: &Scope, node: &Node) -> bool {
+    let instances = node.instances();
+    instances.iter().all(|own| is_asked_whole(forecast, scope, node, own))
 }
 
 /// Whether a range holds all that is in the table, as far as anybody can know.
@@ -201,7 +206,8 @@ mod tests {
         let node = timeline.project.node(&instance.node).expect("a node").clone();
         timeline.state.tables.insert(node.relation.clone(), table.clone());
         let range = interval_text::parse(range, &node.grid).expect("a range");
-        replaces_all(&timeline.forecast(), &Scope::All, &node, &instance, range)
+        let forecast = timeline.forecast();
+        replaces_all(&forecast, &node, &instance, range) || may_replace_all(&forecast, &Scope::All, &node)
     }
 
     fn holding(instances: &[&str]) -> TableState {
@@ -305,7 +311,7 @@ mod tests {
             state.filled.insert(filled, node.fingerprint);
             let forecast = Forecast::new(&timeline.project, &timeline.state, timeline.now);
             assert!(
-                replaces_all(&forecast, &Scope::All, &node, &instance, week),
+                replaces_all(&forecast, &node, &instance, week) || may_replace_all(&forecast, &Scope::All, &node),
                 "{filled:?}"
             );
         }
@@ -322,7 +328,7 @@ mod tests {
         let range = interval_text::parse("2026-11-01..2026-11-03", &node.grid).expect("a range");
         let narrow = Scope::Only(BTreeMap::from([(instance.clone(), range.into())]));
         let forecast = timeline.forecast();
-        assert!(!replaces_all(&forecast, &narrow, node, &instance, range));
-        assert!(replaces_all(&forecast, &Scope::All, node, &instance, range));
+        assert!(!may_replace_all(&forecast, &narrow, node));
+        assert!(may_replace_all(&forecast, &Scope::All, node));
     }
 }

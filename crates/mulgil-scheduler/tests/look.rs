@@ -163,6 +163,7 @@ impl World {
             queries: Vec::new(),
             fingerprint: node.fingerprint,
             replaces_all: false,
+            may_replace_all: false,
         };
         (self.store.claim(request, self.now()).await.unwrap(), spec)
     }
@@ -194,6 +195,7 @@ impl World {
             table_id: Some(self.logs.id(&spec.relation)),
             intervals,
             columns: Vec::new(),
+            replaced_all: false,
         }
     }
 

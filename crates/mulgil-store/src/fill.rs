@@ -64,7 +64,7 @@ impl Store {
             columns: Some(outcome.columns.clone()),
             untested: project.node(&spec.instance.node).is_some_and(is_guarded),
             adopted: false,
-            replaces_all: spec.replaces_all,
+            replaces_all: outcome.replaced_all,
             removed: Vec::new(),
             intervals: outcome.intervals.iter().map(IntervalRow::from).collect(),
             changed: Vec::new(),

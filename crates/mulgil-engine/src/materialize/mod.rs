@@ -96,9 +96,13 @@ struct Made {
 
 impl Fill<'_> {
     /// Runs everything: the rows of all queries, those that stay of files that are cut, the commit.
-    async fn run(&self, target: Target, slots: Slots) -> Result<FillOutcome, Fault> {
+    async fn run(&self, mut target: Target, slots: Slots) -> Result<FillOutcome, Fault> {
+        let first = self.spec.queries.first().ok_or_else(no_query)?;
+        let ready = self.plan(first).await?;
+        let shape = self.shape(&mut target, &ready)?;
         let touched = target.touched(slots.intervals())?;
-        let made = self.make(&target, &slots, &touched).await?;
+        let made = self.make(&target, &slots, &touched, shape, (first, ready)).await?;
+        let replaced_all = target.is_replaced();
         let filled: Vec<Filled> = slots
             .intervals()
             .iter()
@@ -113,7 +117,7 @@ impl Fill<'_> {
             range: self.spec.range,
             fingerprint: self.spec.fingerprint,
             intervals: filled.clone(),
-            replaces_all: self.spec.replaces_all,
+            replaces_all: replaced_all,
         };
         // From here on a commit may name the new files, even if we are not told of it.
         let new_files = made.files.keep();
@@ -131,13 +135,30 @@ impl Fill<'_> {
             table_id: Some(table_id),
             intervals: filled,
             columns: made.shape.columns(&self.spec.instance.key),
+            replaced_all,
         })
     }
 
-    async fn make(&self, target: &Target, slots: &Slots, touched: &Touched) -> Result<Made, Fault> {
-        let first = self.spec.queries.first().ok_or_else(no_query)?;
-        let ready = self.plan(first).await?;
-        let shape = Shape::fit(&ready.0.schema(), target.existing()?, &self.spec.instance)?;
+    /// The form of the rows, that of the table where they fit into it.
+    fn shape(&self, target: &mut Target, ready: &Ready) -> Result<Shape, Fault> {
+        let (schema, instance) = (ready.0.schema(), &self.spec.instance);
+        match Shape::fit(&schema, target.existing()?, instance) {
+            Err(misfit) if misfit.code == codes::TYPE_MISFIT => {
+                target.widen(self.spec, misfit)?;
+                Shape::fit(&schema, target.existing()?, instance)
+            }
+            fitted => fitted,
+        }
+    }
+
+    async fn make(
+        &self,
+        target: &Target,
+        slots: &Slots,
+        touched: &Touched,
+        shape: Shape,
+        (first, ready): (&FillQuery, Ready),
+    ) -> Result<Made, Fault> {
         slots.check(&shape.output)?;
         let parts = Parts::start(
             self.warehouse,

@@ -90,7 +90,7 @@ impl Target {
         time: TimePartition,
         replaces: Replaces,
     ) -> Result<Self, Fault> {
-        let target = Self {
+        let mut target = Self {
             folder: warehouse.folder(&spec.relation),
             table: warehouse.open(&spec.relation).await?,
             log_store: warehouse.log_store(&spec.relation)?,
@@ -100,8 +100,24 @@ impl Target {
             replaces,
         };
         target.check_fence(claim).await?;
-        target.check_layout(spec)?;
+        if let Err(misfit) = target.check_layout(spec) {
+            target.widen(spec, misfit)?;
+        }
         Ok(target)
+    }
+
+    /// Replaces all of the table, if the fill may: what is there does not fit beside what it makes.
+    pub(crate) fn widen(&mut self, spec: &FillSpec, misfit: Fault) -> Result<(), Fault> {
+        if !spec.may_replace_all {
+            return Err(misfit);
+        }
+        self.replaces = Replaces::All;
+        Ok(())
+    }
+
+    /// Whether all that the table has is replaced.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.replaces == Replaces::All
     }
 
     /// The folder of the table.

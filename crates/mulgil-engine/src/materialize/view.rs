@@ -29,5 +29,6 @@ pub(super) async fn fill(fill: &Fill<'_>) -> Result<FillOutcome, Fault> {
             content: Fingerprint::of(std::iter::once(query.sql.as_bytes()).chain(described)),
         }],
         columns,
+        replaced_all: false,
     })
 }

@@ -246,8 +246,12 @@ async fn a_table_that_is_cut_otherwise_takes_no_part_of_the_new_cut() {
     let fault = world.fill(&fill_days(day, &hours_sql(day))).await.unwrap_err();
     assert_eq!(fault.code, codes::LAYOUT_MISFIT);
     let mut whole = fill_days(range, &hours_sql(range));
-    whole.replaces_all = true;
-    world.fill(&whole).await.unwrap();
+    whole.may_replace_all = true;
+    assert!(
+        world.fill(&whole).await.unwrap().replaced_all,
+        "it did not fit otherwise"
+    );
+    assert!(!world.fill(&whole).await.unwrap().replaced_all, "it fits now");
     world.fill(&fill_days(day, &hours_sql(day))).await.unwrap();
     assert_eq!(world.rows("select count(*) from t").await, [(31 * 24).to_string()]);
     let mut elsewhere = fill_days(day, &hours_sql(day));

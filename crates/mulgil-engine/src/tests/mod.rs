@@ -197,6 +197,7 @@ fn fill_days(range: Interval, sql: &str) -> FillSpec {
         }],
         fingerprint: CodeFp::default(),
         replaces_all: false,
+        may_replace_all: false,
     }
 }
 
@@ -216,6 +217,7 @@ fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
         }],
         fingerprint: CodeFp::default(),
         replaces_all: true,
+        may_replace_all: false,
     }
 }
 

@@ -133,6 +133,7 @@ async fn an_attempt_that_is_not_live_records_nothing() {
         table_id: None,
         intervals: tiles(&project, &instance("flights"), days(0, 5), 1),
         columns: columns(),
+        replaced_all: false,
     };
     for claim in [
         first,
@@ -217,13 +218,13 @@ async fn a_fill_that_replaces_all_takes_with_it_what_else_was_filled_in_its_tabl
     project.nodes[6].keys[0].values.pop();
     let claim = claim(&store, &project, "sales[country=kr]", days(1, 3), 2).await;
     let kr = instance("sales[country=kr]");
-    let mut spec = spec(&project, &kr, days(1, 3));
-    spec.replaces_all = true;
+    let spec = spec(&project, &kr, days(1, 3));
     let outcome = mulgil_core::port::FillOutcome {
         version: Some(2),
         table_id: None,
         intervals: tiles(&project, &kr, days(1, 3), 1),
         columns: columns(),
+        replaced_all: true,
     };
     let recorded = store
         .record_fill(&project, &claim, &spec, &outcome, minute(3))

@@ -136,6 +136,7 @@ impl World {
             table_id: Some(TABLE.to_owned()),
             intervals: tiles(&self.project, &instance(&of), range, event.content),
             columns: columns(),
+            replaced_all: event.length == 5,
         };
         let mut changed = RangeSet::new();
         for filled in &outcome.intervals {
@@ -143,8 +144,7 @@ impl World {
                 changed.insert(filled.interval);
             }
         }
-        let mut spec = spec(&self.project, &instance(&of), range);
-        spec.replaces_all = event.length == 5;
+        let spec = spec(&self.project, &instance(&of), range);
         let recorded = self
             .store
             .record_fill(&self.project, &claim, &spec, &outcome, minute(self.now))

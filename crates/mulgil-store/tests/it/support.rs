@@ -272,6 +272,7 @@ pub(crate) fn spec(project: &Project, of: &Instance, range: Interval) -> FillSpe
         queries: Vec::new(),
         fingerprint: node.fingerprint,
         replaces_all: false,
+        may_replace_all: false,
     }
 }
 
@@ -306,6 +307,7 @@ pub(crate) async fn record(
         table_id: Some(TABLE.to_owned()),
         intervals: tiles(project, &of, range, content),
         columns: columns(),
+        replaced_all: false,
     };
     let spec = spec(project, &of, range);
     store
