@@ -72,7 +72,7 @@ fn with_holes(mut timeline: Timeline, one_in: u64) -> (Project, State, Instant) 
         for interval in node.grid.intervals(whole) {
             if random.below(one_in) != 0 {
                 state.filled.insert(interval, node.fingerprint);
-                state.filled_at.insert(interval, timeline.now);
+                state.made_at.insert(interval, timeline.now);
             }
         }
     }

@@ -259,8 +259,9 @@ fn ready_now(
             return RangeSet::new();
         };
         let pending = limits.scope.limit(read, terms.due.keys()).union(&terms.in_flight);
-        let as_it_stands = !node.grid.is_cut() || matches!(input.mapping, crate::mapping::Mapping::Whole { .. });
-        if as_it_stands && (!pending.is_empty() || has_tests_to_come(forecast, limits, upstream)) {
+        if input.is_read_as_it_stands(&node.grid)
+            && (!pending.is_empty() || has_tests_to_come(forecast, limits, upstream))
+        {
             return RangeSet::new();
         }
         candidates = ready_of(

@@ -242,7 +242,7 @@ fn tick(node: &Node, wanted: &RangeSet, now: Instant) -> Option<Instant> {
 }
 
 fn filled_before(state: &NodeState, candidates: &RangeSet, tick: Instant) -> RangeSet {
-    state.filled_at.keys_where(|at| *at < tick).intersect(candidates)
+    state.made_at.keys_where(|at| *at < tick).intersect(candidates)
 }
 
 fn looked_back(node: &Node, state: &NodeState, wanted: &RangeSet, expected: &RangeSet, now: Instant) -> RangeSet {
@@ -267,7 +267,7 @@ fn filled_open(node: &Node, state: &NodeState) -> RangeSet {
         let open = Interval::new(node.grid.floor(*at), Instant::MAX)?;
         range.intersect(open)
     };
-    state.filled_at.iter().filter_map(open).collect()
+    state.made_at.iter().filter_map(open).collect()
 }
 
 fn unsettled(

@@ -178,12 +178,7 @@ impl<'a> Forecast<'a> {
             Upstream::Node(name) => self.instances.get(name).map_or(&[][..], Vec::as_slice),
             Upstream::Source(_) => &[],
         };
-        all.iter().filter(|upstream| {
-            input
-                .shared_keys
-                .iter()
-                .all(|column| upstream.key.0.get(column) == reader.key.0.get(column))
-        })
+        all.iter().filter(|upstream| input.shares_key(reader, upstream))
     }
 
     /// The plan that the terms make.
@@ -458,8 +453,7 @@ pub(crate) fn ready_of(
     there: &RangeSet,
     candidates: &RangeSet,
 ) -> RangeSet {
-    let as_it_stands = matches!(input.mapping, Mapping::Whole { .. }) || !node.grid.is_cut();
-    if as_it_stands {
+    if input.is_read_as_it_stands(&node.grid) {
         return if there.is_empty() {
             RangeSet::new()
         } else {

@@ -137,6 +137,21 @@ pub struct Input {
     pub shared_keys: Vec<String>,
 }
 
+impl Input {
+    /// Whether a reader with this grid takes the upstream as it stands at that moment, and not the
+    /// part that belongs to one of its intervals.
+    pub fn is_read_as_it_stands(&self, reader: &Grid) -> bool {
+        !reader.is_cut() || matches!(self.mapping, Mapping::Whole { .. })
+    }
+
+    /// Whether an instance of the reader reads one of the upstream: both have the same value in the
+    /// key columns that both have.
+    pub(crate) fn shares_key(&self, reader: &Instance, upstream: &Instance) -> bool {
+        let mut shared = self.shared_keys.iter();
+        shared.all(|column| upstream.key.0.get(column) == reader.key.0.get(column))
+    }
+}
+
 /// A key column and its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyColumn {
@@ -385,12 +400,7 @@ impl Project {
                 .map(Node::instances)
                 .unwrap_or_default()
                 .into_iter()
-                .filter(|upstream| {
-                    input
-                        .shared_keys
-                        .iter()
-                        .all(|column| upstream.key.0.get(column) == reader.key.0.get(column))
-                })
+                .filter(|upstream| input.shares_key(reader, upstream))
                 .collect(),
         }
     }

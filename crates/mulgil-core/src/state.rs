@@ -81,8 +81,9 @@ pub struct NodeState {
     pub failing: RangeMap<Failing>,
     /// What is being filled.
     pub live: RangeMap<Live>,
-    /// When what it was made from was read at the earliest: its claim's time. Kept for the reach of lookback and settle at least.
-    pub filled_at: RangeMap<Instant>,
+    /// When what it was made from was read at the earliest: its claim's time. Kept for the reach of
+    /// lookback and settle at least.
+    pub made_at: RangeMap<Instant>,
     /// The sequence number of the newest fill; 0 for none.
     pub fill_seq: i64,
     /// Data tests by name.

@@ -192,7 +192,7 @@ impl Timeline {
                     }
                 }
                 state.filled.insert(range, fp);
-                state.filled_at.insert(range, at);
+                state.made_at.insert(range, at);
                 state.fill_seq += 1;
             }
             "changed" => {

@@ -175,7 +175,7 @@ fn history(node: &Node, shape: &Shape, instance: &Instance, state: &mut State) {
         let mut fp = node.fingerprint;
         fp.code.0 += u128::from(old);
         own.filled.insert(range, fp);
-        own.filled_at.insert(range, filled_at);
+        own.made_at.insert(range, filled_at);
         own.fill_seq += 1;
         own.untested.insert(range);
     }
@@ -202,7 +202,7 @@ impl Ledger<'_> {
         let own = self.state.nodes.entry(instance.clone()).or_default();
         let before = own.filled.keys();
         own.filled.insert(range, node.fingerprint);
-        own.filled_at.insert(range, self.now);
+        own.made_at.insert(range, self.now);
         own.fill_seq = self.seq;
         own.untested.insert(range);
         own.dirty.values_mut().for_each(|set| set.remove(range));
@@ -358,7 +358,7 @@ proptest! {
         let instances: Vec<Instance> = project.nodes.iter().flat_map(Node::instances).collect();
         let (after, _) = execute(&project, state, now, || false);
         for instance in instances {
-            let filled_now = after.nodes.get(&instance).map(|own| own.filled_at.keys_where(|at| *at == now)).unwrap_or_default();
+            let filled_now = after.nodes.get(&instance).map(|own| own.made_at.keys_where(|at| *at == now)).unwrap_or_default();
             prop_assert!(count(&instance, true).union(&count(&instance, false)).is_superset(&filled_now));
             prop_assert!(filled_now.is_superset(&count(&instance, true)), "{} was due and not filled", instance);
         }

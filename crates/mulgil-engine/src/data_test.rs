@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    arrow::{
-        array::RecordBatch,
-        json::{WriterBuilder, writer::JsonArray},
-    },
-    physical_plan::execute_stream,
+use datafusion::arrow::{
+    array::RecordBatch,
+    json::{WriterBuilder, writer::JsonArray},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use mulgil_core::{
@@ -51,19 +48,13 @@ async fn run_one(
     zone: &Zone,
 ) -> Result<TestOutcome, Fault> {
     let author = Author::Node(test.test.name.clone());
-    let to_fault = |error| fault::sql(&error, &author);
-    let planned = sessions
+    let ready = sessions
         .plan(&test.sql, &test.bindings, zone, snapshots, &author)
         .await?;
-    let plan = planned
-        .state
-        .create_physical_plan(&planned.plan)
-        .await
-        .map_err(to_fault)?;
-    let mut rows = execute_stream(plan, planned.state.task_ctx()).map_err(to_fault)?;
+    let mut rows = ready.rows(&author)?;
     let (mut failures, mut sample) = (0_u64, Vec::new());
     while let Some(batch) = rows.next().await {
-        let batch = batch.map_err(to_fault)?;
+        let batch = batch.map_err(|error| fault::sql(&error, &author))?;
         let wanted = SHOWN_ROWS.saturating_sub(sample.len()).min(batch.num_rows());
         if wanted > 0 {
             sample.extend(as_json(&batch.slice(0, wanted))?);

@@ -69,7 +69,7 @@ pub(crate) fn is_mentioned(sql: &str) -> bool {
         .unwrap_or_default()
         .into_iter()
         .any(|token| match token {
-            Token::Word(word) => matches!(&*folded(&word.value, word.quote_style), INTERVAL | DAY),
+            Token::Word(word) => matches!(&*folded_word(&word.value, word.quote_style), INTERVAL | DAY),
             _ => false,
         })
 }
@@ -123,7 +123,7 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Fault> {
         let mut scope = Scope::default();
         if let Some(with) = &query.with {
-            let names = with.cte_tables.iter().map(|cte| folded_name(&cte.alias.name));
+            let names = with.cte_tables.iter().map(|cte| folded(&cte.alias.name));
             if with.recursive {
                 scope.known = names.collect();
             } else {
@@ -207,7 +207,7 @@ impl Rewriter<'_> {
         let [part] = &name.0[..] else {
             return false;
         };
-        let name = part.as_ident().map(folded_name).unwrap_or_default();
+        let name = part.as_ident().map(folded).unwrap_or_default();
         self.scopes.iter().any(|scope| scope.known.contains(&name))
     }
 
@@ -258,14 +258,15 @@ impl Part {
 }
 
 /// A name as the planner takes it: without quotes its case does not count.
-fn folded_name(name: &Ident) -> String {
-    folded(&name.value, name.quote_style)
+/// A name as SQL means it: in small letters where it is not quoted.
+pub(crate) fn folded(name: &Ident) -> String {
+    folded_word(&name.value, name.quote_style)
 }
 
-fn folded(name: &str, quote: Option<char>) -> String {
+fn folded_word(word: &str, quote: Option<char>) -> String {
     match quote {
-        Some(_) => name.to_owned(),
-        None => name.to_lowercase(),
+        Some(_) => word.to_owned(),
+        None => word.to_lowercase(),
     }
 }
 

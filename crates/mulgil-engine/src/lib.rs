@@ -2,6 +2,7 @@
 //! It fills tables, runs queries and data tests, looks at sources and reads tables' histories. It
 //! knows no ledger, no schedule and no clock: what is due, when and why is decided elsewhere.
 
+mod content;
 mod cpu;
 mod data_test;
 mod fault;
@@ -22,7 +23,6 @@ mod zone;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use datafusion::physical_plan::execute_stream;
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
@@ -89,19 +89,12 @@ impl Inner {
 
     async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
         let author = Author::Typed;
-        let to_fault = |error| fault::sql(&error, &author);
-        let planned = self
+        let ready = self
             .sessions()
             .await?
             .plan(&spec.sql, &spec.bindings, &spec.zone, &Arc::default(), &author)
             .await?;
-        let plan = planned
-            .state
-            .create_physical_plan(&planned.plan)
-            .await
-            .map_err(to_fault)?;
-        let rows = execute_stream(plan, planned.state.task_ctx()).map_err(to_fault)?;
-        output::write(rows, &spec.zone, spec.format, spec.limits, sink).await
+        output::write(ready.rows(&author)?, &spec.zone, spec.format, spec.limits, sink).await
     }
 }
 

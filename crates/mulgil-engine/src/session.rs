@@ -14,12 +14,13 @@ use datafusion::{
     common::{DataFusionError, TableReference},
     datasource::ViewTable,
     execution::{
-        FunctionRegistry, SessionState, SessionStateBuilder,
+        FunctionRegistry, SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::FairSpillPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     logical_expr::{LogicalPlan, ScalarUDF, TableType},
+    physical_plan::{ExecutionPlan, execute_stream},
     prelude::{SQLOptions, SessionConfig},
     sql::{
         parser::{DFParser, Statement as DfStatement},
@@ -58,11 +59,24 @@ pub(crate) struct Sessions {
 }
 
 /// A query, planned in its session.
-pub(crate) struct Planned {
-    /// The session.
-    pub(crate) state: SessionState,
-    /// The query.
-    pub(crate) plan: LogicalPlan,
+struct Planned {
+    state: SessionState,
+    plan: LogicalPlan,
+}
+
+/// A query, ready to be run.
+pub(crate) struct Ready {
+    /// How.
+    pub(crate) plan: Arc<dyn ExecutionPlan>,
+    /// Where.
+    pub(crate) task: Arc<TaskContext>,
+}
+
+impl Ready {
+    /// Runs it; all of its rows in one stream.
+    pub(crate) fn rows(self, author: &Author) -> Result<SendableRecordBatchStream, Fault> {
+        execute_stream(self.plan, self.task).map_err(|error| fault::sql(&error, author))
+    }
 }
 
 impl Sessions {
@@ -91,8 +105,13 @@ impl Sessions {
         zone: &Zone,
         snapshots: &Arc<Snapshots>,
         author: &Author,
-    ) -> Result<Planned, Fault> {
-        self.plan_at_depth(sql, bindings, zone, snapshots, author, 0).await
+    ) -> Result<Ready, Fault> {
+        let planned = self.plan_at_depth(sql, bindings, zone, snapshots, author, 0).await?;
+        let plan = planned.state.create_physical_plan(&planned.plan).await;
+        Ok(Ready {
+            plan: plan.map_err(|error| fault::sql(&error, author))?,
+            task: planned.state.task_ctx(),
+        })
     }
 
     async fn plan_at_depth(
@@ -332,10 +351,7 @@ fn hidden_of(bindings: &[Binding], name: &ObjectName) -> &'static [&'static str]
         .0
         .iter()
         .filter_map(|part| part.as_ident())
-        .map(|ident| match ident.quote_style {
-            Some(_) => ident.value.clone(),
-            None => ident.value.to_lowercase(),
-        })
+        .map(hidden::folded)
         .collect();
     let (schema, table) = match parts.as_slice() {
         [table] => (None, table),

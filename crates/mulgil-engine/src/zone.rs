@@ -91,9 +91,14 @@ impl CivilClock {
     }
 }
 
-/// The date in which an instant lies, in days since 1970.
+/// The date in which an instant lies, in days since 1970; beyond the calendar the least or the
+/// greatest date.
 pub(crate) fn date_of(zone: &Zone, at: Instant) -> i32 {
-    days(zone.tz().to_datetime(at.to_timestamp()).date())
+    match Timestamp::from_microsecond(at.0) {
+        Ok(known) => days(zone.tz().to_datetime(known).date()),
+        Err(_) if at.0 < 0 => i32::MIN,
+        Err(_) => i32::MAX,
+    }
 }
 
 /// The first naive timestamp, in microseconds, whose instant is not before `at`.
@@ -115,25 +120,33 @@ pub(crate) fn first_naive_from(zone: &Zone, at: Instant) -> i64 {
     micros(bound().unwrap_or(civil))
 }
 
-/// The first date, in days since 1970, whose first instant is not before `at`.
+/// The first date, in days since 1970, whose first instant is not before `at`; beyond the calendar
+/// the least or the greatest date.
 pub(crate) fn first_date_from(zone: &Zone, at: Instant) -> i32 {
-    let date = date_of(zone, at);
-    match CivilClock::new(zone).day_us(date) {
-        Some(start) if start < at.0 => date + 1,
-        Some(_) | None => date,
+    match date_of(zone, at) {
+        end @ (i32::MIN | i32::MAX) => end,
+        date => match CivilClock::new(zone).day_us(date) {
+            Some(start) if start >= at.0 => date,
+            Some(_) | None => date.saturating_add(1),
+        },
     }
 }
 
 /// A date, given in days since 1970, as ISO 8601 has it: years outside 0000 to 9999 have a sign and six
 /// digits or more.
-pub(crate) fn date_text(days: i64) -> String {
-    let midnight = i128::from(days) * 1_000 * i128::from(US_PER_DAY);
+pub(crate) fn date_text(days: impl Into<i64>) -> String {
+    let midnight = i128::from(days.into()) * 1_000 * i128::from(US_PER_DAY);
     in_its_year(midnight, |at| Offset::UTC.to_datetime(at).date().to_string())
 }
 
 /// A naive timestamp, in nanoseconds, likewise.
 pub(crate) fn naive_text(naive_ns: i128) -> String {
     in_its_year(naive_ns, |at| Offset::UTC.to_datetime(at).to_string())
+}
+
+/// An instant, likewise, with the offset of the zone.
+pub(crate) fn moment_text(at: Instant, zone: &Zone) -> String {
+    instant_text(i128::from(at.0) * 1_000, zone)
 }
 
 /// An instant, in nanoseconds since 1970, likewise, with the offset of the zone.

@@ -4,10 +4,11 @@
 //! `mulgil_core::decide`. It never keeps facts by itself: they are in the store before anything
 //! follows from them.
 
+mod live_run;
 mod log;
 mod look;
 mod perform;
 mod run;
 
 pub use look::{Known, News, Seen, gather, record};
-pub use run::{RunRequest, RunSummary, Runner, Watch};
+pub use run::{FailedAttempt, RunRequest, RunSummary, Runner, Watch};

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use mulgil_core::{
+    due::has_blocking_tests,
     grid::Grid,
     interval::{Instant, Interval, RangeSet},
     mapping::Mapping,
     name::{Instance, Relation},
-    port::{Author, Commit, CommitTag, Fault, Filled, TableLog, Touched},
+    port::{CommitTag, Fault, Filled, TableLog},
     project::{Materialization, Node, Project, Upstream},
 };
 use sqlx::SqliteConnection;
@@ -19,7 +20,8 @@ use crate::{
     chunk::{self, Cover},
     error::Error,
     fact::{Fact, FillRecord, ForeignCommit, IntervalRow, Mark, Outdated, TargetChanged, TargetVanished},
-    fill::{filled, filled_in, is_guarded, record_changes},
+    fill::{filled, filled_in, record_changes},
+    log_walk::{ForeignChange, Owner, Standing},
     readers::Readers,
     text,
 };
@@ -50,7 +52,7 @@ impl Store {
     }
 
     /// Makes the ledger agree with the logs of tables, upstream first: the commits after
-    /// [`Self::recorded_version`], or none where there is no table.
+    /// the version in [`Self::known_tables`], or none where there is no table.
     ///
     /// Numbers are raised above those of every table before anything is recorded. What others did
     /// is judged when all of ours is recorded, because it matters who has read it.
@@ -131,6 +133,14 @@ impl Table {
         }
     }
 
+    fn owner(&self) -> Owner<'_> {
+        Owner {
+            ledger: &self.ledger,
+            grid: &self.node.grid,
+            instances: self.instances.iter().map(|own| own.instance.clone()).collect(),
+        }
+    }
+
     /// What was filled into another table is not in this one. Its own log still tells it, should the
     /// node go back there.
     async fn leave(&self, conn: &mut SqliteConnection, adopted: &mut Adopted, now: Instant) -> Result<(), Error> {
@@ -180,37 +190,10 @@ impl Table {
         adopted: &mut Adopted,
         now: Instant,
     ) -> Result<(), Error> {
-        for standing in self.standing(log).into_iter().rev() {
+        for standing in self.owner().standing(log).into_iter().rev() {
             self.adopt_commit(&mut *conn, standing, adopted, now).await?;
         }
         Ok(())
-    }
-
-    /// Our commits of which anything still stands, newest first.
-    fn standing<'a>(&'a self, log: &'a TableLog) -> Vec<Standing<'a>> {
-        let mut standing = Vec::new();
-        let mut later = Later::default();
-        for commit in log.commits.iter().rev() {
-            let Some((own, tag)) = self.ours(commit) else {
-                continue;
-            };
-            let ranges = later.leaves(&tag.instance, &tag.range.into());
-            later.add(tag);
-            if !ranges.is_empty() && !tag.intervals.is_empty() {
-                standing.push(Standing {
-                    commit,
-                    own,
-                    tag,
-                    ranges,
-                    kept: if tag.replaces_all {
-                        later.ranges.clone()
-                    } else {
-                        BTreeMap::new()
-                    },
-                });
-            }
-        }
-        standing
     }
 
     /// Records what others did, and whom that touches.
@@ -222,7 +205,7 @@ impl Table {
         adopted: &mut Adopted,
         now: Instant,
     ) -> Result<(), Error> {
-        let foreign = self.foreign(log, known);
+        let foreign = self.owner().foreign(log, known);
         let mut changed = TargetChanged {
             relation: self.node.relation.clone(),
             node: self.node.name.clone(),
@@ -265,17 +248,6 @@ impl Table {
         apply::record_as(conn, highest.saturating_add(1), &raised, now).await
     }
 
-    /// A commit of this ledger for an instance that the node still has.
-    fn ours<'a>(&'a self, commit: &'a Commit) -> Option<(&'a Own, &'a CommitTag)> {
-        match &commit.author {
-            Author::Ours(tag) if tag.ledger == self.ledger => {
-                let own = self.instances.iter().find(|own| own.instance == tag.instance)?;
-                Some((own, tag))
-            }
-            Author::Ours(_) | Author::Foreign => None,
-        }
-    }
-
     /// Records a commit of ours like the fill that it was, but for what a later one has filled again.
     async fn adopt_commit(
         &self,
@@ -286,11 +258,13 @@ impl Table {
     ) -> Result<(), Error> {
         let Standing {
             commit,
-            own,
             tag,
             ranges,
             kept,
         } = standing;
+        let Some(own) = self.instances.iter().find(|own| own.instance == tag.instance) else {
+            return Ok(());
+        };
         if is_recorded(&mut *conn, &self.node, tag.seq).await? {
             return Ok(());
         }
@@ -354,7 +328,7 @@ impl Table {
             version: Some(version),
             table_id: None,
             columns: None,
-            untested: is_guarded(&self.node),
+            untested: has_blocking_tests(&self.node),
             adopted: true,
             replaces_all: tag.replaces_all,
             removed: Vec::new(),
@@ -363,79 +337,6 @@ impl Table {
             marks: Vec::new(),
             outdated: Vec::new(),
         }
-    }
-
-    /// What others did, oldest first, each with what it touched and nobody of us has filled again
-    /// since.
-    fn foreign(&self, log: &TableLog, known: &KnownTable) -> Vec<ForeignChange> {
-        let is_other = known.is_other(log);
-        let up_to = known.version.filter(|version| *version <= log.version);
-        let is_known = |version: i64| is_other || up_to.is_some_and(|recorded| version <= recorded);
-        let mut changes = Vec::new();
-        let mut later = Later::default();
-        for commit in log.commits.iter().rev() {
-            if let Some((_, tag)) = self.ours(commit) {
-                later.add(tag);
-            } else if !is_known(commit.version) {
-                let at = Instant(commit.committed_at_us);
-                changes.push(ForeignChange {
-                    commit: ForeignCommit::Commit {
-                        version: commit.version,
-                        committed_at: at,
-                    },
-                    at,
-                    touched: without(self.touched(&commit.touched), &later),
-                });
-            }
-        }
-        changes.extend(self.untold(log, known, &later));
-        changes.retain(|change| !change.touched.is_empty());
-        changes.reverse();
-        changes
-    }
-
-    /// What the log does not tell, but shows to have happened.
-    fn untold(&self, log: &TableLog, known: &KnownTable, ours: &Later) -> Option<ForeignChange> {
-        let (version, recorded) = (log.version, known.version);
-        let everywhere = || {
-            let whole = |own: &Own| (own.instance.clone(), RangeSet::whole());
-            self.instances.iter().map(whole).collect()
-        };
-        let (commit, touched) = match recorded {
-            recorded if known.is_other(log) => {
-                let commit = ForeignCommit::Replaced { version, recorded };
-                (commit, without(everywhere(), ours))
-            }
-            Some(recorded) if version < recorded => (ForeignCommit::Older { version, recorded }, everywhere()),
-            recorded if log.gap && recorded != Some(version) => {
-                let commit = ForeignCommit::Gap { version, recorded };
-                (commit, without(everywhere(), ours))
-            }
-            Some(_) | None => return None,
-        };
-        Some(ForeignChange {
-            commit,
-            at: Instant::MIN,
-            touched,
-        })
-    }
-
-    /// A commit that does not say a key touched all that agree with what it says.
-    fn touched(&self, touched: &[Touched]) -> BTreeMap<Instance, RangeSet> {
-        let mut by_instance: BTreeMap<Instance, RangeSet> = BTreeMap::new();
-        for one in touched {
-            let agrees = |instance: &Instance| {
-                one.instance_key
-                    .0
-                    .iter()
-                    .all(|(column, value)| instance.key.0.get(column).is_none_or(|own| own == value))
-            };
-            let range = widened(&self.node.grid, one.at);
-            for own in self.instances.iter().filter(|own| agrees(&own.instance)) {
-                by_instance.entry(own.instance.clone()).or_default().insert(range);
-            }
-        }
-        by_instance
     }
 
     async fn mark(
@@ -496,63 +397,6 @@ impl Table {
     }
 }
 
-/// A commit of somebody else, with what is still as it left it.
-struct ForeignChange {
-    commit: ForeignCommit,
-    /// When; [`Instant::MIN`] where nobody knows, so that everybody has read it since.
-    at: Instant,
-    touched: BTreeMap<Instance, RangeSet>,
-}
-
-/// A commit of ours of which something still stands.
-struct Standing<'a> {
-    commit: &'a Commit,
-    own: &'a Own,
-    tag: &'a CommitTag,
-    /// What nobody of us has filled again since.
-    ranges: RangeSet,
-    /// Where it replaced all: what it cannot have removed, as it came with it or later.
-    kept: BTreeMap<Instance, RangeSet>,
-}
-
-/// What our commits have filled, read from the newest backwards.
-#[derive(Default)]
-struct Later {
-    ranges: BTreeMap<Instance, RangeSet>,
-    /// Nothing that is older stands any more.
-    replaces_all: bool,
-}
-
-impl Later {
-    fn add(&mut self, tag: &CommitTag) {
-        self.ranges.entry(tag.instance.clone()).or_default().insert(tag.range);
-        self.replaces_all |= tag.replaces_all;
-    }
-
-    /// What of an older commit's ranges still stands.
-    fn leaves(&self, instance: &Instance, ranges: &RangeSet) -> RangeSet {
-        match self.ranges.get(instance) {
-            _ if self.replaces_all => RangeSet::new(),
-            Some(later) => {
-                let again = ranges
-                    .iter()
-                    .flat_map(|range| later.within(range).iter().collect::<Vec<_>>());
-                ranges.subtract(&again.collect())
-            }
-            None => ranges.clone(),
-        }
-    }
-}
-
-/// What is touched and nobody of us has filled again.
-fn without(touched: BTreeMap<Instance, RangeSet>, later: &Later) -> BTreeMap<Instance, RangeSet> {
-    let left = touched.into_iter().map(|(instance, ranges)| {
-        let left = later.leaves(&instance, &ranges);
-        (instance, left)
-    });
-    left.filter(|(_, ranges)| !ranges.is_empty()).collect()
-}
-
 /// A mapping that does not restate makes nothing stale.
 fn reads(project: &Project, node: &Node, instance: &Instance) -> Vec<Read> {
     let inputs = node.inputs.iter().filter(|input| input.mapping.restates());
@@ -574,25 +418,16 @@ fn reads(project: &Project, node: &Node, instance: &Instance) -> Vec<Read> {
     reads.collect()
 }
 
-fn widened(grid: &Grid, at: Interval) -> Interval {
-    if grid.is_cut() {
-        grid.snap_out(at)
-    } else {
-        Interval::WHOLE
-    }
-}
-
 /// Every instance that has anything filled, with the table that it is filled in.
 async fn covered(conn: &mut SqliteConnection) -> Result<Vec<(Instance, String)>, Error> {
     let rows: Vec<(String, String)> =
         sqlx::query_as("select instance, relation from node where relation is not null order by instance")
             .fetch_all(conn)
             .await?;
-    let named = rows.into_iter().map(|(instance, relation)| {
-        let instance = text::instance(&instance).ok_or_else(|| Error::damaged("an instance's name cannot be read"))?;
-        Ok((instance, relation))
-    });
-    named.collect()
+    let named = rows.into_iter();
+    named
+        .map(|(instance, relation)| Ok((text::known_instance(&instance)?, relation)))
+        .collect()
 }
 
 /// The name of a table that was filled.

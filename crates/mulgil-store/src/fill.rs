@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use mulgil_core::{
     diagnostic::Severity,
+    due::has_blocking_tests,
     interval::{Instant, Interval, RangeSet},
     name::{Instance, Relation},
     port::{Fault, FillOutcome, Filled, TestOutcome},
@@ -62,7 +63,7 @@ impl Store {
             version: outcome.version,
             table_id: outcome.table_id.clone(),
             columns: Some(outcome.columns.clone()),
-            untested: project.node(&spec.instance.node).is_some_and(is_guarded),
+            untested: project.node(&spec.instance.node).is_some_and(has_blocking_tests),
             adopted: false,
             replaces_all: outcome.replaced_all,
             removed: Vec::new(),
@@ -119,11 +120,6 @@ impl Store {
         })
         .await
     }
-}
-
-/// Whether blocking tests stand between a node's rows and their readers.
-pub(crate) fn is_guarded(node: &Node) -> bool {
-    node.tests.iter().any(|test| test.severity == Severity::Error)
 }
 
 /// Finds what a fill changed and whom that touches, and records it. `later` is what commits after it
@@ -188,10 +184,7 @@ pub(crate) async fn filled_in(conn: &mut SqliteConnection, relation: &Relation) 
         .bind(text::of_relation(relation))
         .fetch_all(conn)
         .await?;
-    let named = rows.iter().map(|(name,)| text::instance(name));
-    named
-        .map(|instance| instance.ok_or_else(|| Error::damaged("an instance's name cannot be read")))
-        .collect()
+    rows.iter().map(|(name,)| text::known_instance(name)).collect()
 }
 
 /// What an instance has filled.

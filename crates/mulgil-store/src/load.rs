@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::{
+    due::has_blocking_tests,
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName, Relation},
     port::Fault,
@@ -17,7 +18,6 @@ use crate::{
     chunk::{self, Cover},
     document::Document,
     error::Error,
-    fill::is_guarded,
     source, text,
 };
 
@@ -96,7 +96,7 @@ impl Wanted {
     fn of(node: &Node, instance: Instance) -> Self {
         Self {
             instance,
-            guarded: is_guarded(node),
+            guarded: has_blocking_tests(node),
         }
     }
 }
@@ -121,7 +121,7 @@ async fn nodes(
             let state = states.entry(instance).or_default();
             for cover in chunk::unpack::<Cover>(&bytes)? {
                 state.filled.insert(cover.range, cover.made_with);
-                state.filled_at.insert(cover.range, cover.made_at);
+                state.made_at.insert(cover.range, cover.made_at);
             }
         }
     }

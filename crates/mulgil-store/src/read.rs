@@ -45,7 +45,7 @@ pub struct RelationEntry {
 
 /// How large a table is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableState {
+pub struct TableSize {
     /// Where it lies.
     pub relation: Relation,
     /// Its newest recorded version.
@@ -143,7 +143,7 @@ impl Store {
     }
 
     /// How large each table is.
-    pub async fn table_states(&self) -> Result<Vec<TableState>, Fault> {
+    pub async fn table_sizes(&self) -> Result<Vec<TableSize>, Fault> {
         self.read(|conn| {
             Box::pin(async move {
                 let rows: Vec<(String, String, Option<i64>, i64, i64)> = sqlx::query_as(
@@ -151,13 +151,13 @@ impl Store {
                 )
                 .fetch_all(conn)
                 .await?;
-                let state = |(schema, name, version, bytes, files): (_, _, _, i64, i64)| TableState {
+                let size = |(schema, name, version, bytes, files): (_, _, _, i64, i64)| TableSize {
                     relation: Relation { schema, name },
                     version,
                     bytes: bytes.cast_unsigned(),
                     files: files.cast_unsigned(),
                 };
-                Ok(rows.into_iter().map(state).collect())
+                Ok(rows.into_iter().map(size).collect())
             })
         })
         .await
@@ -197,21 +197,6 @@ impl Store {
                         .await?;
                 let known = |(schema, name, version, id)| (Relation { schema, name }, KnownTable { version, id });
                 Ok(rows.into_iter().map(known).collect())
-            })
-        })
-        .await
-    }
-
-    /// The version of a table up to which every commit is recorded.
-    pub async fn recorded_version(&self, relation: &Relation) -> Result<Option<i64>, Fault> {
-        let relation = text::of_relation(relation);
-        self.read(move |conn| {
-            Box::pin(async move {
-                let row: Option<(Option<i64>,)> = sqlx::query_as("select version from relation where relation = $1")
-                    .bind(relation)
-                    .fetch_optional(conn)
-                    .await?;
-                Ok(row.and_then(|(version,)| version))
             })
         })
         .await

@@ -7,6 +7,8 @@ use mulgil_core::{
     run::TaskKind,
 };
 
+use crate::error::Error;
+
 /// `name` or `name[column=value,…]`, as people write it; a sign in a key that would end it early
 /// is written `%5D` and so on.
 pub(crate) fn of_instance(instance: &Instance) -> String {
@@ -40,6 +42,14 @@ pub(crate) fn instance(text: &str) -> Option<Instance> {
         node: NodeName::new(node),
         key: Key(key?),
     })
+}
+
+/// Reads what the ledger itself wrote.
+///
+/// # Errors
+/// Where it is something else: the ledger is damaged.
+pub(crate) fn known_instance(text: &str) -> Result<Instance, Error> {
+    instance(text).ok_or_else(|| Error::damaged(format!("`{text}` is not the name of an instance")))
 }
 
 /// `schema.name`; a dot in the schema is written `%2E`.

@@ -15,7 +15,7 @@ use mulgil_core::{
     project::Project,
     run::TaskKind,
 };
-use mulgil_scheduler::Watch;
+use mulgil_scheduler::{FailedAttempt, Watch};
 
 use crate::say;
 
@@ -66,6 +66,13 @@ impl Talk {
         }
     }
 
+    fn task(&self, instance: &Instance, range: Interval, kind: TaskKind) -> String {
+        match kind {
+            TaskKind::Fill => self.named(instance, range),
+            TaskKind::Test => format!("data tests of {instance}"),
+        }
+    }
+
     fn end(&self, attempt: i64) -> String {
         let ended = self
             .tasks
@@ -92,11 +99,7 @@ impl Watch for Talk {
             Some(bars) => bars.add(ProgressBar::new_spinner().with_style(task_style())),
             None => ProgressBar::hidden(),
         };
-        let what = match kind {
-            TaskKind::Fill => self.named(instance, range),
-            TaskKind::Test => format!("tests of {instance}"),
-        };
-        bar.set_prefix(what);
+        bar.set_prefix(self.task(instance, range, kind));
         bar.enable_steady_tick(std::time::Duration::from_millis(120));
         let began = std::time::Instant::now();
         self.tasks
@@ -137,13 +140,10 @@ impl Watch for Talk {
         ));
     }
 
-    fn failed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic) {
+    fn failed(&self, attempt: i64, failed: &FailedAttempt) {
         let took = self.end(attempt);
-        self.line(&format!(
-            "  FAILED {}  {}  {took}",
-            self.named(instance, range),
-            fault.code
-        ));
+        let what = self.task(&failed.instance, failed.range, failed.kind);
+        self.line(&format!("  FAILED {what}  {}  {took}", failed.fault.code));
     }
 }
 

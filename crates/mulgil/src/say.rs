@@ -21,11 +21,15 @@ pub(crate) fn print(text: &str) {
     if let Err(error) = printed
         && error.kind() != ErrorKind::BrokenPipe
     {
-        let lost = Diagnostic::error(codes::USAGE, format!("standard output cannot be written: {error}"))
-            .with_remedy("look where the output goes");
-        talk(&lost.to_string());
+        talk(&unwritten(&error).to_string());
         std::process::exit(codes::USAGE.exit().into());
     }
+}
+
+/// That standard output takes nothing.
+pub(crate) fn unwritten(error: &std::io::Error) -> Diagnostic {
+    Diagnostic::error(codes::USAGE, format!("standard output cannot be written: {error}"))
+        .with_remedy("look where the output goes")
 }
 
 /// Prints a value as JSON.

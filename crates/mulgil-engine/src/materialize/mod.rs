@@ -16,10 +16,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use datafusion::{
-    execution::TaskContext,
-    physical_plan::{ExecutionPlan, execute_stream_partitioned},
-};
+use datafusion::physical_plan::execute_stream_partitioned;
 use futures::{StreamExt, TryStreamExt, stream};
 use mulgil_core::{
     codes,
@@ -33,14 +30,15 @@ use tokio::{sync::mpsc, task::JoinSet};
 use self::{
     parts::{NewFiles, Part, PartSink, Parts},
     shape::Shape,
-    stamp::{Content, Slots},
+    stamp::Slots,
     target::{PartitionValues, Target, Touched},
     work::{Places, Work},
 };
 use crate::{
+    content::Content,
     cpu,
     fault::{self, Author},
-    session::Sessions,
+    session::{Ready, Sessions},
     table::Snapshots,
     warehouse::Warehouse,
 };
@@ -82,9 +80,6 @@ struct Fill<'a> {
     progress: &'a dyn Progress,
     author: Author,
 }
-
-/// A query, ready to be run.
-type Ready = (Arc<dyn ExecutionPlan>, Arc<TaskContext>);
 
 /// Rows that were made and written, named by no commit yet.
 struct Made {
@@ -141,7 +136,7 @@ impl Fill<'_> {
 
     /// The form of the rows, that of the table where they fit into it.
     fn shape(&self, target: &mut Target, ready: &Ready) -> Result<Shape, Fault> {
-        let (schema, instance) = (ready.0.schema(), &self.spec.instance);
+        let (schema, instance) = (ready.plan.schema(), &self.spec.instance);
         match Shape::fit(&schema, target.existing()?, instance) {
             Err(misfit) if misfit.code == codes::TYPE_MISFIT => {
                 target.widen(self.spec, misfit)?;
@@ -226,15 +221,9 @@ impl Fill<'_> {
         let (sessions, snapshots) = (Arc::clone(self.sessions), Arc::clone(&self.snapshots));
         let (query, zone, author) = (query.clone(), self.spec.grid.zone.clone(), self.author.clone());
         cpu::beside(async move {
-            let planned = sessions
+            sessions
                 .plan(&query.sql, &query.bindings, &zone, &snapshots, &author)
-                .await?;
-            let plan = planned
-                .state
-                .create_physical_plan(&planned.plan)
                 .await
-                .map_err(|error| fault::sql(&error, &author))?;
-            Ok((plan, planned.state.task_ctx()))
         })
         .await
     }
@@ -248,7 +237,7 @@ impl Fill<'_> {
         sink: &PartSink,
         rows: &AtomicU64,
     ) -> Result<Vec<Content>, Fault> {
-        let (plan, task) = match ready {
+        let Ready { plan, task } = match ready {
             Some(ready) => ready,
             None => self.plan(query).await?,
         };

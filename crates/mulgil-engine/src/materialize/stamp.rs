@@ -1,5 +1,4 @@
-//! Gives each row its interval and takes the content of each interval: how many rows it has, and a
-//! hash of them that does not depend on their order, their partitions, their files or encodings.
+//! Gives each row its interval.
 
 use std::ops::Range;
 
@@ -7,7 +6,6 @@ use datafusion::arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array},
     compute::take_record_batch,
     datatypes::{DataType, Date32Type, Field, SchemaRef, TimestampMicrosecondType},
-    row::{RowConverter, SortField},
 };
 use mulgil_core::{
     codes,
@@ -15,8 +13,7 @@ use mulgil_core::{
     grid::Zone,
     interval::{Instant, Interval},
     name::Instance,
-    port::{Fault, Filled},
-    project::Fingerprint,
+    port::Fault,
 };
 
 use crate::zone::{self, CivilClock};
@@ -122,7 +119,7 @@ impl Slots {
     fn outside(&self, time: &EventTime, column: &ArrayRef, row: usize, range: Interval) -> Fault {
         let shown = |at: Instant| match at {
             Instant::MIN | Instant::MAX => format!("{at:?}"),
-            at => zone::instant_text(i128::from(at.0) * 1_000, &time.zone),
+            at => zone::moment_text(at, &time.zone),
         };
         let (instance, name) = (&self.instance, &time.column);
         let what = match instants(&column.slice(row, 1), &time.zone) {
@@ -203,11 +200,6 @@ fn instants(column: &ArrayRef, zone: &Zone) -> Int64Array {
     }
 }
 
-/// The date of an interval's start in a zone, in days since 1970, and as Delta writes it.
-pub(crate) fn day_text(days: i32) -> String {
-    zone::date_text(i64::from(days))
-}
-
 fn bad_event_time(message: &str) -> Fault {
     Box::new(
         Diagnostic::error(codes::BAD_EVENT_TIME, message)
@@ -215,94 +207,15 @@ fn bad_event_time(message: &str) -> Fault {
     )
 }
 
-/// The content of one interval, as far as it was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Content {
-    rows: u64,
-    /// The sum of the rows' hashes, which no order changes.
-    sum: u128,
-}
-
-impl Content {
-    /// Both together.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.sum = self.sum.wrapping_add(other.sum);
-    }
-
-    /// As the ledger keeps it, for rows of these columns.
-    pub(crate) fn filled(&self, interval: Interval, output: &SchemaRef) -> Filled {
-        let columns: String = output
-            .fields()
-            .iter()
-            .map(|field| format!("{}\u{1f}{}\u{1e}", field.name(), field.data_type()))
-            .collect();
-        Filled {
-            interval,
-            rows: self.rows,
-            content: Fingerprint::of([
-                columns.as_bytes(),
-                &self.rows.to_le_bytes()[..],
-                &self.sum.to_le_bytes()[..],
-            ]),
-        }
-    }
-}
-
-/// Hashes rows of one form.
-pub(crate) struct RowHasher {
-    converter: RowConverter,
-}
-
-impl RowHasher {
-    /// For rows of these columns.
-    pub(crate) fn new(output: &SchemaRef) -> Result<Self, Fault> {
-        let fields = output
-            .fields()
-            .iter()
-            .map(|field| SortField::new(field.data_type().clone()))
-            .collect();
-        RowConverter::new(fields)
-            .map(|converter| Self { converter })
-            .map_err(|error| hash_fault(&error.to_string()))
-    }
-
-    /// The content of a batch.
-    pub(crate) fn content(&mut self, batch: &RecordBatch) -> Result<Content, Fault> {
-        let rows = self
-            .converter
-            .convert_columns(batch.columns())
-            .map_err(|error| hash_fault(&error.to_string()))?;
-        let sum = rows.iter().fold(0_u128, |sum, row| {
-            let hash = blake3::hash(row.as_ref());
-            let mut low = [0; 16];
-            low.copy_from_slice(&hash.as_bytes()[..16]);
-            sum.wrapping_add(u128::from_le_bytes(low))
-        });
-        Ok(Content {
-            rows: batch.num_rows() as u64,
-            sum,
-        })
-    }
-}
-
-fn hash_fault(error: &str) -> Fault {
-    Box::new(Diagnostic::error(
-        codes::BUG,
-        format!("rows could not be hashed: {error}"),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::array::{Float64Array, StringArray, TimestampMicrosecondArray};
+    use datafusion::arrow::array::TimestampMicrosecondArray;
     use mulgil_core::{
         grid::{Cut, Grid, Unit},
         name::NodeName,
     };
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -367,35 +280,5 @@ mod tests {
             .as_microsecond();
         assert_eq!(slots.split(&batch(&[Some(midnight)], None), range).unwrap().len(), 1);
         assert!(slots.split(&batch(&[Some(midnight - 1)], None), range).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn content_depends_on_neither_order_nor_parts(
-            rows in prop::collection::vec((any::<Option<i16>>(), "[a-c]{0,3}"), 1..60),
-            cut in 0_usize..60,
-            turn in 0_usize..60,
-        ) {
-            let make = |rows: &[(Option<i16>, String)]| RecordBatch::try_from_iter([
-                ("n", Arc::new(Float64Array::from_iter(rows.iter().map(|row| row.0.map(f64::from)))) as ArrayRef),
-                ("t", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.1)))),
-            ]).unwrap();
-            let whole = make(&rows);
-            let schema = whole.schema();
-            let mut hasher = RowHasher::new(&schema).unwrap();
-            let expected = hasher.content(&whole).unwrap();
-            let mut turned = rows.clone();
-            turned.rotate_left(turn % rows.len());
-            let cut = cut % rows.len();
-            let mut parts = Content::default();
-            for part in [&turned[..cut], &turned[cut..]] {
-                let mut other = RowHasher::new(&schema).unwrap();
-                parts.add(other.content(&make(part)).unwrap());
-            }
-            prop_assert_eq!(parts, expected);
-            let mut changed = rows;
-            changed[0].1.push('x');
-            prop_assert_ne!(hasher.content(&make(&changed)).unwrap(), expected);
-        }
     }
 }

@@ -14,7 +14,7 @@ use datafusion::{
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::stamp::day_text;
+use crate::zone::date_text;
 
 /// Columns that have statistics, whatever their type; Delta's own default.
 const COLUMNS: usize = 32;
@@ -95,8 +95,8 @@ fn bounds(least: &ArrayRef, greatest: &ArrayRef) -> Option<(Value, Value)> {
             ))
         }
         DataType::Date32 => Some((
-            json!(plain(day_text(min(least.as_primitive::<Date32Type>())?))?),
-            json!(plain(day_text(max(greatest.as_primitive::<Date32Type>())?))?),
+            json!(plain(date_text(min(least.as_primitive::<Date32Type>())?))?),
+            json!(plain(date_text(max(greatest.as_primitive::<Date32Type>())?))?),
         )),
         DataType::Timestamp(_, zone) => {
             let text = |us: i64| time_text(us, zone.is_some());

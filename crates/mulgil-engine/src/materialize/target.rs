@@ -250,7 +250,7 @@ impl Target {
     }
 
     fn day_of(&self, start: Instant) -> Option<String> {
-        Some(super::stamp::day_text(zone::date_of(&self.grid.zone, start)))
+        Some(zone::date_text(zone::date_of(&self.grid.zone, start)))
     }
 
     fn key_values(&self) -> PartitionValues {

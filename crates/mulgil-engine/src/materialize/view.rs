@@ -14,7 +14,7 @@ use super::{
 /// Plans the view and returns its columns.
 pub(super) async fn fill(fill: &Fill<'_>) -> Result<FillOutcome, Fault> {
     let query = fill.spec.queries.first().ok_or_else(no_query)?;
-    let (plan, _) = fill.plan(query).await?;
+    let plan = fill.plan(query).await?.plan;
     let shape = Shape::fit(&plan.schema(), Existing::None, &fill.spec.instance)?;
     let columns = shape.columns(&fill.spec.instance.key);
     let described = columns

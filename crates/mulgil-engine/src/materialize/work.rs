@@ -25,10 +25,11 @@ use super::{
     broke,
     parts::PartSink,
     shape::Shape,
-    stamp::{Content, RowHasher, Slots},
+    stamp::Slots,
     target::{PartitionValues, Target},
 };
 use crate::{
+    content::{Content, RowHasher},
     fault::{self, Author},
     hidden::INTERVAL,
 };
@@ -100,7 +101,7 @@ impl Work {
         author: &Author,
     ) -> Result<Vec<Content>, Fault> {
         let mut contents = vec![Content::default(); self.slots.intervals().len()];
-        let mut hasher = RowHasher::new(&self.shape.output)?;
+        let hasher = RowHasher::new(&self.shape.output)?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| fault::sql(&error, author))?;
             let rows = self.shape.conform(&batch, &self.instance)?;

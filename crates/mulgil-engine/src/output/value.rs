@@ -55,7 +55,7 @@ pub(super) fn append(out: &mut String, array: &ArrayRef, row: usize, zone: &Zone
         DataType::Float64 => float(out, array.as_primitive::<Float64Type>().value(row)),
         DataType::Date32 => {
             let days = array.as_primitive::<Date32Type>().value(row);
-            text(out, &zone::date_text(i64::from(days)))
+            text(out, &zone::date_text(days))
         }
         DataType::Date64 => {
             let days = array.as_primitive::<Date64Type>().value(row).div_euclid(86_400_000);

@@ -13,7 +13,7 @@ use super::{
     fault::{Misfit, Origin, RowPlace},
     time,
 };
-use crate::zone::CivilClock;
+use crate::zone::{self, CivilClock};
 
 /// The event-time column of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,8 +144,8 @@ impl EventCheck {
 
     fn show(&self, value: i64) -> String {
         match self.event.kind {
-            EventKind::Instant => time::show_instant(Instant(value), &self.event.zone),
-            EventKind::Date => time::show_date(value as i32),
+            EventKind::Instant => zone::moment_text(Instant(value), &self.event.zone),
+            EventKind::Date => zone::date_text(value as i32),
         }
     }
 }

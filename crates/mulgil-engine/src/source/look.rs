@@ -14,10 +14,7 @@ use std::{
     thread,
 };
 
-use datafusion::arrow::{
-    array::RecordBatch,
-    row::{RowConverter, SortField},
-};
+use datafusion::arrow::array::RecordBatch;
 use mulgil_core::{
     interval::{Instant, Interval},
     port::{Fault, Filled, SourceSeen},
@@ -30,10 +27,13 @@ use super::{
     fault::Origin,
     infer,
     parquet::event_values,
-    reader::{SourceShape, bug, stamp},
+    reader::{SourceShape, stamp},
     template::{Named, Template, is_there},
 };
-use crate::zone::CivilClock;
+use crate::{
+    content::{Content, RowHasher},
+    zone::CivilClock,
+};
 
 /// How often a file that changes under our eyes is looked at again.
 const HASH_TRIES: u32 = 3;
@@ -199,67 +199,41 @@ fn hours(
     hours_of(&shape, event, file)
 }
 
-/// The count and the sum of the rows' hashes of one hour: the same in any order.
-#[derive(Clone, Copy, Default)]
-struct Content {
-    rows: u64,
-    sum: u128,
-}
-
 fn hours_of(shape: &SourceShape, event: &EventTime, file: &FileSeen) -> Result<Vec<Filled>, Fault> {
     let projection: Vec<usize> = (0..shape.schema.fields().len()).collect();
     // All of time: nothing lies outside, but a row without a time is a fault.
     let mut reader = shape.open(file, &projection, RowRule::Within(Interval::WHOLE))?;
-    let fields = shape.schema.fields();
-    let sort_fields = fields.iter().map(|field| SortField::new(field.data_type().clone()));
-    let converter = RowConverter::new(sort_fields.collect()).map_err(|error| bug(&error.to_string()))?;
+    let hasher = RowHasher::new(&shape.schema)?;
     let mut clock = CivilClock::new(&event.zone);
     let mut hours = BTreeMap::new();
     while let Some(batch) = reader.next()? {
-        add_rows(&mut hours, &batch, &converter, event, &mut clock)?;
+        add_rows(&mut hours, &batch, &hasher, event, &mut clock)?;
     }
-    let columns: Vec<String> = fields
-        .iter()
-        .map(|field| format!("{}: {}", field.name(), field.data_type()))
-        .collect();
-    Ok(hours
-        .into_iter()
-        .filter_map(|(hour, content)| filled(hour, content, &columns))
-        .collect())
+    let filled = |(hour, content): (i64, Content)| {
+        let start = hour.checked_mul(HOUR_US)?;
+        let interval = Interval::new(Instant(start), Instant(start.checked_add(HOUR_US)?))?;
+        Some(content.filled(interval, &shape.schema))
+    };
+    Ok(hours.into_iter().filter_map(filled).collect())
 }
 
 fn add_rows(
     hours: &mut BTreeMap<i64, Content>,
     batch: &RecordBatch,
-    converter: &RowConverter,
+    hasher: &RowHasher,
     event: &EventTime,
     clock: &mut CivilClock,
 ) -> Result<(), Fault> {
-    let rows = converter
-        .convert_columns(batch.columns())
-        .map_err(|error| bug(&error.to_string()))?;
     let times = event_values(batch.column(event.index), event.kind);
-    for (row, time) in rows.iter().zip(times) {
+    for (hash, time) in hasher.hashes(batch)?.zip(times) {
         let at = match event.kind {
             EventKind::Instant => time,
             EventKind::Date => time.and_then(|day| clock.day_us(day as i32)),
         };
         // The reader has let no row without a time pass.
-        let Some(at) = at else { continue };
-        let content = hours.entry(at.div_euclid(HOUR_US)).or_default();
-        content.rows += 1;
-        content.sum = content.sum.wrapping_add(cut(blake3::hash(row.data())).0);
+        if let Some(at) = at {
+            hours.entry(at.div_euclid(HOUR_US)).or_default().add_row(hash);
+        }
     }
     Ok(())
-}
-
-fn filled(hour: i64, content: Content, columns: &[String]) -> Option<Filled> {
-    let start = hour.checked_mul(HOUR_US)?;
-    let (rows, sum) = (content.rows.to_le_bytes(), content.sum.to_le_bytes());
-    let parts = columns.iter().map(String::as_bytes).chain([&rows[..], &sum[..]]);
-    Some(Filled {
-        interval: Interval::new(Instant(start), Instant(start.checked_add(HOUR_US)?))?,
-        rows: content.rows,
-        content: Fingerprint::of(parts),
-    })
 }

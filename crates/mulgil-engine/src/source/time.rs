@@ -1,13 +1,9 @@
 //! Dates and timestamps as files write them, and the dates that belong to an interval.
 
-use jiff::civil;
-use mulgil_core::{
-    grid::Zone,
-    interval::{Instant, Interval},
-};
+use mulgil_core::{grid::Zone, interval::Interval};
 
 use super::fault::Misfit;
-use crate::zone::{self, CivilClock};
+use crate::zone;
 
 /// Microseconds of a civil day.
 const DAY_US: i64 = 86_400_000_000;
@@ -51,50 +47,27 @@ pub(super) fn parse_timestamp(text: &str) -> Option<Civil> {
 
 /// The dates whose first instant lies in an interval, as days `[from, until)`.
 pub(super) fn days_starting_in(interval: Interval, zone: &Zone) -> (i32, i32) {
-    (first_day_from(interval.start, zone), first_day_from(interval.end, zone))
+    (
+        zone::first_date_from(zone, interval.start),
+        zone::first_date_from(zone, interval.end),
+    )
 }
 
 /// The dates that share an instant with an interval, as days `[from, until)`.
 pub(super) fn days_touching(interval: Interval, zone: &Zone) -> (i32, i32) {
-    let from = day_of(interval.start, zone).unwrap_or(i32::MIN);
-    (from, first_day_from(interval.end, zone))
-}
-
-/// An instant as RFC 3339 with the zone's offset.
-pub(super) fn show_instant(at: Instant, zone: &Zone) -> String {
-    zone::instant_text(i128::from(at.0) * 1_000, zone)
-}
-
-/// A date as `YYYY-MM-DD`.
-pub(super) fn show_date(days: i32) -> String {
-    zone::date_text(i64::from(days))
+    (
+        zone::date_of(zone, interval.start),
+        zone::first_date_from(zone, interval.end),
+    )
 }
 
 /// An interval with both ends.
 pub(super) fn show_interval(interval: Interval, zone: &Zone) -> String {
     format!(
         "{} to {}",
-        show_instant(interval.start, zone),
-        show_instant(interval.end, zone)
+        zone::moment_text(interval.start, zone),
+        zone::moment_text(interval.end, zone)
     )
-}
-
-/// The first date that starts at or after an instant.
-fn first_day_from(at: Instant, zone: &Zone) -> i32 {
-    let Some(day) = day_of(at, zone) else {
-        return if at.0 < 0 { i32::MIN } else { i32::MAX };
-    };
-    match CivilClock::new(zone).day_us(day) {
-        Some(start) if start >= at.0 => day,
-        _ => day.saturating_add(1),
-    }
-}
-
-/// The date on which an instant lies; nothing at the ends of time.
-fn day_of(at: Instant, zone: &Zone) -> Option<i32> {
-    let timestamp = jiff::Timestamp::from_microsecond(at.0).ok()?;
-    let date: civil::Date = zone.tz().to_datetime(timestamp).date();
-    days(i32::from(date.year()), i32::from(date.month()), i32::from(date.day()))
 }
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar; nothing when there is no such date.

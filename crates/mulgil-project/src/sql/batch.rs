@@ -5,16 +5,18 @@
 //! inputs that are cut to the interval? Row-wise SQL keeps rows apart by itself; a group keeps them
 //! apart if the event time is among its keys; a join, if it compares the event times.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::grid::Unit;
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint,
-    JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Visit, visit_expressions,
+    Expr, FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query,
+    Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias, TableFactor,
+    TableWithJoins,
+};
+
+use super::expression::{
+    any_expression, arguments, conjuncts, folded, function_name, is_aggregate, is_qualified, item_expr, last_part,
+    output_name,
 };
 
 /// How the rows of a bound name depend on the interval that is filled.
@@ -432,18 +434,6 @@ fn null_sides(join: &JoinOperator) -> (bool, bool) {
     }
 }
 
-/// Whether an expression stands over a name of a table, so that it cannot mean the other side.
-fn is_qualified(expr: &Expr) -> bool {
-    let mut qualified = true;
-    let _ = visit_expressions(expr, |part: &Expr| {
-        if matches!(part, Expr::Identifier(_)) {
-            qualified = false;
-        }
-        ControlFlow::<()>::Continue(())
-    });
-    qualified
-}
-
 /// The expressions of GROUP BY, with ordinals and names of the output replaced by what they stand
 /// for; empty without GROUP BY, nothing where it cannot be told.
 fn group_keys(select: &Select) -> Option<Vec<&Expr>> {
@@ -500,122 +490,10 @@ fn mixes_rows(select: &Select, is_grouped: bool) -> bool {
         || any_expression(&select.group_by, looks_beyond)
 }
 
-fn any_expression(part: &impl Visit, test: impl Fn(&Expr) -> bool) -> bool {
-    visit_expressions(part, |expr: &Expr| {
-        if test(expr) {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })
-    .is_break()
-}
-
-fn is_aggregate(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "any_value",
-        "array_agg",
-        "avg",
-        "corr",
-        "count",
-        "first_value",
-        "group_concat",
-        "grouping",
-        "json_agg",
-        "last_value",
-        "listagg",
-        "max",
-        "mean",
-        "median",
-        "min",
-        "mode",
-        "nth_value",
-        "string_agg",
-        "sum",
-    ];
-    const PREFIXES: &[&str] = &[
-        "approx_",
-        "bit_",
-        "bool_",
-        "covar",
-        "every",
-        "percentile_",
-        "quantile_",
-        "regr_",
-        "stddev",
-        "var_",
-        "variance",
-    ];
-    NAMES.contains(&name) || name == "var" || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
-fn conjuncts(condition: &Expr) -> Vec<&Expr> {
-    match condition {
-        Expr::BinaryOp {
-            left,
-            op: sqlparser::ast::BinaryOperator::And,
-            right,
-        } => {
-            let mut parts = conjuncts(left);
-            parts.extend(conjuncts(right));
-            parts
-        }
-        Expr::Nested(inner) => conjuncts(inner),
-        other => vec![other],
-    }
-}
-
-fn arguments(function: &Function) -> Vec<Option<&Expr>> {
-    match &function.args {
-        FunctionArguments::List(list) => list
-            .args
-            .iter()
-            .map(|arg| match arg {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-                _ => None,
-            })
-            .collect(),
-        FunctionArguments::None | FunctionArguments::Subquery(_) => Vec::new(),
-    }
-}
-
-fn function_name(function: &Function) -> String {
-    last_part(&function.name).unwrap_or_default().to_lowercase()
-}
-
-fn item_expr(item: &SelectItem) -> Option<&Expr> {
-    match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
-        SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => None,
-    }
-}
-
-fn output_name(item: &SelectItem) -> Option<String> {
-    match item {
-        SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
-        SelectItem::UnnamedExpr(Expr::Identifier(name)) => Some(folded(name)),
-        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last().map(folded),
-        SelectItem::UnnamedExpr(_)
-        | SelectItem::ExprWithAliases { .. }
-        | SelectItem::QualifiedWildcard(..)
-        | SelectItem::Wildcard(_) => None,
-    }
-}
-
 /// The alias, or else the name itself; nothing where columns are renamed, which is not followed.
 fn alias_or(alias: Option<&TableAlias>, name: String) -> Option<String> {
     match alias {
         None => Some(name),
         Some(alias) => alias.columns.is_empty().then(|| folded(&alias.name)),
     }
-}
-
-fn last_part(name: &ObjectName) -> Option<String> {
-    name.0.last().and_then(ObjectNamePart::as_ident).map(folded)
-}
-
-/// A name without regard to case. Two names that differ in case alone are taken for one here; that
-/// can only let a column pass for the event time whose own name is the same.
-fn folded(name: &Ident) -> String {
-    name.value.to_lowercase()
 }

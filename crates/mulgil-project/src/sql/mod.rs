@@ -2,6 +2,7 @@
 //! intervals may be filled by one run of it. The engine remains the judge of everything else.
 
 mod batch;
+mod expression;
 
 use sqlparser::{
     ast::{Query, Statement},

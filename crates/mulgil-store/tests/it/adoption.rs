@@ -102,10 +102,7 @@ async fn what_others_wrote_is_stale_where_it_is_filled_and_not_filled_again_sinc
     );
     record(&store, &project, &later, "flights", days(6, 8), (1, 2), 3).await;
     // Version 1 was somebody else's: it is not passed over.
-    assert_eq!(
-        store.recorded_version(&project.nodes[0].relation).await.unwrap(),
-        Some(0)
-    );
+    assert_eq!(recorded_version(&store, &project.nodes[0]).await, Some(0));
     let touched = Interval {
         start: days(5, 6).start,
         end: Instant(days(12, 13).start.0 - 1),
@@ -130,10 +127,7 @@ async fn what_others_wrote_is_stale_where_it_is_filled_and_not_filled_again_sinc
     );
     let evidence = store.evidence(&instance("flights"), day(5)).await.unwrap();
     assert_eq!(evidence[0].detail["version"], 1);
-    assert_eq!(
-        store.recorded_version(&project.nodes[0].relation).await.unwrap(),
-        Some(2)
-    );
+    assert_eq!(recorded_version(&store, &project.nodes[0]).await, Some(2));
 }
 
 #[tokio::test]
@@ -180,7 +174,7 @@ async fn maintenance_moves_the_version_and_nothing_else() {
         .unwrap();
     assert_eq!(adopted, mulgil_store::Adopted::default());
     assert!(stale(&store, &project, "flights").await.is_empty());
-    let tables = store.table_states().await.unwrap();
+    let tables = store.table_sizes().await.unwrap();
     assert_eq!(
         (tables[0].version, tables[0].bytes, tables[0].files),
         (Some(1), 1000, 10)
@@ -207,10 +201,7 @@ async fn a_log_with_a_gap_or_an_older_table_makes_everything_stale() {
             ["Upstream(flights) 0..4"],
             "nobody knows since when"
         );
-        assert_eq!(
-            store.recorded_version(&project.nodes[0].relation).await.unwrap(),
-            Some(version)
-        );
+        assert_eq!(recorded_version(&store, &project.nodes[0]).await, Some(version));
     }
 }
 
@@ -229,7 +220,7 @@ async fn a_table_that_is_gone_takes_its_fills_with_it_and_its_readers_stay_until
     assert_eq!(filled_days(&store, &project, "flights").await, "");
     assert_eq!(stale(&store, &project, "flights").await, ["Manual 3..4"]);
     assert_eq!(store.contents(&instance("flights"), days(0, 3)).await.unwrap(), []);
-    assert_eq!(store.recorded_version(&project.nodes[0].relation).await.unwrap(), None);
+    assert_eq!(recorded_version(&store, &project.nodes[0]).await, None);
     // It comes back as it was, but for one day.
     fill(&store, &project, "flights", days(0, 2), 1, 4).await;
     assert!(stale(&store, &project, "windows").await.is_empty());
@@ -273,7 +264,7 @@ async fn an_old_commit_of_ours_does_not_undo_a_newer_one() {
 /// When what an instance has filled was made, all of it.
 async fn made_at(store: &Store, project: &mulgil_core::project::Project, of: &str) -> Vec<Instant> {
     let state = store.load_state(project).await.unwrap();
-    state.nodes[&instance(of)].filled_at.iter().map(|(_, at)| *at).collect()
+    state.nodes[&instance(of)].made_at.iter().map(|(_, at)| *at).collect()
 }
 
 #[tokio::test]

@@ -14,14 +14,11 @@ async fn a_first_fill_makes_nothing_stale_and_is_read_back() {
     let state = store.load_state(&project).await.unwrap();
     let flights = &state.nodes[&instance("flights")];
     assert_eq!(flights.filled.iter().collect::<Vec<_>>(), [(days(0, 5), &code(1))]);
-    assert_eq!(flights.filled_at.iter().collect::<Vec<_>>(), [(days(0, 5), &minute(1))]);
+    assert_eq!(flights.made_at.iter().collect::<Vec<_>>(), [(days(0, 5), &minute(1))]);
     assert!(flights.live.is_empty());
     let contents = store.contents(&instance("flights"), days(1, 3)).await.unwrap();
     assert_eq!(contents, [filled(day(1), 7), filled(day(2), 7)]);
-    assert_eq!(
-        store.recorded_version(&project.nodes[0].relation).await.unwrap(),
-        Some(0)
-    );
+    assert_eq!(recorded_version(&store, &project.nodes[0]).await, Some(0));
 }
 
 #[tokio::test]
@@ -200,8 +197,8 @@ async fn rows_are_as_old_as_their_claim_whenever_they_are_recorded() {
     let claim = claim(&store, &project, "flights", days(0, 5), 1).await;
     record(&store, &project, &claim, "flights", days(0, 5), (1, 0), 9).await;
     let state = store.load_state(&project).await.unwrap();
-    let filled_at = &state.nodes[&instance("flights")].filled_at;
-    assert_eq!(filled_at.iter().collect::<Vec<_>>(), [(days(0, 5), &minute(1))]);
+    let made_at = &state.nodes[&instance("flights")].made_at;
+    assert_eq!(made_at.iter().collect::<Vec<_>>(), [(days(0, 5), &minute(1))]);
     assert_eq!(
         store.fills(&instance("flights"), day(1)).await.unwrap()[0].filled_at,
         minute(9)

@@ -297,7 +297,7 @@ impl World {
         let state = self.store.load_state(&self.project).await.unwrap();
         for (of, node) in &state.nodes {
             let filled = node.filled.keys();
-            assert_eq!(filled, node.filled_at.keys(), "{of}");
+            assert_eq!(filled, node.made_at.keys(), "{of}");
             assert!(filled.is_superset(&node.untested), "{of}");
             for (cause, ranges) in node.dirty.iter().filter(|(cause, _)| **cause != Cause::Manual) {
                 assert!(

@@ -321,6 +321,12 @@ pub(crate) async fn claim(store: &Store, project: &Project, of: &str, range: Int
     store.claim(request, minute(at)).await.expect("claimed")
 }
 
+/// The version of a node's table up to which every commit is recorded.
+pub(crate) async fn recorded_version(store: &Store, node: &Node) -> Option<i64> {
+    let known = store.known_tables().await.expect("the known tables");
+    known.get(&node.relation).and_then(|table| table.version)
+}
+
 /// A claim and its fill: the next version of the table.
 pub(crate) async fn fill(
     store: &Store,
@@ -331,11 +337,7 @@ pub(crate) async fn fill(
     at: i64,
 ) -> Recorded {
     let node = project.node(&instance(of).node).expect("a node");
-    let version = store
-        .recorded_version(&node.relation)
-        .await
-        .expect("a version")
-        .map_or(0, |version| version + 1);
+    let version = recorded_version(store, node).await.map_or(0, |version| version + 1);
     let claim = claim(store, project, of, range, at).await;
     record(store, project, &claim, of, range, (content, version), at).await
 }

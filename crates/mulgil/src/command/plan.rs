@@ -5,7 +5,7 @@ use mulgil_core::{
     interval::{Instant, Interval},
     interval_text::{self, format_instant},
     name::{Instance, NodeName},
-    plan::{Forecast, Held, Plan, Step, StepAction},
+    plan::{Forecast, Held, Plan, Step, StepAction, Waiting},
     project::Project,
     select::{self, Selection},
     state::HELD_AFTER_FAILURES,
@@ -72,8 +72,7 @@ pub(crate) fn as_text(plan: &Plan, project: &Project) -> String {
         ));
     }
     for waiting in &plan.waiting {
-        let range = range_text(project, &waiting.instance, waiting.range);
-        out.push(format!("waiting: {}{range} for {}", waiting.instance, waiting.on));
+        out.push(waiting_text(project, waiting));
     }
     for held in &plan.held {
         out.push(held_text(project, held));
@@ -84,6 +83,12 @@ pub(crate) fn as_text(plan: &Plan, project: &Project) -> String {
 /// What is said of a data test that keeps rows from readers.
 pub(crate) fn blocking_text(node: &NodeName, test: &str) -> String {
     format!("the data test {test} of {node} failed: its rows are kept from those who read it")
+}
+
+/// What is said of a range that waits for something that is not there.
+pub(crate) fn waiting_text(project: &Project, waiting: &Waiting) -> String {
+    let range = range_text(project, &waiting.instance, waiting.range);
+    format!("waiting: {}{range} for {}", waiting.instance, waiting.on)
 }
 
 /// What is said of a held range.

@@ -86,8 +86,7 @@ impl ByteSink for Stdout {
         let mut out = std::io::stdout().lock();
         out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| {
             self.is_closed = error.kind() == std::io::ErrorKind::BrokenPipe;
-            let fault = Diagnostic::error(codes::USAGE, format!("standard output cannot be written: {error}"));
-            Box::new(fault.with_remedy("look where the output goes"))
+            Box::new(say::unwritten(&error))
         })
     }
 }

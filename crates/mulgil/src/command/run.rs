@@ -8,7 +8,7 @@ use mulgil_core::{
     due,
     interval::RangeSet,
     name::Instance,
-    run::Trigger,
+    run::{TaskKind, Trigger},
     select::{self, Selection},
 };
 use mulgil_scheduler::{RunRequest, RunSummary};
@@ -98,12 +98,17 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
             say::talk(&format!("      {row}"));
         }
     }
-    for (instance, range, fault) in &summary.failed {
-        say::talk(&format!(
-            "\n{instance}{} failed:",
-            range_text(&opened.project, instance, *range)
-        ));
-        say::fault(fault);
+    for failed in &summary.failed {
+        let instance = &failed.instance;
+        let what = match failed.kind {
+            TaskKind::Fill => format!(
+                "{instance}{} failed",
+                range_text(&opened.project, instance, failed.range)
+            ),
+            TaskKind::Test => format!("the data tests of {instance} could not be run"),
+        };
+        say::talk(&format!("\n{what}:"));
+        say::fault(&failed.fault);
     }
     if !summary.failed.is_empty() || !summary.failed_tests.is_empty() {
         for step in &summary.upstream_failed {
@@ -115,8 +120,7 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
         }
     }
     for waiting in &summary.waiting {
-        let range = range_text(&opened.project, &waiting.instance, waiting.range);
-        say::talk(&format!("  waiting: {}{range} for {}", waiting.instance, waiting.on));
+        say::talk(&format!("  {}", super::plan::waiting_text(&opened.project, waiting)));
     }
     for (node, test) in &summary.blocking {
         say::talk(&format!("  {}", super::plan::blocking_text(node, test)));
@@ -165,7 +169,7 @@ fn exit(summary: RunSummary) -> Outcome {
     }
     match summary.stopped {
         Some(fault) if matches!(fault.code.0 / 1000, 5 | 9) => {
-            let told = summary.failed.iter().any(|(.., failed)| *failed == fault);
+            let told = summary.failed.iter().any(|failed| failed.fault == fault);
             if told {
                 Ok(fault.code.exit())
             } else {

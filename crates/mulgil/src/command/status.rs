@@ -106,7 +106,7 @@ impl<'a> Row<'a> {
                 .filter(failed)
                 .map(str::to_owned)
                 .collect(),
-            filled_at: state.and_then(|state| state.filled_at.iter().map(|(_, at)| *at).max()),
+            filled_at: state.and_then(|state| state.made_at.iter().map(|(_, at)| *at).max()),
         })
     }
 

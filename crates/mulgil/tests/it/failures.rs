@@ -100,6 +100,23 @@ fn a_data_test_that_failed_is_told_by_every_run() {
 }
 
 #[test]
+fn a_data_test_that_cannot_run_is_a_failure_of_the_run() {
+    let place = week();
+    place.write(
+        "models/broken.sql",
+        "{{ config(materialized='view') }}\nselect 1 / (amount - amount) as amount from {{ source('raw', 'orders') }}\n",
+    );
+    place.write(
+        "models/schema.yml",
+        "models:\n  - name: orders\n    columns:\n      - {name: amount, data_tests: [{relationships: {to: ref('broken'), field: amount}}]}\n",
+    );
+    for _ in 0..2 {
+        let run = place.mulgil(&["run"]).ends_with(1).says("MG3005");
+        assert!(run.stderr.contains("FAILED data tests of orders"), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn what_a_killed_run_left_is_due_and_not_running() {
     let place = week();
     assert_eq!(place.run_killed_at("claimed:1").code, None);

@@ -5,10 +5,10 @@ use mulgil_core::grid::Zone;
 use proptest::prelude::*;
 
 use super::{
-    super::time::{Civil, days_starting_in, days_touching, parse_date, parse_timestamp, show_date},
+    super::time::{Civil, days_starting_in, days_touching, parse_date, parse_timestamp},
     interval,
 };
-use crate::zone::CivilClock;
+use crate::zone::{CivilClock, date_text};
 
 fn civil(text: &str) -> Option<(i64, Option<i64>)> {
     parse_timestamp(text).map(|Civil { clock_us, offset_us }| (clock_us, offset_us))
@@ -67,7 +67,7 @@ fn timestamps() {
 fn days_of_an_interval() {
     let seoul = Zone::named("Asia/Seoul").unwrap();
     let day = interval("2013-03-09T15:00:00Z", "2013-03-10T15:00:00Z");
-    let shown = |(from, until)| (show_date(from), show_date(until));
+    let shown = |(from, until)| (date_text(from), date_text(until));
     assert_eq!(
         shown(days_starting_in(day, &seoul)),
         ("2013-03-10".to_owned(), "2013-03-11".to_owned())
@@ -88,7 +88,7 @@ fn days_of_an_interval() {
 proptest! {
     #[test]
     fn dates_are_those_of_the_calendar(days in -719_162_i32..2_932_896) {
-        prop_assert_eq!(parse_date(&show_date(days)), Some(days));
+        prop_assert_eq!(parse_date(&date_text(days)), Some(days));
     }
 
     /// A clock that has answered other questions before gives the answer of a fresh look.
