@@ -162,6 +162,7 @@ fn loading(rows: &mut Vec<Row>) -> Result<()> {
         environment: "dev".to_owned(),
         vars: BTreeMap::new(),
         env: BTreeMap::new(),
+        ..LoadOptions::default()
     };
     let loaded = mulgil_project::load(folder.path(), &options);
     anyhow::ensure!(

@@ -111,6 +111,12 @@ codes! {
     UNSUPPORTED_CONFIG = 1209;
     /// Settings that contradict each other.
     CONFLICTING_CONFIG = 1210;
+    /// A profile or a target that `profiles.yml` does not have.
+    UNKNOWN_PROFILE = 1301;
+    /// Something of a dbt project that has no effect here yet.
+    NO_EFFECT_YET = 1302;
+    /// A profile for another database, whose tables are made in the warehouse of the project.
+    OTHER_DATABASE = 1303;
 
     // --- MG2: connections and logins -----------------------------------------------------------
     /// A source's file or folder that cannot be read.
@@ -141,6 +147,12 @@ codes! {
     LAYOUT_MISFIT = 3011;
     /// A table that is read before it was ever filled.
     NOT_FILLED_YET = 3012;
+    /// Two rows of one fill with the same unique key.
+    DUPLICATE_KEY = 3013;
+    /// A unique key that names no column.
+    UNKNOWN_KEY_COLUMN = 3014;
+    /// An incremental model whose SQL gives other columns than its table has.
+    COLUMNS_CHANGED = 3015;
     /// A source's file that was there when it was looked at, and is not there any more.
     SOURCE_FILE_MISSING = 3101;
     /// A source's file that changed while it was read.

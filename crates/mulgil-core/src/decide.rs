@@ -12,7 +12,7 @@ use crate::{
     interval::{Instant, Interval, RangeMap, RangeSet},
     name::{Instance, NodeName, Relation},
     plan::{Forecast, Terms, ready_of},
-    project::{Input, Node, TestKind, Upstream},
+    project::{Input, Node, Upstream},
 };
 
 /// Intervals that one commit fills at most: a crash loses no more work than that.
@@ -309,12 +309,9 @@ fn startable_tests(
     (!tests.is_empty() && (idle || !related.iter().any(left))).then_some(tests)
 }
 
-/// The instances that a node's relationships tests look into: they are filled first.
+/// The instances that a node's data tests look into: they are filled first.
 fn referred_to(forecast: &Forecast<'_>, node: &Node) -> Vec<Instance> {
-    let names = node.tests.iter().filter_map(|test| match &test.kind {
-        TestKind::Relationships { to, .. } => Some(to),
-        TestKind::NotNull { .. } | TestKind::Unique { .. } | TestKind::AcceptedValues { .. } => None,
-    });
+    let names = node.tests.iter().flat_map(|test| test.kind.looks_into());
     names
         .filter_map(|name| forecast.node(name))
         .flat_map(Node::instances)

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data_test::Verdict,
     diagnostic::Severity,
     interval::{Instant, Interval, RangeMap, RangeSet},
     name::NodeName,
@@ -188,7 +189,7 @@ pub fn has_blocking_tests(node: &Node) -> bool {
 pub fn failed_tests<'a>(node: &'a Node, state: &NodeState) -> Vec<&'a DataTest> {
     let has_failed = |test: &&DataTest| {
         let last = state.tests.get(&test.name);
-        last.is_some_and(|last| !last.passed && last.fingerprint == test.fingerprint)
+        last.is_some_and(|last| test.judge(last.failures) == Verdict::Failed && last.fingerprint == test.fingerprint)
     };
     let blocking = node.tests.iter().filter(|test| test.severity == Severity::Error);
     blocking.filter(has_failed).collect()

@@ -5,6 +5,7 @@ mod clock;
 pub mod codes;
 pub mod crash;
 pub mod cron;
+pub mod data_test;
 pub mod decide;
 pub mod diagnostic;
 pub mod due;

@@ -59,8 +59,11 @@ pub struct FillOutcome {
     pub version: Option<i64>,
     /// The table's own id; none for a view.
     pub table_id: Option<String>,
-    /// Each interval of the range with its rows and content, in order; one entry without a grid.
+    /// Each interval of the range with its rows and content, in order; one entry without a grid: what
+    /// all of the table holds now.
     pub intervals: Vec<Filled>,
+    /// Rows that the queries gave.
+    pub written: u64,
     /// The columns that readers see.
     pub columns: Vec<Column>,
     /// Whether all that the table had was replaced, outside the fill's range too.
@@ -208,6 +211,7 @@ pub struct Touched {
 /// Who wrote a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nearly every commit is ours")]
 pub enum Author {
     /// A claim of this ledger, or of an earlier one of the same project and environment.
     Ours(CommitTag),
@@ -235,6 +239,18 @@ pub struct CommitTag {
     /// Whether the commit removed all else that the table held.
     #[serde(default)]
     pub replaces_all: bool,
+    /// What an incremental table holds of the instance after the commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<RowSum>,
+}
+
+/// Rows, counted and added up, so that others can be added and taken away without looking at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowSum {
+    /// How many.
+    pub rows: u64,
+    /// The sum of their hashes.
+    pub sum: Fingerprint,
 }
 
 /// The folder and limits that an embedded engine works with.

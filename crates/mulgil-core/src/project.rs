@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data_test::Thresholds,
     diagnostic::{Place, Severity},
     grid::{Grid, Unit, Zone},
     mapping::Mapping,
@@ -92,8 +93,66 @@ pub enum Materialization {
     View,
     /// A table filled by intervals.
     Interval,
+    /// A table that keeps its rows and takes in those of each fill.
+    Incremental,
+    /// An incremental table that tells how rows were at each time, and is never made anew.
+    Snapshot,
     /// A table loaded from a CSV file of the project.
     Seed,
+}
+
+/// How an incremental table takes in the rows of a fill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incremental {
+    /// What becomes of the rows that are there.
+    pub strategy: Strategy,
+    /// What happens where the query's columns are not the table's.
+    pub on_schema_change: SchemaChange,
+}
+
+/// What becomes of the rows of an incremental table when a fill brings others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Strategy {
+    /// They stay, and the fill's rows are added.
+    Append,
+    /// A row of the fill takes the place of the one with the same values in these columns. Two rows
+    /// of one fill may not have the same; NULL is the same as nothing.
+    Merge {
+        /// The columns.
+        unique_key: Vec<String>,
+    },
+    /// The rows of the fill take the place of all that have the same values in these columns.
+    DeleteInsert {
+        /// The columns.
+        unique_key: Vec<String>,
+    },
+}
+
+impl Strategy {
+    /// The columns by which rows are the same; none where all stay.
+    pub fn unique_key(&self) -> &[String] {
+        match self {
+            Self::Append => &[],
+            Self::Merge { unique_key } | Self::DeleteInsert { unique_key } => unique_key,
+        }
+    }
+}
+
+/// What happens where the columns of an incremental model's query are not those of its table
+/// (`on_schema_change`, in dbt's words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaChange {
+    /// New columns are left out; a missing one is a fault.
+    #[default]
+    Ignore,
+    /// Any difference is a fault.
+    Fail,
+    /// New columns are added; a missing one is NULL.
+    AppendNewColumns,
+    /// New columns are added, missing ones are removed from the table.
+    SyncAllColumns,
 }
 
 /// How many neighbouring intervals one query may fill.
@@ -205,6 +264,22 @@ pub enum TestKind {
         /// Its column.
         field: String,
     },
+    /// A query that the project writes itself returns no row.
+    Query {
+        /// The other nodes that it looks into.
+        reads: Vec<NodeName>,
+    },
+}
+
+impl TestKind {
+    /// The other nodes that it looks into: they are filled before it runs.
+    pub fn looks_into(&self) -> &[NodeName] {
+        match self {
+            Self::Relationships { to, .. } => std::slice::from_ref(to),
+            Self::Query { reads } => reads,
+            Self::NotNull { .. } | Self::Unique { .. } | Self::AcceptedValues { .. } => &[],
+        }
+    }
 }
 
 /// A data test of a node.
@@ -216,6 +291,9 @@ pub struct DataTest {
     pub kind: TestKind,
     /// Whether a failure keeps new intervals from readers.
     pub severity: Severity,
+    /// How many rows may break it.
+    #[serde(default, skip_serializing_if = "Thresholds::is_default")]
+    pub thresholds: Thresholds,
     /// The hash of what it asserts.
     pub fingerprint: Fingerprint,
     /// Where it is declared.
@@ -235,9 +313,15 @@ pub struct Node {
     pub grid: Grid,
     /// The column that says when a row happened.
     pub event_time: Option<String>,
+    /// How it takes in rows, where it is incremental.
+    #[serde(default)]
+    pub incremental: Option<Incremental>,
     /// Its key columns; empty for most.
     #[serde(default)]
     pub keys: Vec<KeyColumn>,
+    /// What its SQL names, views as themselves: what selectors follow.
+    #[serde(default)]
+    pub reads: Vec<Upstream>,
     /// What it reads.
     pub inputs: Vec<Input>,
     /// What its intervals are made with today.

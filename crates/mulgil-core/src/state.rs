@@ -60,8 +60,8 @@ pub struct Live {
 pub struct TestState {
     /// What was asserted.
     pub fingerprint: Fingerprint,
-    /// Whether it held.
-    pub passed: bool,
+    /// The rows that broke it.
+    pub failures: u64,
     /// The sequence number of the newest fill that it saw.
     pub fill_seq: i64,
 }
@@ -105,6 +105,9 @@ pub struct TableState {
     /// The instances that have anything filled in it, those of keys that are no longer declared among
     /// them.
     pub holds: BTreeSet<Instance>,
+    /// Whether it was there when its log was last read.
+    #[serde(default)]
+    pub is_there: bool,
     /// Whether it may hold rows that nothing here counts: its log does not tell of all that was done
     /// to it, or of nothing that is known.
     pub uncounted: bool,

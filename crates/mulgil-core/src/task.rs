@@ -8,7 +8,7 @@ use crate::{
     grid::{Grid, Zone},
     interval::Interval,
     name::{Instance, Key, Relation},
-    project::{CodeFp, DataTest, Materialization, Source},
+    project::{CodeFp, DataTest, Incremental, Materialization, Source},
 };
 
 /// The version of [`TaskSpec`]'s form; a worker refuses one that it does not know.
@@ -62,6 +62,9 @@ pub struct FillSpec {
     pub grid: Grid,
     /// The column that says when a row happened, in the output.
     pub event_time: Option<String>,
+    /// How the rows are taken in, where the table keeps what it has.
+    #[serde(default)]
+    pub incremental: Option<Incremental>,
     /// The unbroken range that is filled; [`Interval::WHOLE`] without a grid.
     pub range: Interval,
     /// The queries whose rows together are the range's rows, in order of time. One, or one per

@@ -13,7 +13,7 @@
 //! ```
 //! Words after a name, in any order: `by UNIT`, `by cron 'M H D M W'`, `reads A, B last N UNITs, C whole`,
 //! `every 'M H D M W'`, `lookback N`, `settle Nd`, `partial`, `view`, `keys column=v|w`, `code N`,
-//! `test NAME`. Facts: `filled NAME RANGE [at TIME] [code N]`, `changed NAME RANGE upstream|source OF`,
+//! `test NAME`, `tags v|w`, `owner NAME`, `in FOLDER`; `seed` before `reads`. Facts: `filled NAME RANGE [at TIME] [code N]`, `changed NAME RANGE upstream|source OF`,
 //! `foreign`, `asked`, `live`, `untested`, `waived NAME RANGE`, `failing NAME RANGE times N`,
 //! `available|gone SOURCE RANGE`. Without `by` a range is `all`.
 
@@ -22,6 +22,7 @@ use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 use crate::{
     codes,
     cron::Cron,
+    data_test::Thresholds,
     decide::{Action, Limits, Scope, decide},
     diagnostic::{Place, Retry, Severity},
     due::Reason,
@@ -298,15 +299,24 @@ impl Timeline {
                 "settle" => node.settle_us = words.next()?.strip_suffix('d')?.parse::<i64>().ok()? * 86_400_000_000,
                 "partial" => node.partial = true,
                 "view" => node.materialization = Materialization::View,
+                "incremental" => node.materialization = Materialization::Incremental,
                 "code" => node.fingerprint.code = Fingerprint(words.next()?.parse().ok()?),
                 "keys" => node.keys.push(key_column(words.next()?)?),
                 "test" => node.tests.push(test(words.next()?)),
+                "tags" => node.tags = words.next()?.split('|').map(str::to_owned).collect(),
+                "owner" => node.owner = Some(words.next()?.to_owned()),
+                "in" => node.file = PathBuf::from(format!("models/{}/{}.sql", words.next()?, node.name)),
+                "seed" => {
+                    node.materialization = Materialization::Seed;
+                    node.file = PathBuf::from(format!("seeds/{}.csv", node.name));
+                }
                 "reads" => reads = words.rest_until_keyword(),
                 _ => return None,
             }
         }
         for read in reads.split(',').map(str::trim).filter(|read| !read.is_empty()) {
             let input = self.input(&node, read)?;
+            node.reads.push(input.from.clone());
             node.inputs.push(input);
         }
         self.project.nodes.push(node);
@@ -359,7 +369,9 @@ impl Timeline {
             materialization: Materialization::Table,
             grid: Grid::whole(self.project.zone.clone()),
             event_time: Some("at".to_owned()),
+            incremental: None,
             keys: Vec::new(),
+            reads: Vec::new(),
             inputs: Vec::new(),
             fingerprint: CodeFp {
                 code: Fingerprint(1),
@@ -395,6 +407,7 @@ fn test(name: &str) -> DataTest {
             column: "at".to_owned(),
         },
         severity: Severity::Error,
+        thresholds: Thresholds::default(),
         fingerprint: Fingerprint::of_text(name),
         place: Place::file("models/schema.yml"),
     }
@@ -423,7 +436,7 @@ impl<'a> Words<'a> {
 
     /// Up to the next word that begins another clause of a model.
     fn rest_until_keyword(&mut self) -> &'a str {
-        const CLAUSES: [&str; 10] = [
+        const CLAUSES: [&str; 13] = [
             " by ",
             " until ",
             " every ",
@@ -434,6 +447,9 @@ impl<'a> Words<'a> {
             " code ",
             " keys ",
             " test ",
+            " tags ",
+            " owner ",
+            " in ",
         ];
         let end = CLAUSES
             .iter()

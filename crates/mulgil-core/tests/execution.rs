@@ -250,7 +250,7 @@ impl Ledger<'_> {
         for test in node.tests.iter().filter(|test| tests.contains(&test.name)) {
             let result = TestState {
                 fingerprint: test.fingerprint,
-                passed: true,
+                failures: 0,
                 fill_seq: seq.unwrap_or(0),
             };
             state.tests.insert(test.name.clone(), result);

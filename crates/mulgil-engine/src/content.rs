@@ -10,7 +10,7 @@ use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
     interval::Interval,
-    port::{Fault, Filled},
+    port::{Fault, Filled, RowSum},
     project::Fingerprint,
 };
 
@@ -27,6 +27,17 @@ impl Content {
     pub(crate) fn add(&mut self, other: Self) {
         self.rows += other.rows;
         self.sum = self.sum.wrapping_add(other.sum);
+    }
+
+    /// Without rows that are in it.
+    pub(crate) fn take(&mut self, other: Self) {
+        self.rows = self.rows.saturating_sub(other.rows);
+        self.sum = self.sum.wrapping_sub(other.sum);
+    }
+
+    /// How many rows.
+    pub(crate) fn rows(self) -> u64 {
+        self.rows
     }
 
     /// One row more, by its hash.
@@ -50,6 +61,24 @@ impl Content {
                 &self.rows.to_le_bytes()[..],
                 &self.sum.to_le_bytes()[..],
             ]),
+        }
+    }
+}
+
+impl From<RowSum> for Content {
+    fn from(told: RowSum) -> Self {
+        Self {
+            rows: told.rows,
+            sum: told.sum.0,
+        }
+    }
+}
+
+impl From<Content> for RowSum {
+    fn from(content: Content) -> Self {
+        Self {
+            rows: content.rows,
+            sum: Fingerprint(content.sum),
         }
     }
 }

@@ -22,24 +22,26 @@ use crate::{
     catalog::{Catalog, Model, SeedFile},
     check,
     compile::{self, Compiler},
-    config::{self, Config, Kind, Layer, MODEL_KEYS, Setting},
+    config::{self, Config, Kind, Layer, Setting},
+    dbt_project,
+    dialect::{Dialect, OF_MODELS, Words, no_effect},
     files::{self, DataFile, Files, TextFile},
     fingerprint::Canonical,
-    graph,
+    generic, graph,
     manifest::{self, Manifest},
     mentions::{self, Known},
-    properties::{Described, Properties},
+    properties::{Context, Described, Properties},
     rendering::{self, Rendering},
     template::{Facts, Globals, Mention, Rendered, Templates},
-    text, values, yaml,
+    values,
 };
 
 /// Loads the project in a folder.
 pub(crate) fn load(root: &Path, options: &LoadOptions) -> Loaded {
     let mut faults = Vec::new();
     let mut settings = Settings::default();
-    let loaded = files::read_manifest(root, &mut faults)
-        .and_then(|text| manifest::read(root, &text, &options.environment, &mut faults))
+    let loaded = files::read_manifests(root, &mut faults)
+        .and_then(|texts| manifest::read(root, &texts, options, &mut faults))
         .map(|manifest| {
             settings = manifest.settings.clone();
             Assembly::new(root, options, manifest, &mut faults).run(&mut faults)
@@ -55,45 +57,50 @@ pub(crate) fn load(root: &Path, options: &LoadOptions) -> Loaded {
     }
 }
 
-struct Assembly<'a> {
-    root: &'a Path,
-    options: &'a LoadOptions,
-    manifest: Manifest,
-    schema: String,
-    templates: Templates,
-    properties: Properties,
-    files: Files,
-    known: Known,
-    catalog: Catalog,
+/// A project while it is put together.
+pub(crate) struct Assembly<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) manifest: Manifest,
+    pub(crate) templates: Templates,
+    pub(crate) properties: Properties,
+    pub(crate) files: Files,
+    pub(crate) known: Known,
+    pub(crate) catalog: Catalog,
+    /// The data tests of files of their own, by the nodes that they belong to.
+    pub(crate) own_tests: BTreeMap<NodeName, Vec<DataTest>>,
 }
 
 impl<'a> Assembly<'a> {
-    fn new(root: &'a Path, options: &'a LoadOptions, mut manifest: Manifest, faults: &mut Vec<Diagnostic>) -> Self {
-        let schema = format!("{}{}", manifest.schema_prefix, manifest.name);
+    fn new(root: &'a Path, options: &LoadOptions, mut manifest: Manifest, faults: &mut Vec<Diagnostic>) -> Self {
         let mut vars = std::mem::take(&mut manifest.vars);
         vars.extend(options.vars.clone());
-        let templates = Templates::new(Globals {
+        let mut globals = Globals {
             vars,
             env: options.env.clone(),
             environment: options.environment.clone(),
-            schema: schema.clone(),
+            kind: "mulgil".to_owned(),
+            threads: 1,
             project: manifest.name.clone(),
             ..Globals::default()
-        });
+        };
+        if let Some(target) = &manifest.target {
+            globals.aim_at(target);
+        }
+        globals.schema.clone_from(&manifest.schema);
+        let templates = Templates::new(globals);
         let catalog = Catalog {
             project: manifest.name.clone(),
             ..Catalog::default()
         };
         Self {
-            files: files::read(root, faults),
+            files: files::read(root, &manifest.paths, faults),
             root,
-            options,
             manifest,
-            schema,
             templates,
             properties: Properties::default(),
             known: Known::default(),
             catalog,
+            own_tests: BTreeMap::new(),
         }
     }
 
@@ -101,12 +108,14 @@ impl<'a> Assembly<'a> {
         self.parse(faults);
         self.add_seeds(faults);
         self.add_models(faults);
+        self.add_snapshots(faults);
         self.describe(faults);
         mentions::resolve(&mut self.catalog, &self.known, &self.templates, faults);
         self.sort(faults);
         self.cut_time(faults);
         check::relations(&self.catalog, faults);
         check::sql(&self.catalog, &self.templates, faults);
+        self.add_tests(faults);
         let nodes = self.nodes(faults);
         if self.catalog.models.is_empty() && faults.is_empty() {
             faults.push(
@@ -114,7 +123,10 @@ impl<'a> Assembly<'a> {
                     codes::EMPTY_PROJECT,
                     "the project has no models and no seeds, so nothing is to do",
                 )
-                .at(Place::file(files::MANIFEST))
+                .at(Place::file(match self.manifest.dialect {
+                    Dialect::Own => files::MANIFEST,
+                    Dialect::Dbt => files::DBT_MANIFEST,
+                }))
                 .with_remedy("write a SELECT into a file such as `models/first.sql`"),
             );
         }
@@ -123,11 +135,34 @@ impl<'a> Assembly<'a> {
 
     /// Reads all texts, so that everything is known before anything is asked for.
     fn parse(&mut self, faults: &mut Vec<Diagnostic>) {
-        for TextFile { path, text } in std::mem::take(&mut self.files.properties) {
-            self.properties.read(&path, &text, faults);
-        }
+        let mut of_macros = Vec::new();
         for TextFile { path, text } in std::mem::take(&mut self.files.macros) {
-            self.templates.add_macros(&path, text, faults);
+            self.templates.add_macros(&path, text, &mut of_macros);
+        }
+        let dialect = self.manifest.dialect;
+        // Many macros of a dbt project are never asked here; a model that asks a broken one fails.
+        faults.extend(of_macros.into_iter().map(|fault| dialect.softened(fault)));
+        let macros = self.templates.macros();
+        if dialect == Dialect::Dbt {
+            dbt_project::unasked_macros(&macros, faults);
+        }
+        let own_tests: Vec<String> = macros
+            .iter()
+            .filter_map(|name| name.strip_prefix(generic::PREFIX))
+            .map(str::to_owned)
+            .collect();
+        for TextFile { path, text } in std::mem::take(&mut self.files.properties) {
+            let context = Context {
+                dialect,
+                project: &self.manifest.name,
+                tests: &self.manifest.tests,
+                own_tests: &own_tests,
+                templates: &self.templates,
+            };
+            self.properties.read(&path, &text, context, faults);
+        }
+        for (path, what) in std::mem::take(&mut self.files.unread) {
+            faults.push(no_effect(what).at(Place::file(path)));
         }
         for mut source in std::mem::take(&mut self.manifest.sources) {
             if let Some(described) = self.properties.sources.get(source.name.as_str()) {
@@ -191,7 +226,7 @@ impl<'a> Assembly<'a> {
             }
         };
         let described = self.properties.models.get(name.as_str());
-        let in_file = self.settings_in_file(&path, &first, faults);
+        let in_file = self.settings_in_file(&path, &first, OF_MODELS, faults);
         check_one_schedule(&name, &in_file, described, faults);
         let mut own = described
             .map(|described| described.settings.clone())
@@ -212,7 +247,7 @@ impl<'a> Assembly<'a> {
         self.add(name, path, config, renderings, None);
     }
 
-    fn add(
+    pub(crate) fn add(
         &mut self,
         name: NodeName,
         file: PathBuf,
@@ -220,10 +255,10 @@ impl<'a> Assembly<'a> {
         mut renderings: Vec<Rendering>,
         seed: Option<SeedFile>,
     ) {
-        let schema = config.schema.as_ref().map_or_else(
-            || self.schema.clone(),
-            |schema| format!("{}{schema}", self.manifest.schema_prefix),
-        );
+        let schema = match &config.target_schema {
+            Some(whole) => whole.clone(),
+            None => self.manifest.schema_of(config.schema.as_deref()),
+        };
         let branches = self.branches(&file, &renderings);
         self.catalog.by_name.insert(name.clone(), self.catalog.models.len());
         self.catalog.models.push(Model {
@@ -238,6 +273,11 @@ impl<'a> Assembly<'a> {
                 end: None,
             },
             name,
+            noun: if config.kind == Kind::Snapshot {
+                "snapshot"
+            } else {
+                "model"
+            },
             file,
             config,
             first: renderings.remove(0),
@@ -275,6 +315,11 @@ impl<'a> Assembly<'a> {
     /// The name that a file gives, if it is one and is free.
     fn claim_name(&mut self, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<NodeName> {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        self.claim(stem, path, faults)
+    }
+
+    /// A name, if it is one and is free.
+    pub(crate) fn claim(&mut self, stem: &str, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<NodeName> {
         if let Some(why) = values::bad_name(stem) {
             faults.push(
                 Diagnostic::error(
@@ -305,79 +350,27 @@ impl<'a> Assembly<'a> {
         Some(name)
     }
 
-    fn settings_in_file(&self, path: &Path, first: &Rendered, faults: &mut Vec<Diagnostic>) -> Layer {
+    pub(crate) fn settings_in_file(
+        &self,
+        path: &Path,
+        first: &Rendered,
+        words: Words,
+        faults: &mut Vec<Diagnostic>,
+    ) -> Layer {
         let mut layer = Layer::new();
         for mention in &first.mentions {
             let Mention::Config(settings) = mention else { continue };
             for (key, value) in settings {
                 let place = self.templates.locate_setting(path, key);
-                if MODEL_KEYS.contains(&key.as_str()) {
+                if words.known.contains(&key.as_str()) {
                     let value = value.clone();
                     layer.insert(key.clone(), Setting { value, place });
                 } else {
-                    faults.push(yaml::unknown_key(place, key, MODEL_KEYS, "`config()`"));
+                    faults.extend(words.fault(key, place, "`config()`", self.manifest.dialect));
                 }
             }
         }
         layer
-    }
-
-    /// Descriptions of what is not there.
-    fn describe(&self, faults: &mut Vec<Diagnostic>) {
-        let is_seed = |name: &str| {
-            self.catalog
-                .model(&NodeName::new(name))
-                .is_some_and(|model| model.seed.is_some())
-        };
-        let unusable = |name: &str| {
-            let name = NodeName::new(name);
-            self.known.broken.contains(&name) || self.known.disabled.contains(&name)
-        };
-        let groups = [
-            ("model", &self.properties.models, false),
-            ("seed", &self.properties.seeds, true),
-        ];
-        for (what, described, seeds) in groups {
-            for (name, one) in described {
-                let is_there = self.known.names.contains(&NodeName::new(name));
-                if is_there && (unusable(name) || is_seed(name) == seeds) {
-                    continue;
-                }
-                let remedy = if is_there {
-                    format!("move it under `{}:`", if seeds { "models" } else { "seeds" })
-                } else {
-                    text::nearest(name, self.known.names.iter().map(NodeName::as_str)).map_or_else(
-                        || format!("write the file of the {what}, or remove the description"),
-                        |near| format!("write `{near}`, or remove the description"),
-                    )
-                };
-                faults.push(
-                    Diagnostic::error(
-                        codes::UNKNOWN_PROPERTY,
-                        format!("there is no {what} `{name}` to describe"),
-                    )
-                    .at(one.place.clone())
-                    .with_remedy(remedy),
-                );
-            }
-        }
-        for (name, one) in &self.properties.sources {
-            if self.catalog.sources.contains_key(&NodeName::new(name)) {
-                continue;
-            }
-            let remedy = text::nearest(name, self.catalog.sources.keys().map(NodeName::as_str)).map_or_else(
-                || "declare it under `sources:` in `mulgil.yml`, with its `files:`".to_owned(),
-                |near| format!("write `{near}`, or declare it in `mulgil.yml`"),
-            );
-            faults.push(
-                Diagnostic::error(
-                    codes::UNKNOWN_PROPERTY,
-                    format!("there is no source `{name}` to describe"),
-                )
-                .at(one.place.clone())
-                .with_remedy(remedy),
-            );
-        }
     }
 
     /// Puts upstream first, and looks through views.
@@ -469,22 +462,36 @@ impl<'a> Assembly<'a> {
         let batches = batching::batches(&self.catalog);
         for (model, batch) in self.catalog.models.iter().zip(batches) {
             let fingerprint = canonical.fingerprint(model, &self.catalog);
-            let group = if model.seed.is_some() {
-                &mut self.properties.seeds
-            } else {
-                &mut self.properties.models
+            let group = match model.config.kind {
+                Kind::Seed => &mut self.properties.seeds,
+                Kind::Snapshot => &mut self.properties.snapshots,
+                Kind::Table | Kind::View | Kind::Ephemeral | Kind::Interval | Kind::Incremental => {
+                    &mut self.properties.models
+                }
             };
             let described = group.remove(model.name.as_str());
             let (tests, columns) = described.map(|one| (one.tests, one.columns)).unwrap_or_default();
-            check::tests(&tests, model, &self.known, &mut test_names, faults);
+            let own = self.own_tests.remove(&model.name).unwrap_or_default();
+            let tests: Vec<DataTest> = tests.into_iter().map(|test| test.declared).chain(own).collect();
+            check::tests(
+                &tests,
+                model,
+                &self.known,
+                &mut test_names,
+                self.manifest.dialect,
+                faults,
+            );
             let materialization = match model.config.kind {
                 Kind::Table => Materialization::Table,
                 Kind::View => Materialization::View,
                 Kind::Interval => Materialization::Interval,
+                Kind::Incremental => Materialization::Incremental,
+                Kind::Snapshot => Materialization::Snapshot,
                 Kind::Seed => Materialization::Seed,
                 Kind::Ephemeral => continue,
             };
             nodes.push(Node {
+                reads: self.catalog.reads_of(model),
                 inputs: self.catalog.inputs_of(model),
                 fingerprint,
                 batch,
@@ -497,9 +504,9 @@ impl<'a> Assembly<'a> {
     fn finish(self, nodes: Vec<Node>) -> (Project, Compiler) {
         let project = Project {
             name: self.manifest.name,
-            environment: self.options.environment.clone(),
+            environment: self.manifest.environment,
             zone: self.manifest.zone,
-            schema: self.schema,
+            schema: self.manifest.schema,
             root: self.root.to_path_buf(),
             warehouse: self.manifest.warehouse,
             sources: self.catalog.sources.values().cloned().collect(),
@@ -533,7 +540,9 @@ fn node(
         relation: model.relation.clone(),
         grid: model.grid.clone(),
         event_time: config.event_time.clone(),
+        incremental: config.incremental.clone(),
         keys: config.keys.clone(),
+        reads: Vec::new(),
         inputs: Vec::new(),
         fingerprint: mulgil_core::project::CodeFp::default(),
         batch: Batch::AtMost(1),

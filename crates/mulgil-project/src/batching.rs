@@ -23,7 +23,9 @@ pub(crate) fn batches(catalog: &Catalog) -> Vec<Batch> {
 fn batch(model: &Model, catalog: &Catalog) -> Batch {
     let names_time = model.mentions(|mention| matches!(mention, Mention::Interval(_)));
     match model.config.kind {
-        Kind::Table | Kind::View | Kind::Ephemeral | Kind::Seed => Batch::AtMost(1),
+        Kind::Table | Kind::View | Kind::Ephemeral | Kind::Incremental | Kind::Snapshot | Kind::Seed => {
+            Batch::AtMost(1)
+        }
         Kind::Interval if names_time => Batch::AtMost(1),
         Kind::Interval => match model.config.batch {
             Some(count) => Batch::AtMost(count),

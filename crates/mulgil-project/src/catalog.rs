@@ -15,6 +15,7 @@ use mulgil_core::{
 
 use crate::{
     config::{Config, Kind},
+    data_test::Rows,
     rendering::Rendering,
     template::Mention,
 };
@@ -23,6 +24,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) name: NodeName,
+    /// What it is, for messages.
+    pub(crate) noun: &'static str,
     /// From the project folder.
     pub(crate) file: PathBuf,
     pub(crate) config: Config,
@@ -91,6 +94,10 @@ pub(crate) struct Catalog {
     pub(crate) models: Vec<Model>,
     pub(crate) by_name: HashMap<NodeName, usize>,
     pub(crate) sources: BTreeMap<NodeName, Source>,
+    /// The data tests that are queries of the project, as models that nothing reads; by their names.
+    pub(crate) tests: BTreeMap<String, Model>,
+    /// Which rows data tests look at, by their names; those that look at all of them are left out.
+    pub(crate) test_rows: BTreeMap<String, Rows>,
 }
 
 impl Catalog {
@@ -123,6 +130,30 @@ impl Catalog {
             }
         }
         bases
+    }
+
+    /// What a model's SQL names, ephemeral models looked through, each once: what selectors follow.
+    pub(crate) fn reads_of(&self, model: &Model) -> Vec<Upstream> {
+        let mut named: Vec<&Upstream> = Vec::new();
+        let mut left: Vec<&Upstream> = model.reads.iter().rev().map(|read| &read.from).collect();
+        while let Some(from) = left.pop() {
+            if named.contains(&from) {
+                continue;
+            }
+            named.push(from);
+            if let Some(ephemeral) = self.ephemeral(from) {
+                left.extend(ephemeral.reads.iter().rev().map(|read| &read.from));
+            }
+        }
+        let kept = named.into_iter().filter(|from| self.ephemeral(from).is_none());
+        kept.cloned().collect()
+    }
+
+    fn ephemeral(&self, upstream: &Upstream) -> Option<&Model> {
+        match upstream {
+            Upstream::Node(name) => self.model(name).filter(|model| model.config.kind == Kind::Ephemeral),
+            Upstream::Source(_) => None,
+        }
     }
 
     /// The inputs of a model, as the plan sees them.

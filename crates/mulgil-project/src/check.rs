@@ -18,6 +18,7 @@ use mulgil_core::{
 use crate::{
     catalog::{Catalog, Model},
     config::Kind,
+    dialect::Dialect,
     mentions::Known,
     sql,
     template::{Mention, Templates},
@@ -241,28 +242,31 @@ pub(crate) fn relations(catalog: &Catalog, faults: &mut Vec<Diagnostic>) {
 
 /// SQL that is not one query. Where a value is missing the SQL has a hole, which is told already.
 pub(crate) fn sql(catalog: &Catalog, templates: &Templates, faults: &mut Vec<Diagnostic>) {
-    let has_hole = |mention: &Mention| matches!(mention, Mention::MissingVar(_) | Mention::MissingEnvVar(_));
     let models = catalog.models.iter().filter(|model| model.seed.is_none());
-    for model in models.filter(|model| !model.mentions(has_hole)) {
-        let fault = model
-            .renderings()
-            .find_map(|one| Some((&one.rendered, sql::parse(&one.rendered.sql).err()?)));
-        if let Some((rendered, fault)) = fault {
-            let remedy = if fault.is_syntax {
-                "mend the SQL; look at it as it is rendered if the template makes it"
-            } else {
-                "write one SELECT: its rows are the table's"
-            };
-            faults.push(
-                Diagnostic::error(
-                    codes::SQL_SYNTAX,
-                    format!("the SQL of `{}` cannot be read: {}", model.name, fault.message),
-                )
-                .at(place_in_source(templates, &model.file, &rendered.sql, fault.at))
-                .with_remedy(remedy),
-            );
-        }
+    faults.extend(models.filter_map(|model| sql_of(model, templates)));
+}
+
+/// What is wrong with the SQL of one model, if anything.
+pub(crate) fn sql_of(model: &Model, templates: &Templates) -> Option<Diagnostic> {
+    if model.mentions(|mention| matches!(mention, Mention::MissingVar(_) | Mention::MissingEnvVar(_))) {
+        return None;
     }
+    let (rendered, fault) = model
+        .renderings()
+        .find_map(|one| Some((&one.rendered, sql::parse(&one.rendered.sql).err()?)))?;
+    let remedy = if fault.is_syntax {
+        "mend the SQL; look at it as it is rendered if the template makes it"
+    } else {
+        "write one SELECT: its rows are the table's"
+    };
+    Some(
+        Diagnostic::error(
+            codes::SQL_SYNTAX,
+            format!("the SQL of `{}` cannot be read: {}", model.name, fault.message),
+        )
+        .at(place_in_source(templates, &model.file, &rendered.sql, fault.at))
+        .with_remedy(remedy),
+    )
 }
 
 /// Where a place in rendered SQL lies in the file: the same line, if the template left the lines
@@ -293,20 +297,20 @@ pub(crate) fn tests(
     model: &Model,
     known: &Known,
     names: &mut BTreeMap<String, Place>,
+    dialect: Dialect,
     faults: &mut Vec<Diagnostic>,
 ) {
     if let (Some(test), Kind::Ephemeral) = (tests.first(), model.config.kind) {
-        faults.push(
-            Diagnostic::error(
-                codes::BAD_DATA_TEST,
-                format!(
-                    "the model `{}` is ephemeral: it has no rows of its own to test",
-                    model.name
-                ),
-            )
-            .at(test.place.clone())
-            .with_remedy("make it a view, or test the models that read it"),
-        );
+        let fault = Diagnostic::error(
+            codes::BAD_DATA_TEST,
+            format!(
+                "the model `{}` is ephemeral: it has no rows of its own to test",
+                model.name
+            ),
+        )
+        .at(test.place.clone())
+        .with_remedy("make it a view, or test the models that read it");
+        faults.push(dialect.softened(fault));
     }
     for test in tests {
         if let Some(first) = names.insert(test.name.clone(), test.place.clone()) {

@@ -11,10 +11,10 @@ use mulgil_core::{
     codes,
     diagnostic::{Diagnostic, Place},
     grid::Grid,
-    interval::Interval,
+    interval::{Instant, Interval},
     name::{Instance, Key, NodeName},
     port::Fault,
-    project::{Batch, DataTest, FileFormat, FilePattern, Source, TestKind},
+    project::{Batch, DataTest, FileFormat, FilePattern, Source},
     task::{Binding, BoundTest, FileSeen, FillQuery, Reads},
 };
 
@@ -22,8 +22,9 @@ use crate::{
     catalog::{Catalog, Model, SeedFile},
     config::Kind,
     reader::{self, Reader, Seen},
-    template::{Facts, Rendered, RunFacts, Templates},
-    test_sql::test_sql,
+    snapshot,
+    template::{Facts, Mention, Rendered, RunFacts, Templates},
+    test_sql::{limited, test_sql},
 };
 
 /// Renders the queries of a project. Cheap to clone, and shared between threads.
@@ -127,25 +128,56 @@ impl Compiler {
     /// A data test's query, over the whole relation: the rows that it returns are failures. `seen`
     /// is what the ledger knows of sources, which a view may read.
     pub fn bound_test(&self, node: &NodeName, test: &DataTest, seen: &Seen) -> Result<BoundTest, Fault> {
-        let model = self.model(node)?;
+        let rows = self
+            .inner
+            .catalog
+            .test_rows
+            .get(&test.name)
+            .cloned()
+            .unwrap_or_default();
+        let Some(sql) = test_sql(node, &test.kind, &rows) else {
+            return self.bound_query(test, rows.limit, seen);
+        };
         let mut bindings = vec![Binding {
             schema: None,
             name: node.to_string(),
-            reads: self.whole(model, seen),
+            reads: self.whole(self.model(node)?, seen),
         }];
-        if let TestKind::Relationships { to, .. } = &test.kind
-            && to != node
-        {
+        for other in test.kind.looks_into().iter().filter(|other| *other != node) {
             bindings.push(Binding {
                 schema: None,
-                name: to.to_string(),
-                reads: self.whole(self.model(to)?, seen),
+                name: other.to_string(),
+                reads: self.whole(self.model(other)?, seen),
             });
         }
         Ok(BoundTest {
             test: test.clone(),
-            sql: test_sql(node, &test.kind),
+            sql,
             bindings,
+        })
+    }
+
+    /// A data test whose query the project writes itself.
+    fn bound_query(&self, test: &DataTest, limit: Option<u32>, seen: &Seen) -> Result<BoundTest, Fault> {
+        let catalog = &self.inner.catalog;
+        let query = catalog.tests.get(&test.name).ok_or_else(|| {
+            Diagnostic::error(
+                codes::NOT_FOUND,
+                format!("the project has no data test `{}`", test.name),
+            )
+        })?;
+        let rendered = self.render(query, &Key::default(), Interval::WHOLE, false)?;
+        let reader = Reader {
+            catalog,
+            model: query,
+            key: &Key::default(),
+            range: None,
+            seen,
+        };
+        Ok(BoundTest {
+            test: test.clone(),
+            bindings: reader.bindings(&rendered.mentions, None, true),
+            sql: limited(rendered.sql, limit),
         })
     }
 
@@ -167,7 +199,7 @@ impl Compiler {
         if let Some(seed) = &model.seed {
             return Ok(seed_query(model, seed, range).sql);
         }
-        let is_incremental = model.config.kind == Kind::Interval;
+        let is_incremental = model.config.kind.keeps_rows();
         Ok(self.render(model, &instance.key, range, is_incremental)?.sql)
     }
 
@@ -203,13 +235,20 @@ impl Compiler {
             this: format!("\"{}\".\"{}\"", model.relation.schema, model.relation.name),
             zone: model.grid.zone.clone(),
             interval: range,
-            is_incremental: is_incremental && model.config.kind == Kind::Interval,
+            is_incremental: is_incremental && model.config.kind.keeps_rows(),
             key: Some(key.clone()),
             prints_key_words: false,
             run: self.run.clone(),
             sentinels: false,
         };
-        self.inner.templates.render(&model.file, &facts).map_err(Box::new)
+        let mut rendered = self.inner.templates.render(&model.file, &facts).map_err(Box::new)?;
+        if let Some(snapshot) = &model.config.snapshot {
+            let this = facts.is_incremental.then_some(facts.this.as_str());
+            let now = self.run.as_ref().map_or(Instant(0), |run| run.started_at);
+            rendered.sql = snapshot::sql(&rendered.sql, snapshot, this, now);
+            rendered.mentions.extend(this.map(|_| Mention::This));
+        }
+        Ok(rendered)
     }
 
     /// A relation as a whole: a table without a scope, a view as its query.

@@ -8,12 +8,16 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Place},
     grid::{Cut, Unit, Zone},
     interval::Instant,
-    project::{KeyColumn, Missed},
+    project::{Incremental, KeyColumn, Missed, SchemaChange, Strategy},
     schedule::Schedule,
 };
 use serde_json::Value as Json;
 
-use crate::{settings::Reader, yaml::Node};
+use crate::{
+    settings::Reader,
+    snapshot::{SCD_ID, Snapshot},
+    yaml::Node,
+};
 
 /// One setting and where it is written.
 #[derive(Clone, Debug)]
@@ -54,12 +58,39 @@ pub(crate) const MODEL_KEYS: &[&str] = &[
     "keys",
     "reads",
     "restate_on",
+    "unique_key",
+    "on_schema_change",
+    "merge_update_columns",
+    "merge_exclude_columns",
+    "incremental_predicates",
+    "predicates",
     "schema",
     "alias",
     "enabled",
     "tags",
     "owner",
     "description",
+    "meta",
+];
+
+/// What snapshots may set.
+pub(crate) const SNAPSHOT_KEYS: &[&str] = &[
+    "unique_key",
+    "strategy",
+    "updated_at",
+    "check_cols",
+    "hard_deletes",
+    "invalidate_hard_deletes",
+    "target_schema",
+    "schema",
+    "alias",
+    "schedule",
+    "enabled",
+    "tags",
+    "owner",
+    "description",
+    "event_time",
+    "timezone",
     "meta",
 ];
 
@@ -76,9 +107,6 @@ pub(crate) const SEED_KEYS: &[&str] = &[
     "meta",
 ];
 
-/// Keys whose value is a mapping, so that a mapping under them is no folder.
-pub(crate) const MAPPING_KEYS: &[&str] = &["keys", "reads", "meta"];
-
 /// How a model is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -86,6 +114,8 @@ pub(crate) enum Kind {
     View,
     Ephemeral,
     Interval,
+    Incremental,
+    Snapshot,
     Seed,
 }
 
@@ -94,7 +124,15 @@ impl Kind {
     pub(crate) fn is_query(self) -> bool {
         match self {
             Self::View | Self::Ephemeral => true,
-            Self::Table | Self::Interval | Self::Seed => false,
+            Self::Table | Self::Interval | Self::Incremental | Self::Snapshot | Self::Seed => false,
+        }
+    }
+
+    /// Whether its table keeps what it has, so that `is_incremental()` may be true.
+    pub(crate) fn keeps_rows(self) -> bool {
+        match self {
+            Self::Interval | Self::Incremental | Self::Snapshot => true,
+            Self::Table | Self::View | Self::Ephemeral | Self::Seed => false,
         }
     }
 }
@@ -114,6 +152,8 @@ pub(crate) type Placed<T> = (T, Place);
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) kind: Kind,
+    pub(crate) incremental: Option<Incremental>,
+    pub(crate) snapshot: Option<Snapshot>,
     pub(crate) cut: Cut,
     pub(crate) zone: Zone,
     pub(crate) event_time: Option<String>,
@@ -129,6 +169,8 @@ pub(crate) struct Config {
     pub(crate) reads: BTreeMap<String, Window>,
     pub(crate) restate_on: Vec<Placed<String>>,
     pub(crate) schema: Option<String>,
+    /// The whole name of the schema, whatever the target's is.
+    pub(crate) target_schema: Option<String>,
     pub(crate) alias: Option<String>,
     pub(crate) tags: Vec<String>,
     pub(crate) owner: Option<String>,
@@ -186,16 +228,19 @@ pub(crate) fn model(layer: &Layer, zone: &Zone, own: &Layer, faults: &mut Vec<Di
         reads: reader.reads(),
         restate_on: reader.placed_texts("restate_on"),
         schema: reader.name("schema"),
+        target_schema: None,
         alias: reader.name("alias"),
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
+        incremental: (kind == Kind::Incremental).then(|| reader.incremental()),
+        snapshot: None,
         kind,
         cut,
         zone,
     };
     config.has_unreadable = faults.len() > told;
-    check_fit(&config, own, faults);
+    check_fit(&config, layer, own, faults);
     config
 }
 
@@ -204,6 +249,8 @@ pub(crate) fn seed(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>) -> 
     let mut reader = Reader { layer, faults };
     Config {
         kind: Kind::Seed,
+        incremental: None,
+        snapshot: None,
         cut: Cut::Whole,
         zone: reader.zone("timezone").unwrap_or_else(|| zone.clone()),
         event_time: reader.text("event_time"),
@@ -219,12 +266,37 @@ pub(crate) fn seed(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>) -> 
         reads: BTreeMap::new(),
         restate_on: Vec::new(),
         schema: reader.name("schema"),
+        target_schema: None,
         alias: reader.name("alias"),
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
         interval_place: None,
         has_unreadable: false,
+    }
+}
+
+/// Reads the merged settings of a snapshot: those of a seed, a schedule, and what it compares.
+pub(crate) fn snapshot(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>) -> Config {
+    let told = faults.len();
+    let plain = seed(layer, zone, faults);
+    let mut reader = Reader { layer, faults };
+    let schedule = reader.schedule(&plain.zone);
+    let snapshot = reader.snapshot();
+    let target_schema = reader.name("target_schema");
+    Config {
+        kind: Kind::Snapshot,
+        incremental: Some(Incremental {
+            strategy: Strategy::Merge {
+                unique_key: vec![SCD_ID.to_owned()],
+            },
+            on_schema_change: SchemaChange::AppendNewColumns,
+        }),
+        snapshot,
+        schedule,
+        target_schema,
+        has_unreadable: faults.len() > told,
+        ..plain
     }
 }
 
@@ -238,7 +310,7 @@ pub(crate) fn as_list(value: &Json) -> Vec<Json> {
 }
 
 /// Settings that do nothing for this kind of model are a mistake, unless a folder gave them.
-fn check_fit(config: &Config, own: &Layer, faults: &mut Vec<Diagnostic>) {
+fn check_fit(config: &Config, layer: &Layer, own: &Layer, faults: &mut Vec<Diagnostic>) {
     const INTERVAL_ONLY: &[&str] = &["begin", "end", "lookback", "settle", "partial", "batch", "batch_size"];
     if config.kind != Kind::Interval {
         for (key, setting) in own.iter().filter(|(key, _)| INTERVAL_ONLY.contains(&key.as_str())) {
@@ -252,6 +324,7 @@ fn check_fit(config: &Config, own: &Layer, faults: &mut Vec<Diagnostic>) {
             );
         }
     }
+    check_incremental(config, layer, own, faults);
     if config.kind.is_query() {
         let useless = ["keys", "schedule"]
             .into_iter()
@@ -273,5 +346,51 @@ fn check_fit(config: &Config, own: &Layer, faults: &mut Vec<Diagnostic>) {
                 )),
             );
         }
+    }
+}
+
+/// What is said of how rows are taken in, where it has no meaning or is not done.
+fn check_incremental(config: &Config, layer: &Layer, own: &Layer, faults: &mut Vec<Diagnostic>) {
+    const OTHER_ROWS: [&str; 4] = [
+        "merge_update_columns",
+        "merge_exclude_columns",
+        "incremental_predicates",
+        "predicates",
+    ];
+    if !config.kind.keeps_rows() {
+        let useless = ["unique_key", "on_schema_change"]
+            .into_iter()
+            .filter_map(|key| Some((key, own.get(key)?)));
+        for (key, setting) in useless {
+            faults.push(
+                Diagnostic::warning(
+                    codes::CONFLICTING_CONFIG,
+                    format!("`{key}` has a meaning only for an incremental model: others are made anew as a whole"),
+                )
+                .at(setting.place.clone())
+                .with_remedy(format!("write `materialized='incremental'`, or remove `{key}`")),
+            );
+        }
+    }
+    for key in OTHER_ROWS.into_iter().filter(|_| config.kind == Kind::Incremental) {
+        if let Some(setting) = layer.get(key).filter(|setting| !as_list(&setting.value).is_empty()) {
+            faults.push(
+                Diagnostic::error(
+                    codes::UNSUPPORTED_CONFIG,
+                    format!("`{key}` is not done: without it the table would get other rows"),
+                )
+                .at(setting.place.clone())
+                .with_remedy("write the rows as they are to stand in the table, and remove it"),
+            );
+        }
+    }
+    if config.kind == Kind::Incremental
+        && let Some(setting) = own.get("keys")
+    {
+        faults.push(
+            Diagnostic::error(codes::KEYS_MISUSED, "an incremental model has no `keys` of its own")
+                .at(setting.place.clone())
+                .with_remedy("write `unique_key` for the columns by which rows are replaced, or fill it by intervals: `interval='day'`"),
+        );
     }
 }

@@ -11,12 +11,18 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Place},
 };
 
-use crate::ignore::Ignore;
+use crate::{LoadOptions, ignore::Ignore};
 
 /// The file that makes a folder a project.
 pub(crate) const MANIFEST: &str = "mulgil.yml";
-/// The file that keeps others out.
-const IGNORE: &str = ".mulgilignore";
+/// The file that makes a folder a project of dbt, which is read as it is.
+pub(crate) const DBT_MANIFEST: &str = "dbt_project.yml";
+/// Where a dbt project's targets stand.
+pub(crate) const PROFILES: &str = "profiles.yml";
+/// The variable that names the folder of `profiles.yml`.
+const PROFILES_DIR: &str = "DBT_PROFILES_DIR";
+/// The files that keep others out.
+const IGNORES: [&str; 2] = [".dbtignore", ".mulgilignore"];
 /// How deep folders may be nested.
 const MAX_DEPTH: usize = 32;
 
@@ -35,24 +41,102 @@ pub(crate) struct DataFile {
     pub(crate) modified_ns: i64,
 }
 
+/// The folders that files are looked for in, from the project folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Paths {
+    pub(crate) models: Vec<String>,
+    pub(crate) seeds: Vec<String>,
+    pub(crate) macros: Vec<String>,
+    pub(crate) tests: Vec<String>,
+    pub(crate) snapshots: Vec<String>,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        let one = |name: &str| vec![name.to_owned()];
+        Self {
+            models: one("models"),
+            seeds: one("seeds"),
+            macros: one("macros"),
+            tests: one("tests"),
+            snapshots: one("snapshots"),
+        }
+    }
+}
+
 /// Everything that was found.
 #[derive(Default)]
 pub(crate) struct Files {
     pub(crate) models: Vec<TextFile>,
     pub(crate) macros: Vec<TextFile>,
+    /// Queries whose rows are failures.
+    pub(crate) tests: Vec<TextFile>,
     pub(crate) properties: Vec<TextFile>,
     pub(crate) seeds: Vec<DataFile>,
+    /// Files of `snapshot` blocks.
+    pub(crate) snapshots: Vec<TextFile>,
+    /// What dbt reads and this version does not: models in Python.
+    pub(crate) unread: Vec<(PathBuf, &'static str)>,
 }
 
-/// The nearest folder, from here upwards, that has a `mulgil.yml`.
+/// The texts that make a folder a project.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests {
+    pub(crate) own: Option<String>,
+    pub(crate) dbt: Option<String>,
+}
+
+/// The nearest folder, from here upwards, that has a `mulgil.yml` or a `dbt_project.yml`.
 pub(crate) fn find_root(from: &Path) -> Option<PathBuf> {
     from.ancestors()
-        .find(|folder| folder.join(MANIFEST).exists())
+        .find(|folder| [MANIFEST, DBT_MANIFEST].iter().any(|name| folder.join(name).exists()))
         .map(Path::to_path_buf)
 }
 
+/// The texts of `mulgil.yml` and `dbt_project.yml`: at least one of them.
+pub(crate) fn read_manifests(root: &Path, faults: &mut Vec<Diagnostic>) -> Option<Manifests> {
+    let dbt = root.join(DBT_MANIFEST).is_file();
+    let own = !dbt || root.join(MANIFEST).exists();
+    let manifests = Manifests {
+        own: own.then(|| read_manifest(root, faults)).flatten(),
+        dbt: dbt.then(|| read_text(root, Path::new(DBT_MANIFEST), faults)).flatten(),
+    };
+    // One that is there and cannot be read leaves nothing to go on with.
+    (own == manifests.own.is_some() && dbt == manifests.dbt.is_some()).then_some(manifests)
+}
+
+/// The text of `profiles.yml`, and the path that people know it by: in the folder that the
+/// environment names, else in the project folder, else in `~/.dbt`.
+pub(crate) fn read_profiles(
+    root: &Path,
+    options: &LoadOptions,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<(PathBuf, String)> {
+    if let Some(folder) = options.env.get(PROFILES_DIR).filter(|folder| !folder.is_empty()) {
+        let path = Path::new(folder).join(PROFILES);
+        if !root.join(&path).is_file() {
+            faults.push(
+                Diagnostic::error(
+                    codes::MISSING_FILE,
+                    format!("`{PROFILES_DIR}` names a folder without a `{PROFILES}`"),
+                )
+                .at(Place::file(path))
+                .with_remedy(format!("put the file there, or unset `{PROFILES_DIR}`")),
+            );
+            return None;
+        }
+        return read_text(root, &path, faults).map(|text| (path, text));
+    }
+    let home = options.home.as_ref().map(|home| home.join(".dbt").join(PROFILES));
+    let path = [Some(PathBuf::from(PROFILES)), home]
+        .into_iter()
+        .flatten()
+        .find(|path| root.join(path).is_file())?;
+    read_text(root, &path, faults).map(|text| (path, text))
+}
+
 /// The text of `mulgil.yml`.
-pub(crate) fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
+fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
     if root.join(MANIFEST).is_dir() {
         faults.push(
             Diagnostic::error(
@@ -81,34 +165,70 @@ pub(crate) fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option
     read_text(root, Path::new(MANIFEST), faults)
 }
 
-/// All models, macros, seeds and the YAML files beside them.
-pub(crate) fn read(root: &Path, faults: &mut Vec<Diagnostic>) -> Files {
-    let ignore = if root.join(IGNORE).is_file() {
-        Ignore::parse(&read_text(root, Path::new(IGNORE), faults).unwrap_or_default())
-    } else {
-        Ignore::default()
-    };
+/// All models, macros, tests, seeds and the YAML files beside them.
+pub(crate) fn read(root: &Path, paths: &Paths, faults: &mut Vec<Diagnostic>) -> Files {
+    let ignored: Vec<String> = IGNORES
+        .iter()
+        .filter(|name| root.join(name).is_file())
+        .filter_map(|name| read_text(root, Path::new(name), faults))
+        .collect();
+    let ignore = Ignore::parse(&ignored.join("\n"));
     let mut files = Files::default();
-    for path in walk(root, "models", &ignore, faults) {
+    for path in walk_all(root, &paths.models, &ignore, faults) {
         match extension(&path) {
             "sql" => files.models.extend(text_file(root, path, faults)),
             "yml" | "yaml" => files.properties.extend(text_file(root, path, faults)),
+            "py" => files.unread.push((path, "a model in Python")),
             _ => {}
         }
     }
-    for path in walk(root, "macros", &ignore, faults) {
+    for path in walk_all(root, &paths.macros, &ignore, faults) {
         if extension(&path) == "sql" {
             files.macros.extend(text_file(root, path, faults));
         }
     }
-    for path in walk(root, "seeds", &ignore, faults) {
+    for path in walk_all(root, &paths.tests, &ignore, faults) {
+        match extension(&path) {
+            // Rows for unit tests, which are no queries of their own.
+            _ if has_part(&path, "fixtures") => {}
+            "sql" if has_part(&path, "generic") => files.macros.extend(text_file(root, path, faults)),
+            "sql" => files.tests.extend(text_file(root, path, faults)),
+            "yml" | "yaml" => files.properties.extend(text_file(root, path, faults)),
+            _ => {}
+        }
+    }
+    for path in walk_all(root, &paths.seeds, &ignore, faults) {
         match extension(&path) {
             "csv" => files.seeds.extend(data_file(root, path, faults)),
             "yml" | "yaml" => files.properties.extend(text_file(root, path, faults)),
             _ => {}
         }
     }
+    for path in walk_all(root, &paths.snapshots, &ignore, faults) {
+        match extension(&path) {
+            "sql" => files.snapshots.extend(text_file(root, path, faults)),
+            "yml" | "yaml" => files.properties.extend(text_file(root, path, faults)),
+            _ => {}
+        }
+    }
     files
+}
+
+/// The files of several folders. One that lies in another is read with it.
+fn walk_all(root: &Path, folders: &[String], ignore: &Ignore, faults: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let lies_in_another = |folder: &String| {
+        let mut others = folders.iter().filter(|other| *other != folder);
+        others.any(|other| Path::new(folder).starts_with(other))
+    };
+    let folders: BTreeSet<&String> = folders.iter().filter(|folder| !lies_in_another(folder)).collect();
+    let found = folders
+        .into_iter()
+        .flat_map(|folder| walk(root, folder, ignore, faults));
+    found.collect()
+}
+
+fn has_part(path: &Path, name: &str) -> bool {
+    path.components().any(|part| part.as_os_str() == name)
 }
 
 fn extension(path: &Path) -> &str {

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use mulgil_core::{
     grid::{Cut, Grid},
     name::NodeName,
-    project::{CodeFp, Fingerprint, Source, Upstream},
+    project::{CodeFp, Fingerprint, Source, Strategy, Upstream},
 };
 
 use crate::{
     catalog::{Catalog, Model},
     config::{Config, Kind},
-    sql,
+    snapshot, sql,
 };
 
 /// The version of the form; a new one makes everything stale.
@@ -41,6 +41,8 @@ impl Canonical {
             model.config.event_time.clone().unwrap_or_default(),
             keys_word(&model.config),
             windows_word(&model.config),
+            strategy_word(&model.config),
+            model.config.snapshot.as_ref().map(snapshot::word).unwrap_or_default(),
             text,
         ];
         if model.config.kind.is_query() {
@@ -127,6 +129,8 @@ fn kind_word(kind: Kind) -> &'static str {
         Kind::View => "view",
         Kind::Ephemeral => "ephemeral",
         Kind::Interval => "interval",
+        Kind::Incremental => "incremental",
+        Kind::Snapshot => "snapshot",
         Kind::Seed => "seed",
     }
 }
@@ -142,6 +146,16 @@ fn cut_word(grid: &Grid) -> String {
 fn keys_word(config: &Config) -> String {
     let names: Vec<&str> = config.keys.iter().map(|key| key.name.as_str()).collect();
     names.join(",")
+}
+
+/// What becomes of rows; the rule for columns changes none.
+fn strategy_word(config: &Config) -> String {
+    match config.incremental.as_ref().map(|incremental| &incremental.strategy) {
+        None => String::new(),
+        Some(Strategy::Append) => "append".to_owned(),
+        Some(Strategy::Merge { unique_key }) => format!("merge {}", unique_key.join(",")),
+        Some(Strategy::DeleteInsert { unique_key }) => format!("delete+insert {}", unique_key.join(",")),
+    }
 }
 
 fn windows_word(config: &Config) -> String {

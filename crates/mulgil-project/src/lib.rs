@@ -1,4 +1,4 @@
-//! Files to [`Project`]: `mulgil.yml`, models, macros, seeds and the YAML beside them, resolved,
+//! Files to [`Project`]: `mulgil.yml`, a dbt project as it is, models, macros, seeds and the YAML beside them, resolved,
 //! checked and fingerprinted, with every fault at its place; and the [`Compiler`], which renders
 //! the queries of a project that was loaded.
 //!
@@ -12,20 +12,32 @@ mod catalog;
 mod check;
 mod compile;
 mod config;
+mod data_test;
+mod dbt_project;
+mod descriptions;
+mod dialect;
 mod files;
 mod fingerprint;
+mod folder;
+mod generic;
 mod graph;
 mod ignore;
 mod manifest;
 mod mentions;
 mod pattern;
+mod profiles;
 mod properties;
 mod reader;
+mod rendered;
 mod rendering;
 mod settings;
+mod snapshot;
+mod snapshots;
 mod sources;
 mod sql;
 mod template;
+mod test_assembly;
+mod test_query;
 mod test_sql;
 mod text;
 mod values;
@@ -43,12 +55,17 @@ pub use crate::{compile::Compiler, template::RunFacts};
 /// What a project is loaded for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
-    /// The environment: `dev`, or one that `mulgil.yml` lists.
+    /// The environment: `dev`, or one that `mulgil.yml` lists. In a dbt project with a profile the
+    /// target takes its place.
     pub environment: String,
     /// Variables that go over those of `mulgil.yml`, for `var()`.
     pub vars: BTreeMap<String, serde_json::Value>,
     /// The environment of the process, for `env_var()`.
     pub env: BTreeMap<String, String>,
+    /// The target of a dbt project; absent: the one that its profile names.
+    pub target: Option<String>,
+    /// The person's home folder, whose `.dbt` may hold `profiles.yml`.
+    pub home: Option<PathBuf>,
 }
 
 impl Default for LoadOptions {
@@ -57,6 +74,8 @@ impl Default for LoadOptions {
             environment: "dev".to_owned(),
             vars: BTreeMap::new(),
             env: BTreeMap::new(),
+            target: None,
+            home: None,
         }
     }
 }
@@ -81,6 +100,8 @@ pub struct Settings {
     pub memory_bytes: Option<u64>,
     /// Threads (`threads: 4`).
     pub threads: Option<usize>,
+    /// Tables that are filled at once: `threads:` of a dbt target.
+    pub parallel: Option<usize>,
     /// Milliseconds after which a query is ended (`query_timeout: 30m`).
     pub query_timeout_ms: Option<u64>,
 }
@@ -91,7 +112,7 @@ pub fn load(root: &Path, options: &LoadOptions) -> Loaded {
     assemble::load(root, options)
 }
 
-/// The nearest folder, from here upwards, that holds a `mulgil.yml`.
+/// The nearest folder, from here upwards, that holds a `mulgil.yml` or a `dbt_project.yml`.
 pub fn find_root(from: &Path) -> Option<PathBuf> {
     files::find_root(from)
 }

@@ -1,5 +1,5 @@
 //! `mulgil.yml`: name, zone, warehouse, environments, sources, variables, and the configuration of
-//! whole folders.
+//! whole folders; and how it goes together with a `dbt_project.yml` beside it.
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +15,12 @@ use mulgil_core::{
 use serde_json::Value as Json;
 
 use crate::{
-    Settings,
-    config::{self, Layer, MAPPING_KEYS, MODEL_KEYS, SEED_KEYS, Setting},
-    files::MANIFEST,
+    LoadOptions, Settings,
+    dbt_project::{self, DbtProject},
+    dialect::{Dialect, OF_MODELS, OF_SEEDS, OF_SNAPSHOTS, Words},
+    files::{MANIFEST, Manifests, Paths},
+    folder::{Folder, FolderReader},
+    profiles::{Aim, Target},
     text, values,
     yaml::{self, Entry, Node, Value},
 };
@@ -31,6 +34,7 @@ const KEYS: &[&str] = &[
     "environments",
     "models",
     "seeds",
+    "snapshots",
     "sources",
     "vars",
     "memory",
@@ -40,63 +44,124 @@ const KEYS: &[&str] = &[
 /// The environment that exists without being listed.
 const DEFAULT_ENVIRONMENT: &str = "dev";
 
-/// What `mulgil.yml` says.
+/// What `mulgil.yml` and `dbt_project.yml` say together.
 pub(crate) struct Manifest {
     pub(crate) name: String,
+    pub(crate) dialect: Dialect,
     pub(crate) zone: Zone,
     pub(crate) warehouse: PathBuf,
+    /// The environment that the project is loaded for: the target's name, where a profile has one.
+    pub(crate) environment: String,
+    /// The schema of what names none, prefix included.
+    pub(crate) schema: String,
     pub(crate) schema_prefix: String,
+    pub(crate) target: Option<Target>,
+    pub(crate) paths: Paths,
     pub(crate) models: Folder,
     pub(crate) seeds: Folder,
+    pub(crate) snapshots: Folder,
+    pub(crate) tests: Folder,
     pub(crate) sources: Vec<Source>,
     pub(crate) vars: BTreeMap<String, Json>,
     pub(crate) settings: Settings,
 }
 
-/// The configuration of a folder and of those in it.
-#[derive(Debug, Default)]
-pub(crate) struct Folder {
-    settings: Layer,
-    folders: BTreeMap<String, Folder>,
-}
-
-impl Folder {
-    /// What holds for a file: the settings of each folder above it, the nearer over the farther.
-    pub(crate) fn layer_of(&self, file: &Path) -> Layer {
-        let mut layer = self.settings.clone();
-        let mut folder = self;
-        // The first part is `models` or `seeds` itself; the last is the file, by its stem.
-        for part in file.with_extension("").iter().skip(1) {
-            let Some(below) = part.to_str().and_then(|part| folder.folders.get(part)) else {
-                break;
-            };
-            config::overlay(&mut layer, &below.settings);
-            folder = below;
+impl Manifest {
+    /// The schema of a node that names one.
+    pub(crate) fn schema_of(&self, own: Option<&str>) -> String {
+        match (own, self.dialect) {
+            (None, _) => self.schema.clone(),
+            (Some(own), Dialect::Own) => format!("{}{own}", self.schema_prefix),
+            // dbt puts the target's schema before it, so that the tables of two people stay apart.
+            (Some(own), Dialect::Dbt) => format!("{}_{own}", self.schema),
         }
-        layer
     }
 }
 
-/// Reads the file. Without a readable tree there is no manifest; other faults leave defaults.
-pub(crate) fn read(root: &Path, source: &str, environment: &str, faults: &mut Vec<Diagnostic>) -> Option<Manifest> {
+/// Reads the files that make the folder a project. Without a readable tree there is no manifest;
+/// other faults leave defaults.
+pub(crate) fn read(
+    root: &Path,
+    manifests: &Manifests,
+    options: &LoadOptions,
+    faults: &mut Vec<Diagnostic>,
+) -> Option<Manifest> {
     let file = Path::new(MANIFEST);
-    let tree = yaml::parse(file, source, faults)?;
+    let tree = match &manifests.own {
+        Some(text) => yaml::parse(file, text, faults)?,
+        None => yaml::nothing(),
+    };
+    let dbt = match &manifests.dbt {
+        Some(text) => {
+            let environments = tree.get("environments").and_then(Node::entries).unwrap_or_default();
+            // An environment of our own needs no target of its name.
+            let is_own = |target: &String| environments.iter().any(|entry| entry.key == *target);
+            let target = options.target.as_ref();
+            let aim = Aim {
+                target: target.map(String::as_str),
+                is_bound: target.is_none_or(|target| !is_own(target)),
+            };
+            Some(dbt_project::read(root, text, options, aim, faults)?)
+        }
+        None => None,
+    };
     let entries = yaml::map(file, &tree, "`mulgil.yml`", faults);
     yaml::check_keys(file, entries, KEYS, "`mulgil.yml`", faults);
+    let paths = dbt.as_ref().map(|dbt| dbt.paths.clone()).unwrap_or_default();
     let mut reader = Reader { file, root, faults };
-    let name = reader.name(&tree);
+    let name = reader.name(&tree, dbt.as_ref());
     let zone = reader.zone(tree.get("timezone")).unwrap_or(Zone::UTC);
-    Some(Manifest {
+    let mut manifest = Manifest {
+        dialect: Dialect::Own,
         warehouse: reader.warehouse(tree.get("warehouse")),
-        schema_prefix: reader.environment(tree.get("environments"), environment),
-        models: reader.folder(tree.get("models"), &name, "models", MODEL_KEYS),
-        seeds: reader.folder(tree.get("seeds"), &name, "seeds", SEED_KEYS),
+        environment: options.environment.clone(),
+        schema: String::new(),
+        schema_prefix: reader.environment(tree.get("environments"), options, dbt.as_ref()),
+        target: None,
+        models: reader.folder(&tree, "models", OF_MODELS, &paths.models, &name),
+        seeds: reader.folder(&tree, "seeds", OF_SEEDS, &paths.seeds, &name),
+        snapshots: reader.folder(&tree, "snapshots", OF_SNAPSHOTS, &paths.snapshots, &name),
+        tests: Folder::default(),
+        paths,
         sources: reader.sources(tree.get("sources"), &zone),
         vars: reader.vars(tree.get("vars"), &name),
         settings: reader.settings(&tree),
         name,
         zone,
-    })
+    };
+    manifest.schema = format!("{}{}", manifest.schema_prefix, manifest.name);
+    if let Some(dbt) = dbt {
+        manifest.lies_over(dbt, tree.get("environments"));
+    }
+    Some(manifest)
+}
+
+impl Manifest {
+    /// Takes what `dbt_project.yml` says, under what `mulgil.yml` says of the same.
+    fn lies_over(&mut self, dbt: DbtProject, environments: Option<&Node>) {
+        self.dialect = Dialect::Dbt;
+        let own = std::mem::replace(&mut self.models, dbt.models);
+        self.models.lay_over(own);
+        let own = std::mem::replace(&mut self.seeds, dbt.seeds);
+        self.seeds.lay_over(own);
+        let own = std::mem::replace(&mut self.snapshots, dbt.snapshots);
+        self.snapshots.lay_over(own);
+        self.tests = dbt.tests;
+        let own = std::mem::replace(&mut self.vars, dbt.vars);
+        self.vars.extend(own);
+        let Some(target) = dbt.target else { return };
+        let schema = target.schema.as_ref().unwrap_or(&self.name);
+        self.schema = format!("{}{schema}", self.schema_prefix);
+        self.settings.parallel = target.threads;
+        if environments.is_none_or(|listed| listed.get(&self.environment).is_none()) {
+            self.environment.clone_from(&target.name);
+        }
+        if target.shares_schema {
+            // Each target has a ledger of its own, so each has tables of its own.
+            self.warehouse.push(&target.name);
+        }
+        self.target = Some(target);
+    }
 }
 
 /// Reads the parts of `mulgil.yml`; those of its sources are in `sources.rs`.
@@ -116,8 +181,11 @@ impl Reader<'_> {
         );
     }
 
-    fn name(&mut self, tree: &Node) -> String {
+    fn name(&mut self, tree: &Node, dbt: Option<&DbtProject>) -> String {
         let Some(node) = tree.get("name") else {
+            if let Some(dbt) = dbt {
+                return dbt.name.clone();
+            }
             self.faults.push(
                 Diagnostic::error(codes::MISSING_KEY, "the project has no name")
                     .at(Place::file(self.file))
@@ -126,6 +194,20 @@ impl Reader<'_> {
             return "project".to_owned();
         };
         let name = yaml::text(self.file, node, "`name`", self.faults).unwrap_or_default();
+        if let Some(dbt) = dbt.filter(|dbt| dbt.name != name) {
+            self.faults.push(
+                Diagnostic::error(
+                    codes::CONFLICTING_CONFIG,
+                    format!(
+                        "the project is named `{name}` here and `{}` in `dbt_project.yml`",
+                        dbt.name
+                    ),
+                )
+                .at(node.spot.of(self.file))
+                .with_remedy("remove the name here"),
+            );
+            return dbt.name.clone();
+        }
         if let Some(why) = values::bad_name(&name) {
             self.faults.push(
                 Diagnostic::error(codes::BAD_NAME, format!("the project cannot be named `{name}`: {why}"))
@@ -167,7 +249,8 @@ impl Reader<'_> {
         }
     }
 
-    fn environment(&mut self, node: Option<&Node>, wanted: &str) -> String {
+    fn environment(&mut self, node: Option<&Node>, options: &LoadOptions, dbt: Option<&DbtProject>) -> String {
+        let wanted = options.environment.as_str();
         let entries = node.map_or(&[][..], |node| {
             yaml::map(self.file, node, "`environments`", self.faults)
         });
@@ -187,7 +270,11 @@ impl Reader<'_> {
         if let Some(entry) = entries.iter().find(|entry| entry.key == wanted) {
             return self.schema_prefix(&entry.node);
         }
-        if wanted != DEFAULT_ENVIRONMENT {
+        let is_target = dbt
+            .and_then(|dbt| dbt.target.as_ref())
+            .is_some_and(|target| target.name == wanted)
+            || self.faults.iter().any(|fault| fault.code == codes::UNKNOWN_PROFILE);
+        if wanted != DEFAULT_ENVIRONMENT && !is_target {
             let known = entries
                 .iter()
                 .map(|entry| entry.key.as_str())
@@ -251,79 +338,16 @@ impl Reader<'_> {
         prefix
     }
 
-    fn folder(&mut self, node: Option<&Node>, project: &str, top: &str, keys: &[&str]) -> Folder {
-        let Some(node) = node else {
-            return Folder::default();
+    fn folder(&mut self, tree: &Node, key: &str, words: Words, tops: &[String], project: &str) -> Folder {
+        let mut reader = FolderReader {
+            file: self.file,
+            root: self.root,
+            dialect: Dialect::Own,
+            project,
+            words,
+            faults: self.faults,
         };
-        let mut folder = self.folder_at(node, &self.root.join(top), keys, &format!("`{top}:`"), Some(project));
-        // A level with the project's name is the top itself, as in dbt.
-        if let Some(inner) = folder.folders.remove(project) {
-            config::overlay(&mut folder.settings, &inner.settings);
-            folder.folders.extend(inner.folders);
-        }
-        folder
-    }
-
-    fn folder_at(&mut self, node: &Node, path: &Path, keys: &[&str], what: &str, project: Option<&str>) -> Folder {
-        let mut folder = Folder::default();
-        for entry in yaml::map(self.file, node, what, self.faults) {
-            let (key, marked) = entry
-                .key
-                .strip_prefix('+')
-                .map_or((entry.key.as_str(), false), |key| (key, true));
-            let is_map = matches!(entry.node.value, Value::Map(_));
-            // A folder may have the name of a setting; then `+` tells the setting.
-            let is_setting =
-                keys.contains(&key) && (marked || !is_map || MAPPING_KEYS.contains(&key) && !path.join(key).is_dir());
-            if is_setting {
-                folder
-                    .settings
-                    .insert(key.to_owned(), Setting::read(self.file, &entry.node));
-                continue;
-            }
-            if marked || !is_map {
-                self.faults
-                    .push(yaml::unknown_key(entry.spot.of(self.file), key, keys, what));
-                continue;
-            }
-            let is_top = project == Some(key);
-            let below = if is_top { path.to_path_buf() } else { path.join(key) };
-            let is_file = ["sql", "csv"]
-                .iter()
-                .any(|extension| below.with_extension(extension).is_file());
-            if !below.is_dir() && !is_file && !is_top {
-                self.unknown_folder(entry, path, keys);
-            }
-            let what = format!("the folder `{key}`");
-            let inner = self.folder_at(&entry.node, &below, keys, &what, None);
-            folder.folders.insert(key.to_owned(), inner);
-        }
-        folder
-    }
-
-    fn unknown_folder(&mut self, entry: &Entry, path: &Path, keys: &[&str]) {
-        let mut folders: Vec<String> = path
-            .read_dir()
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-            .filter(|found| found.path().is_dir())
-            .filter_map(|found| found.file_name().into_string().ok())
-            .collect();
-        folders.sort();
-        let known = folders.iter().map(String::as_str).chain(keys.iter().copied());
-        let remedy = text::nearest(&entry.key, known).map_or_else(
-            || "remove it, or make the folder".to_owned(),
-            |near| format!("write `{near}`, or remove it"),
-        );
-        self.faults.push(
-            Diagnostic::error(
-                codes::UNKNOWN_KEY,
-                format!("`{}` is neither a setting nor a folder here", entry.key),
-            )
-            .at(entry.spot.of(self.file))
-            .with_remedy(remedy),
-        );
+        reader.read(tree.get(key), key, tops)
     }
 
     fn vars(&mut self, node: Option<&Node>, project: &str) -> BTreeMap<String, Json> {

@@ -28,34 +28,44 @@ pub(crate) struct Known {
 /// Resolves what the models mention, and writes down what they read.
 pub(crate) fn resolve(catalog: &mut Catalog, known: &Known, templates: &Templates, faults: &mut Vec<Diagnostic>) {
     for index in 0..catalog.models.len() {
-        let mut found = Found {
-            catalog,
-            known,
-            globals: templates.globals(),
-            model: &catalog.models[index],
-            reads: Vec::new(),
-            reads_broken: false,
-            told: BTreeSet::new(),
-            faults: Vec::new(),
-        };
-        let model = found.model;
-        for one in model.renderings() {
-            for (at, mention) in one.rendered.mentions.iter().enumerate() {
-                if let Some(fault) = found.mention(mention) {
-                    let place = templates.locate(&model.file, &one.facts, at);
-                    // The other renderings repeat the faults of the first.
-                    if found.told.insert((place.to_string(), fault.message.clone())) {
-                        found.faults.push(fault.at(place));
-                    }
-                }
-            }
-        }
-        let (reads, reads_broken) = (found.reads, found.reads_broken);
-        faults.append(&mut found.faults);
+        let (reads, reads_broken) = resolve_one(&catalog.models[index], catalog, known, templates, faults);
         let model = &mut catalog.models[index];
         model.reads = reads;
         model.reads_broken = reads_broken;
     }
+}
+
+/// What one model reads, and whether some of it is broken.
+pub(crate) fn resolve_one(
+    model: &Model,
+    catalog: &Catalog,
+    known: &Known,
+    templates: &Templates,
+    faults: &mut Vec<Diagnostic>,
+) -> (Vec<Read>, bool) {
+    let mut found = Found {
+        catalog,
+        known,
+        globals: templates.globals(),
+        model,
+        reads: Vec::new(),
+        reads_broken: false,
+        told: BTreeSet::new(),
+        faults: Vec::new(),
+    };
+    for one in model.renderings() {
+        for (at, mention) in one.rendered.mentions.iter().enumerate() {
+            if let Some(fault) = found.mention(mention) {
+                let place = templates.locate(&model.file, &one.facts, at);
+                // The other renderings repeat the faults of the first.
+                if found.told.insert((place.to_string(), fault.message.clone())) {
+                    found.faults.push(fault.at(place));
+                }
+            }
+        }
+    }
+    faults.append(&mut found.faults);
+    (found.reads, found.reads_broken)
 }
 
 struct Found<'a> {
@@ -106,7 +116,7 @@ impl Found<'_> {
 
     fn reference(&mut self, package: Option<&str>, name: &str, unscoped: bool) -> Option<Diagnostic> {
         let node = NodeName::new(name);
-        let model = &self.model.name;
+        let Model { name: model, noun, .. } = self.model;
         if self.catalog.by_name.contains_key(&node) {
             self.read(Upstream::Node(node), unscoped);
             return package.and_then(|package| self.package(package, name));
@@ -115,12 +125,12 @@ impl Found<'_> {
         if self.known.broken.contains(&node) {
             return None;
         }
-        let message = format!("model `{model}` refers to `{name}`, which is not in this project");
+        let message = format!("{noun} `{model}` refers to `{name}`, which is not in this project");
         if self.known.disabled.contains(&node) {
             return Some(
                 Diagnostic::error(
                     codes::UNKNOWN_REF,
-                    format!("model `{model}` refers to `{name}`, which is switched off"),
+                    format!("{noun} `{model}` refers to `{name}`, which is switched off"),
                 )
                 .with_remedy(format!("set `enabled: true` for `{name}`, or remove the reference")),
             );
@@ -162,8 +172,8 @@ impl Found<'_> {
                 |(group, table)| format!("write `source('{group}', '{table}')`"),
             );
         let message = format!(
-            "model `{}` reads the source `{name}`, which is not declared",
-            self.model.name
+            "{} `{}` reads the source `{name}`, which is not declared",
+            self.model.noun, self.model.name
         );
         Some(Diagnostic::error(codes::UNKNOWN_SOURCE, message).with_remedy(remedy))
     }
@@ -183,7 +193,7 @@ impl Found<'_> {
             },
             |near| format!("write `key.{near}`"),
         );
-        let message = format!("model `{}` has no key `{column}`", self.model.name);
+        let message = format!("{} `{}` has no key `{column}`", self.model.noun, self.model.name);
         Some(Diagnostic::error(codes::KEYS_MISUSED, message).with_remedy(remedy))
     }
 
@@ -192,8 +202,8 @@ impl Found<'_> {
             Diagnostic::error(
                 codes::NO_INTERVAL_HERE,
                 format!(
-                    "model `{}` names `{word}`, but it is not filled by intervals, so there is none",
-                    self.model.name
+                    "{} `{}` names `{word}`, but it is not filled by intervals, so there is none",
+                    self.model.noun, self.model.name
                 ),
             )
             .with_remedy("add `interval='day'` and `event_time` to `config()`, or remove the word")

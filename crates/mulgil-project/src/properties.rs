@@ -5,15 +5,20 @@ use std::{collections::BTreeMap, path::Path};
 
 use mulgil_core::{
     codes,
-    diagnostic::{Diagnostic, Place, Severity},
-    name::NodeName,
-    project::{DataTest, Fingerprint, TestKind},
+    diagnostic::{Diagnostic, Place},
 };
 
 use crate::{
-    config::{Layer, MODEL_KEYS, SEED_KEYS, Setting},
-    text,
-    yaml::{self, Entry, Node, Value},
+    config::{self, Layer, Setting},
+    data_test::{Test, TestReader},
+    dialect::{
+        Dialect, OF_COLUMNS, OF_ENTRIES, OF_MODELS, OF_PROPERTIES, OF_SEEDS, OF_SNAPSHOT_ENTRIES, OF_SNAPSHOTS,
+        OF_SOURCES, OF_TABLES, OF_TESTS, Words, no_effect,
+    },
+    folder::Folder,
+    rendered,
+    template::Templates,
+    yaml::{self, Node, Value},
 };
 
 /// What a YAML file says of a model or a seed.
@@ -22,7 +27,9 @@ pub(crate) struct Described {
     pub(crate) place: Place,
     pub(crate) settings: Layer,
     pub(crate) columns: BTreeMap<String, String>,
-    pub(crate) tests: Vec<DataTest>,
+    pub(crate) tests: Vec<Test>,
+    /// What a snapshot without a file of its own looks at: `ref('orders')`.
+    pub(crate) relation: Option<String>,
 }
 
 /// What a YAML file says of a source.
@@ -37,32 +44,56 @@ pub(crate) struct DescribedSource {
 pub(crate) struct Properties {
     pub(crate) models: BTreeMap<String, Described>,
     pub(crate) seeds: BTreeMap<String, Described>,
+    pub(crate) snapshots: BTreeMap<String, Described>,
     pub(crate) sources: BTreeMap<String, DescribedSource>,
+    pub(crate) tests: BTreeMap<String, DescribedTest>,
+}
+
+/// What a YAML file says of a data test that is a query of its own.
+#[derive(Debug)]
+pub(crate) struct DescribedTest {
+    pub(crate) place: Place,
+    pub(crate) settings: Layer,
+}
+
+/// What has to be known to read the YAML files.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) dialect: Dialect,
+    /// The project's name.
+    pub(crate) project: &'a str,
+    /// What is set for the tests of a folder.
+    pub(crate) tests: &'a Folder,
+    /// The tests that the project writes itself.
+    pub(crate) own_tests: &'a [String],
+    pub(crate) templates: &'a Templates,
 }
 
 impl Properties {
     /// Adds one file.
-    pub(crate) fn read(&mut self, file: &Path, source: &str, faults: &mut Vec<Diagnostic>) {
-        let Some(tree) = yaml::parse(file, source, faults) else {
-            return;
+    pub(crate) fn read(&mut self, file: &Path, source: &str, context: Context<'_>, faults: &mut Vec<Diagnostic>) {
+        let tree = match context.dialect {
+            Dialect::Own => yaml::parse(file, source, faults),
+            Dialect::Dbt => yaml::parse_dbt(file, source, faults),
         };
+        let Some(tree) = tree else { return };
         let what = "this file";
         let entries = yaml::map(file, &tree, what, faults);
-        yaml::check_keys(
+        OF_PROPERTIES.check(file, entries, what, context.dialect, faults);
+        let folder = context.tests.layer_of(file);
+        let mut reader = Reader {
             file,
-            entries,
-            &["version", "models", "seeds", "sources", "macros"],
-            what,
+            context,
+            folder: &folder,
             faults,
-        );
-        let mut reader = Reader { file, faults };
-        for (key, keys) in [("models", MODEL_KEYS), ("seeds", SEED_KEYS)] {
-            let described = reader.described(tree.get(key), key, keys);
-            let all = if key == "models" {
-                &mut self.models
-            } else {
-                &mut self.seeds
-            };
+        };
+        let groups = [
+            ("models", OF_MODELS, &mut self.models),
+            ("seeds", OF_SEEDS, &mut self.seeds),
+            ("snapshots", OF_SNAPSHOTS, &mut self.snapshots),
+        ];
+        for (key, words, all) in groups {
+            let described = reader.described(tree.get(key), key, words);
             for (name, one) in described {
                 if let Some(first) = all.get(&name) {
                     reader.faults.push(
@@ -77,27 +108,20 @@ impl Properties {
             }
         }
         self.sources.extend(reader.sources(tree.get("sources")));
+        self.tests.extend(reader.described_tests(tree.get("data_tests")));
     }
 }
 
 struct Reader<'a> {
     file: &'a Path,
+    context: Context<'a>,
+    /// What is set for the tests of the file.
+    folder: &'a Layer,
     faults: &'a mut Vec<Diagnostic>,
 }
 
 impl Reader<'_> {
-    fn described(&mut self, node: Option<&Node>, key: &str, keys: &[&str]) -> Vec<(String, Described)> {
-        const KEYS: &[&str] = &[
-            "name",
-            "description",
-            "config",
-            "columns",
-            "data_tests",
-            "tests",
-            "tags",
-            "meta",
-            "docs",
-        ];
+    fn described(&mut self, node: Option<&Node>, key: &str, words: Words) -> Vec<(String, Described)> {
         let Some(node) = node else { return Vec::new() };
         let mut all = Vec::new();
         for item in yaml::list(self.file, node, &format!("`{key}`"), self.faults) {
@@ -106,7 +130,14 @@ impl Reader<'_> {
             };
             let what = format!("`{name}`");
             let entries = yaml::map(self.file, item, &what, self.faults);
-            yaml::check_keys(self.file, entries, KEYS, &what, self.faults);
+            let relation = item.get("relation").filter(|_| key == "snapshots");
+            let words_of_entry = if relation.is_some() {
+                OF_SNAPSHOT_ENTRIES
+            } else {
+                OF_ENTRIES
+            };
+            words_of_entry.check(self.file, entries, &what, self.context.dialect, self.faults);
+            let relation = relation.and_then(|node| yaml::text(self.file, node, "`relation`", self.faults));
             let mut columns = BTreeMap::new();
             let mut tests = self.tests(item, &name, None);
             if let Some(node) = item.get("columns") {
@@ -116,9 +147,48 @@ impl Reader<'_> {
             }
             let described = Described {
                 place: item.get("name").unwrap_or(item).spot.of(self.file),
-                settings: self.settings(item, keys),
+                settings: self.settings(item, words),
                 columns,
                 tests,
+                relation,
+            };
+            all.push((name, described));
+        }
+        all
+    }
+
+    fn tests(&mut self, owner: &Node, model: &str, column: Option<&str>) -> Vec<Test> {
+        let mut reader = TestReader {
+            file: self.file,
+            dialect: self.context.dialect,
+            project: self.context.project,
+            own: self.context.own_tests,
+            folder: self.folder,
+            templates: self.context.templates,
+            faults: self.faults,
+        };
+        reader.tests(owner, model, column)
+    }
+
+    /// Data tests that are queries in files of their own.
+    fn described_tests(&mut self, node: Option<&Node>) -> Vec<(String, DescribedTest)> {
+        const KEYS: Words = Words {
+            known: &["name", "config"],
+            quiet: &["description", "meta", "tags", "docs"],
+            idle: &[],
+        };
+        let Some(node) = node else { return Vec::new() };
+        let mut all = Vec::new();
+        for item in yaml::list(self.file, node, "`data_tests`", self.faults) {
+            let Some(name) = self.item_name(item, "data_tests") else {
+                continue;
+            };
+            let what = format!("`{name}`");
+            let entries = yaml::map(self.file, item, &what, self.faults);
+            KEYS.check(self.file, entries, &what, self.context.dialect, self.faults);
+            let described = DescribedTest {
+                place: item.get("name").unwrap_or(item).spot.of(self.file),
+                settings: self.settings(item, OF_TESTS),
             };
             all.push((name, described));
         }
@@ -137,44 +207,39 @@ impl Reader<'_> {
         None
     }
 
-    fn settings(&mut self, item: &Node, keys: &[&str]) -> Layer {
+    fn settings(&mut self, item: &Node, words: Words) -> Layer {
         let mut layer = Layer::new();
         for key in ["description", "tags", "meta"] {
-            if let Some(node) = item.get(key) {
+            if let Some(node) = item.get(key).filter(|_| words.known.contains(&key)) {
                 layer.insert(key.to_owned(), Setting::read(self.file, node));
             }
         }
-        if let Some(config) = item.get("config") {
-            for entry in yaml::map(self.file, config, "`config`", self.faults) {
-                let key = entry.key.strip_prefix('+').unwrap_or(&entry.key);
-                if keys.contains(&key) {
-                    layer.insert(key.to_owned(), Setting::read(self.file, &entry.node));
-                } else {
-                    self.faults
-                        .push(yaml::unknown_key(entry.spot.of(self.file), key, keys, "`config`"));
-                }
+        let Some(config) = item.get("config") else {
+            return layer;
+        };
+        let config = rendered::tree(config, self.file, self.context.templates, self.faults);
+        let mut own = Layer::new();
+        for entry in yaml::map(self.file, &config, "`config`", self.faults) {
+            let key = entry.key.strip_prefix('+').unwrap_or(&entry.key);
+            if words.known.contains(&key) {
+                own.insert(key.to_owned(), Setting::read(self.file, &entry.node));
+            } else {
+                let place = entry.spot.of(self.file);
+                self.faults
+                    .extend(words.fault(key, place, "`config`", self.context.dialect));
             }
         }
+        config::overlay(&mut layer, &own);
         layer
     }
 
-    fn column(&mut self, node: &Node, model: &str, columns: &mut BTreeMap<String, String>, tests: &mut Vec<DataTest>) {
-        const KEYS: &[&str] = &[
-            "name",
-            "description",
-            "data_tests",
-            "tests",
-            "data_type",
-            "meta",
-            "tags",
-            "quote",
-        ];
+    fn column(&mut self, node: &Node, model: &str, columns: &mut BTreeMap<String, String>, tests: &mut Vec<Test>) {
         let Some(name) = self.item_name(node, "columns") else {
             return;
         };
         let what = format!("the column `{name}`");
         let entries = yaml::map(self.file, node, &what, self.faults);
-        yaml::check_keys(self.file, entries, KEYS, &what, self.faults);
+        OF_COLUMNS.check(self.file, entries, &what, self.context.dialect, self.faults);
         if let Some(description) = node.get("description") {
             let text = yaml::text(self.file, description, "`description`", self.faults).unwrap_or_default();
             columns.insert(name.clone(), text);
@@ -182,131 +247,17 @@ impl Reader<'_> {
         tests.extend(self.tests(node, model, Some(&name)));
     }
 
-    fn tests(&mut self, owner: &Node, model: &str, column: Option<&str>) -> Vec<DataTest> {
-        let mut tests = Vec::new();
-        for key in ["data_tests", "tests"] {
-            let Some(node) = owner.get(key) else { continue };
-            for item in yaml::list(self.file, node, &format!("`{key}`"), self.faults) {
-                tests.extend(self.test(item, model, column));
-            }
-        }
-        tests
-    }
-
-    fn test(&mut self, item: &Node, model: &str, column: Option<&str>) -> Option<DataTest> {
-        let place = item.spot.of(self.file);
-        let (word, fields): (&str, &[Entry]) = match &item.value {
-            Value::Text(word) => (word, &[]),
-            Value::Map(entries) => match entries.as_slice() {
-                [entry] => (
-                    &entry.key,
-                    yaml::map(self.file, &entry.node, "a data test", self.faults),
-                ),
-                _ => return self.bad_test(place, "a data test is one word, or one word with its arguments"),
-            },
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) => {
-                return self.bad_test(place, "a data test is one word, or one word with its arguments");
-            }
+    /// Data tests of a source's columns, which are not run yet.
+    fn tests_of_source(&mut self, table: &Node, what: &str) {
+        let Some(Value::List(columns)) = table.get("columns").map(|node| &node.value) else {
+            return;
         };
-        let arguments = Arguments { fields };
-        let column = match (column, arguments.text("column_name")) {
-            (Some(column), _) => column.to_owned(),
-            (None, Some(column)) => column,
-            (None, None) => return self.bad_test(place, "the data test does not say its column"),
-        };
-        let own: &[&str] = match word {
-            "not_null" | "unique" => &[],
-            "accepted_values" => &["values", "quote"],
-            "relationships" => &["to", "field"],
-            _ => return self.unknown_test(place, word),
-        };
-        self.check_arguments(&arguments, own, word);
-        let kind = match word {
-            "not_null" => TestKind::NotNull { column },
-            "unique" => TestKind::Unique { column },
-            "accepted_values" => TestKind::AcceptedValues {
-                column,
-                values: self.accepted_values(&arguments, &place)?,
-                quote: arguments
-                    .get("quote")
-                    .is_none_or(|node| !matches!(node.value, Value::Bool(false))),
-            },
-            _ => self.relationships(&arguments, &place, column)?,
-        };
-        Some(DataTest {
-            name: arguments.text("name").unwrap_or_else(|| test_name(model, &kind)),
-            fingerprint: fingerprint(&kind),
-            severity: self.severity(&arguments)?,
-            kind,
-            place,
-        })
-    }
-
-    fn bad_test<T>(&mut self, place: Place, message: &str) -> Option<T> {
-        self.faults.push(
-            Diagnostic::error(codes::BAD_DATA_TEST, message)
-                .at(place)
-                .with_remedy("write `- not_null`, or `- accepted_values: {values: [a, b]}`"),
-        );
-        None
-    }
-
-    fn unknown_test<T>(&mut self, place: Place, word: &str) -> Option<T> {
-        let known = ["not_null", "unique", "accepted_values", "relationships"];
-        let remedy = text::nearest(word, known).map_or_else(
-            || format!("write one of {}", text::listed(known)),
-            |near| format!("write `{near}`"),
-        );
-        self.faults.push(
-            Diagnostic::error(codes::BAD_DATA_TEST, format!("there is no data test `{word}`"))
-                .at(place)
-                .with_remedy(remedy),
-        );
-        None
-    }
-
-    fn check_arguments(&mut self, arguments: &Arguments<'_>, own: &[&str], word: &str) {
-        const COMMON: &[&str] = &["arguments", "config", "severity", "name", "description", "column_name"];
-        let known: Vec<&str> = own.iter().chain(COMMON).copied().collect();
-        let what = format!("the data test `{word}`");
-        yaml::check_keys(self.file, arguments.fields, &known, &what, self.faults);
-        if let Some(inner) = arguments.inner("arguments") {
-            yaml::check_keys(self.file, inner, own, &what, self.faults);
-        }
-        if let Some(inner) = arguments.inner("config") {
-            yaml::check_keys(self.file, inner, &["severity"], &what, self.faults);
-        }
-    }
-
-    fn accepted_values(&mut self, arguments: &Arguments<'_>, place: &Place) -> Option<Vec<String>> {
-        match arguments.get("values") {
-            Some(node) if matches!(&node.value, Value::List(items) if !items.is_empty()) => {
-                Some(yaml::texts(self.file, node, "`values`", self.faults))
-            }
-            _ => self.bad_test(place.clone(), "`accepted_values` needs its list of `values`"),
-        }
-    }
-
-    fn relationships(&mut self, arguments: &Arguments<'_>, place: &Place, column: String) -> Option<TestKind> {
-        let to = arguments.text("to").and_then(|text| read_ref(&text));
-        match (to, arguments.text("field")) {
-            (Some(to), Some(field)) => Some(TestKind::Relationships {
-                column,
-                to: NodeName::new(to),
-                field,
-            }),
-            _ => self.bad_test(place.clone(), "`relationships` needs `to: ref('…')` and `field:`"),
-        }
-    }
-
-    fn severity(&mut self, arguments: &Arguments<'_>) -> Option<Severity> {
-        let Some(node) = arguments.get("severity") else {
-            return Some(Severity::Error);
-        };
-        match &node.value {
-            Value::Text(word) if word == "error" => Some(Severity::Error),
-            Value::Text(word) if word == "warn" => Some(Severity::Warning),
-            _ => self.bad_test(node.spot.of(self.file), "`severity` is `error` or `warn`"),
+        let mut tests = columns
+            .iter()
+            .filter_map(|column| column.get("data_tests").or_else(|| column.get("tests")));
+        if let Some(first) = tests.next() {
+            let fault = no_effect(&format!("a data test of {what}"));
+            self.faults.push(fault.at(first.spot.of(self.file)));
         }
     }
 
@@ -317,11 +268,19 @@ impl Reader<'_> {
             let Some(group_name) = self.item_name(group, "sources") else {
                 continue;
             };
+            let dialect = self.context.dialect;
+            let what = format!("the source `{group_name}`");
+            let entries = yaml::map(self.file, group, &what, self.faults);
+            OF_SOURCES.check(self.file, entries, &what, dialect, self.faults);
             let Some(tables) = group.get("tables") else { continue };
             for table in yaml::list(self.file, tables, "`tables`", self.faults) {
                 let Some(name) = self.item_name(table, "tables") else {
                     continue;
                 };
+                let what = format!("the source `{group_name}.{name}`");
+                let entries = yaml::map(self.file, table, &what, self.faults);
+                OF_TABLES.check(self.file, entries, &what, dialect, self.faults);
+                self.tests_of_source(table, &what);
                 let description = table
                     .get("description")
                     .and_then(|node| yaml::text(self.file, node, "`description`", self.faults));
@@ -330,71 +289,5 @@ impl Reader<'_> {
             }
         }
         all
-    }
-}
-
-/// The arguments of a data test: flat, or under `arguments:` and `config:`.
-struct Arguments<'a> {
-    fields: &'a [Entry],
-}
-
-impl<'a> Arguments<'a> {
-    fn get(&self, key: &str) -> Option<&'a Node> {
-        let find = |fields: &'a [Entry]| fields.iter().find(|entry| entry.key == key).map(|entry| &entry.node);
-        find(self.fields)
-            .or_else(|| find(self.inner("arguments")?))
-            .or_else(|| find(self.inner("config")?))
-    }
-
-    fn inner(&self, key: &str) -> Option<&'a [Entry]> {
-        self.fields.iter().find(|entry| entry.key == key)?.node.entries()
-    }
-
-    fn text(&self, key: &str) -> Option<String> {
-        match &self.get(key)?.value {
-            Value::Text(text) => Some(text.clone()),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => None,
-        }
-    }
-}
-
-/// The name in `ref('name')`, or the bare name.
-fn read_ref(text: &str) -> Option<String> {
-    let text = text.trim().trim_start_matches("{{").trim_end_matches("}}").trim();
-    let name = match text.strip_prefix("ref(").and_then(|rest| rest.strip_suffix(')')) {
-        Some(inner) => inner.trim().trim_matches(['\'', '"']),
-        None => text,
-    };
-    text::is_name(name).then(|| name.to_owned())
-}
-
-fn test_name(model: &str, kind: &TestKind) -> String {
-    match kind {
-        TestKind::NotNull { column } => format!("not_null_{model}_{column}"),
-        TestKind::Unique { column } => format!("unique_{model}_{column}"),
-        TestKind::AcceptedValues { column, values, .. } => {
-            format!("accepted_values_{model}_{column}__{}", values.join("__"))
-        }
-        TestKind::Relationships { column, to, field } => {
-            format!("relationships_{model}_{column}__{field}__ref_{to}_")
-        }
-    }
-}
-
-fn fingerprint(kind: &TestKind) -> Fingerprint {
-    match kind {
-        TestKind::NotNull { column } => Fingerprint::of([b"not_null".as_slice(), column.as_bytes()]),
-        TestKind::Unique { column } => Fingerprint::of([b"unique".as_slice(), column.as_bytes()]),
-        TestKind::AcceptedValues { column, values, quote } => Fingerprint::of(
-            [b"accepted_values".as_slice(), column.as_bytes(), &[u8::from(*quote)]]
-                .into_iter()
-                .chain(values.iter().map(String::as_bytes)),
-        ),
-        TestKind::Relationships { column, to, field } => Fingerprint::of([
-            b"relationships".as_slice(),
-            column.as_bytes(),
-            to.as_str().as_bytes(),
-            field.as_bytes(),
-        ]),
     }
 }

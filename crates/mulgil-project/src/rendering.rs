@@ -11,7 +11,7 @@ use mulgil_core::{
 };
 
 use crate::{
-    config::{Config, Kind},
+    config::Config,
     template::{Facts, Mention, Rendered, Templates},
 };
 
@@ -50,9 +50,9 @@ pub(crate) fn all(
     first: Rendering,
     config: &Config,
 ) -> Result<Vec<Rendering>, Diagnostic> {
-    let is_interval = config.kind == Kind::Interval;
+    let keeps_rows = config.kind.keeps_rows();
     let mut all = vec![first];
-    if is_interval && all[0].rendered.asked_incremental {
+    if keeps_rows && all[0].rendered.asked_incremental {
         let facts = Facts {
             is_incremental: true,
             ..all[0].facts.clone()
@@ -67,7 +67,7 @@ pub(crate) fn all(
     let facts = all[0].facts.clone();
     all = by_key(templates, file, &facts, &keys)?;
     // Where one key asks, all are rendered again: the SQL says for which of them it matters.
-    if is_interval && all.iter().any(|one| one.rendered.asked_incremental) {
+    if keeps_rows && all.iter().any(|one| one.rendered.asked_incremental) {
         let facts = Facts {
             is_incremental: true,
             ..facts

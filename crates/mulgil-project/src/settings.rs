@@ -8,13 +8,14 @@ use mulgil_core::{
     diagnostic::Diagnostic,
     grid::{Cut, Unit, Zone},
     interval::Instant,
-    project::{KeyColumn, Missed},
+    project::{Incremental, KeyColumn, Missed, SchemaChange, Strategy},
     schedule::Schedule,
 };
 use serde_json::Value as Json;
 
 use crate::{
     config::{Kind, Layer, Placed, Setting, Window, as_list},
+    snapshot::{self, CheckColumns, HardDeletes, Snapshot},
     text,
     values::{bad_name, key_values, parse_cron, parse_duration, parse_instant, parse_window, parse_zone},
     yaml,
@@ -213,7 +214,7 @@ impl<'a> Reader<'a> {
                 Some("table") => Some(Kind::Table),
                 Some("view") => Some(Kind::View),
                 Some("ephemeral") => Some(Kind::Ephemeral),
-                Some("incremental") => Some(Kind::Interval),
+                Some("incremental") => Some(Kind::Incremental),
                 _ => self.bad(
                     "materialized",
                     setting,
@@ -237,38 +238,190 @@ impl<'a> Reader<'a> {
             // An interval that cannot be read is told already; it is taken for a day, so that the
             // settings beside it are not told to be without meaning.
             (None, _) if self.get("interval").is_some() => (Kind::Interval, Cut::Unit(Unit::Day)),
-            (None, Some(Kind::Interval)) => self.incremental(batch_size),
+            (None, Some(Kind::Incremental)) => self.incremental_kind(batch_size),
             (None, Some(kind)) => (kind, Cut::Whole),
             // What dbt does where nothing is said.
             (None, None) => (Kind::View, Cut::Whole),
         }
     }
 
-    fn incremental(&mut self, batch_size: Option<Cut>) -> (Kind, Cut) {
+    /// An incremental model in dbt's words: by intervals with the strategy microbatch, else as its
+    /// strategy says.
+    fn incremental_kind(&mut self, batch_size: Option<Cut>) -> (Kind, Cut) {
         let strategy = self.get("incremental_strategy");
-        let place = strategy
-            .or_else(|| self.get("materialized"))
-            .map(|setting| setting.place.clone());
         let is_microbatch = strategy.is_some_and(|setting| setting.value == "microbatch");
-        let fault = match (&batch_size, is_microbatch) {
-            (Some(cut), true) => return (Kind::Interval, cut.clone()),
-            (None, true) => Diagnostic::error(
-                codes::MISSING_KEY,
-                "a microbatch model has to say its `batch_size`: how its time is cut",
-            )
-            .with_remedy("add `batch_size='day'`, or write the short form `interval='day'`"),
-            (_, false) => Diagnostic::error(
-                codes::UNSUPPORTED_CONFIG,
-                "an incremental model is filled by intervals here; other strategies are not done",
-            )
-            .with_remedy("write `interval='day'`, or `incremental_strategy='microbatch', batch_size='day'`"),
+        match (batch_size, is_microbatch, strategy) {
+            (Some(cut), true, _) => (Kind::Interval, cut),
+            (None, true, Some(setting)) => {
+                self.faults.push(
+                    Diagnostic::error(
+                        codes::MISSING_KEY,
+                        "a microbatch model has to say its `batch_size`: how its time is cut",
+                    )
+                    .at(setting.place.clone())
+                    .with_remedy("add `batch_size='day'`, or write the short form `interval='day'`"),
+                );
+                // Goes on as if it said day, so that its other faults are found too.
+                (Kind::Interval, Cut::Unit(Unit::Day))
+            }
+            (Some(_) | None, _, _) => (Kind::Incremental, Cut::Whole),
+        }
+    }
+
+    /// How an incremental table takes in rows. Without a strategy as in dbt: by its key where it has
+    /// one, else they are added.
+    pub(crate) fn incremental(&mut self) -> Incremental {
+        let unique_key: Vec<String> = self
+            .placed_texts("unique_key")
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let strategy = match self.get("incremental_strategy") {
+            None => None,
+            Some(setting) => match setting.value.as_str() {
+                Some("default") => None,
+                Some(known @ ("append" | "merge" | "delete+insert")) => Some((known, setting)),
+                Some("insert_overwrite") => {
+                    self.faults.push(
+                        Diagnostic::error(
+                            codes::UNSUPPORTED_CONFIG,
+                            "partitions are not overwritten here: a table is filled by intervals, each replaced as a whole",
+                        )
+                        .at(setting.place.clone())
+                        .with_remedy("write `interval='day'` and the `event_time` by which the table is partitioned"),
+                    );
+                    None
+                }
+                _ => self.bad(
+                    "incremental_strategy",
+                    setting,
+                    "write `append`, `merge`, `delete+insert` or `microbatch`",
+                ),
+            },
         };
+        let strategy = match strategy {
+            Some(("append", _)) => Strategy::Append,
+            Some(("delete+insert", _)) if !unique_key.is_empty() => Strategy::DeleteInsert { unique_key },
+            Some((_, setting)) if unique_key.is_empty() => {
+                self.faults.push(
+                    Diagnostic::error(
+                        codes::MISSING_KEY,
+                        format!(
+                            "`{}` needs a `unique_key`: by which columns rows are the same",
+                            shown(&setting.value)
+                        ),
+                    )
+                    .at(setting.place.clone())
+                    .with_remedy(
+                        "add `unique_key='id'`, or a list of columns; or write `incremental_strategy='append'`",
+                    ),
+                );
+                Strategy::Append
+            }
+            Some(_) => Strategy::Merge { unique_key },
+            None if unique_key.is_empty() => Strategy::Append,
+            None => Strategy::DeleteInsert { unique_key },
+        };
+        Incremental {
+            strategy,
+            on_schema_change: self.on_schema_change(),
+        }
+    }
+
+    /// What a snapshot compares; nothing where it cannot be told.
+    pub(crate) fn snapshot(&mut self) -> Option<Snapshot> {
+        let unique_key = self.required_columns("unique_key", "by which columns rows are the same thing")?;
+        let updated_at = self.text("updated_at");
+        let Some(setting) = self.get("strategy") else {
+            self.missing(
+                "strategy",
+                "write `strategy='timestamp'` with `updated_at`, or `strategy='check'` with `check_cols`",
+            );
+            return None;
+        };
+        let strategy = match setting.value.as_str() {
+            Some("timestamp") => {
+                let Some(updated_at) = updated_at else {
+                    self.missing("updated_at", "name the column that says when a row last changed");
+                    return None;
+                };
+                snapshot::Strategy::Timestamp { updated_at }
+            }
+            Some("check") => {
+                let is_all = self.get("check_cols").is_some_and(|setting| setting.value == "all");
+                let columns = if is_all {
+                    CheckColumns::All
+                } else {
+                    CheckColumns::Some(self.required_columns("check_cols", "which columns are compared, or `all`")?)
+                };
+                snapshot::Strategy::Check { columns, updated_at }
+            }
+            _ => return self.bad("strategy", setting, "write `timestamp` or `check`"),
+        };
+        Some(Snapshot {
+            unique_key,
+            strategy,
+            hard_deletes: self.hard_deletes(),
+        })
+    }
+
+    fn hard_deletes(&mut self) -> HardDeletes {
+        let is_old = self.flag("invalidate_hard_deletes").unwrap_or(false);
+        let Some(setting) = self.get("hard_deletes") else {
+            return if is_old {
+                HardDeletes::Invalidate
+            } else {
+                HardDeletes::Ignore
+            };
+        };
+        match setting.value.as_str() {
+            Some("ignore") => HardDeletes::Ignore,
+            Some("invalidate") => HardDeletes::Invalidate,
+            Some("new_record") => HardDeletes::NewRecord,
+            _ => self
+                .bad("hard_deletes", setting, "write `ignore`, `invalidate` or `new_record`")
+                .unwrap_or_default(),
+        }
+    }
+
+    fn required_columns(&mut self, key: &str, what: &str) -> Option<Vec<String>> {
+        let columns: Vec<String> = self.placed_texts(key).into_iter().map(|(name, _)| name).collect();
+        if columns.is_empty() {
+            if self.get(key).is_none() {
+                self.missing(key, &format!("say {what}"));
+            }
+            return None;
+        }
+        Some(columns)
+    }
+
+    fn missing(&mut self, key: &str, remedy: &str) {
+        let fault = Diagnostic::error(codes::MISSING_KEY, format!("a snapshot needs `{key}`")).with_remedy(remedy);
+        // Beside what is there, where anything is.
+        let place = self.layer.values().next().map(|setting| setting.place.clone());
         self.faults.push(match place {
             Some(place) => fault.at(place),
             None => fault,
         });
-        // Goes on as if it said day, so that its other faults are found too.
-        (Kind::Interval, batch_size.unwrap_or(Cut::Unit(Unit::Day)))
+    }
+
+    fn on_schema_change(&mut self) -> SchemaChange {
+        let Some(setting) = self.get("on_schema_change") else {
+            return SchemaChange::default();
+        };
+        match setting.value.as_str() {
+            Some("ignore") => SchemaChange::Ignore,
+            Some("fail") => SchemaChange::Fail,
+            Some("append_new_columns") => SchemaChange::AppendNewColumns,
+            Some("sync_all_columns") => SchemaChange::SyncAllColumns,
+            _ => self
+                .bad(
+                    "on_schema_change",
+                    setting,
+                    "write `ignore`, `fail`, `append_new_columns` or `sync_all_columns`",
+                )
+                .unwrap_or_default(),
+        }
     }
 
     fn contradiction(&mut self, one: &str, other: &str, why: &str) {

@@ -2,20 +2,34 @@
 
 use mulgil_core::{name::NodeName, project::TestKind};
 
+use crate::data_test::Rows;
+
 /// The name of the count of equal rows; one that a tested column is not likely to have.
 const ROWS: &str = "__rows";
 
-/// The query of a data test over a node, by the names of nodes.
-pub(crate) fn test_sql(node: &NodeName, kind: &TestKind) -> String {
-    match kind {
+/// The query of a data test over a node, by the names of nodes. Nothing for one whose query the
+/// project writes itself.
+pub(crate) fn test_sql(node: &NodeName, kind: &TestKind, rows: &Rows) -> Option<String> {
+    let from = match &rows.filter {
+        Some(filter) => format!("(select * from \"{node}\" where {filter})"),
+        None => format!("\"{node}\""),
+    };
+    let from = from.as_str();
+    // A part of a table needs a name of its own.
+    let named = if rows.filter.is_some() {
+        format!("{from} as filtered_rows")
+    } else {
+        from.to_owned()
+    };
+    let sql = match kind {
         TestKind::NotNull { column } => {
             let column = quoted(column);
-            format!("select * from \"{node}\" where {column} is null")
+            format!("select * from {named} where {column} is null")
         }
         TestKind::Unique { column } => {
             let column = quoted(column);
             format!(
-                "select {column}, count(*) as {ROWS} from \"{node}\" where {column} is not null group by {column} having count(*) > 1"
+                "select {column}, count(*) as {ROWS} from {named} where {column} is not null group by {column} having count(*) > 1"
             )
         }
         TestKind::AcceptedValues { column, values, quote } => {
@@ -37,17 +51,30 @@ pub(crate) fn test_sql(node: &NodeName, kind: &TestKind) -> String {
                 })
                 .collect();
             format!(
-                "select {column}, count(*) as {ROWS} from \"{node}\" where {compared} not in ({}) group by {column}",
+                "select {column}, count(*) as {ROWS} from {named} where {compared} not in ({}) group by {column}",
                 values.join(", ")
             )
         }
         TestKind::Relationships { column, to, field } => {
             let (column, field) = (quoted(column), quoted(field));
             format!(
-                "select child.* from \"{node}\" as child left join (select distinct {field} as parent_key from \"{to}\") as parent \
+                "select child.* from {from} as child left join (select distinct {field} as parent_key from \"{to}\") as parent \
                  on child.{column} = parent.parent_key where child.{column} is not null and parent.parent_key is null"
             )
         }
+        TestKind::Query { .. } => return None,
+    };
+    Some(limited(sql, rows.limit))
+}
+
+/// The query with no more rows than are counted.
+pub(crate) fn limited(sql: String, limit: Option<u32>) -> String {
+    match limit {
+        Some(limit) => format!(
+            "select * from (\n{}\n) as failing_rows limit {limit}",
+            sql.trim_end().trim_end_matches(';')
+        ),
+        None => sql,
     }
 }
 

@@ -1,7 +1,7 @@
 //! YAML as a tree that knows where everything stands. A document that is not what we read (tabs,
 //! repeated keys, anchors, tags, several documents) is reported here; what it means is not known.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use mulgil_core::{
     codes,
@@ -13,6 +13,8 @@ use crate::text;
 
 /// How deep a document may be nested.
 const MAX_DEPTH: usize = 64;
+/// How many values aliases may repeat.
+const MAX_COPIED: usize = 10_000;
 
 /// A place without its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,15 @@ impl Node {
         }
     }
 
+    /// How many values it is made of.
+    fn size(&self) -> usize {
+        match &self.value {
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => 1,
+            Value::List(nodes) => 1 + nodes.iter().map(Self::size).sum::<usize>(),
+            Value::Map(entries) => 1 + entries.iter().map(|entry| entry.node.size()).sum::<usize>(),
+        }
+    }
+
     /// What kind of value it is, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
@@ -109,12 +120,36 @@ impl Node {
     }
 }
 
+/// Reads one document of a dbt project, in which anchors, aliases and `<<` may stand.
+pub(crate) fn parse_dbt(file: &Path, text: &str, faults: &mut Vec<Diagnostic>) -> Option<Node> {
+    read(file, text, true, faults)
+}
+
+/// The document that says nothing.
+pub(crate) fn nothing() -> Node {
+    Node {
+        value: Value::Null,
+        spot: Spot { line: 1, column: 1 },
+    }
+}
+
+/// The value that a text has where it stands without quotes.
+pub(crate) fn scalar_of(text: &str) -> Value {
+    scalar(text.trim(), ScalarStyle::Plain)
+}
+
 /// Reads one document. An empty file is an empty mapping; a fault that leaves no tree gives none.
 pub(crate) fn parse(file: &Path, text: &str, faults: &mut Vec<Diagnostic>) -> Option<Node> {
+    read(file, text, false, faults)
+}
+
+fn read(file: &Path, text: &str, anchors: bool, faults: &mut Vec<Diagnostic>) -> Option<Node> {
     let mut builder = Builder {
         file,
         faults,
         documents: 0,
+        anchored: anchors.then(BTreeMap::new),
+        copied: 0,
     };
     let mut events = Parser::new_from_str(text);
     match builder.document(&mut events) {
@@ -136,6 +171,10 @@ struct Builder<'a> {
     file: &'a Path,
     faults: &'a mut Vec<Diagnostic>,
     documents: u32,
+    /// What anchors stand for so far; absent where they may not stand.
+    anchored: Option<BTreeMap<usize, Node>>,
+    /// Values that aliases repeated.
+    copied: usize,
 }
 
 type Events<'a> = Parser<'a, saphyr_parser::StrInput<'a>>;
@@ -174,20 +213,20 @@ impl Builder<'_> {
             return Err(self.refuse(span, "the nesting is deeper than 64 levels", "flatten the document"));
         }
         let spot = Spot::from_marker(&span.start);
-        let value = match event {
+        let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_marks(span, anchor, tag.is_some())?;
-                scalar(&text, style)
+                (scalar(&text, style), anchor)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_marks(span, anchor, tag.is_some())?;
-                self.list(events, depth)?
+                (self.list(events, depth)?, anchor)
             }
             Event::MappingStart(anchor, tag) => {
                 self.refuse_marks(span, anchor, tag.is_some())?;
-                self.map(events, depth)?
+                (self.map(events, depth)?, anchor)
             }
-            Event::Alias(_) => return Err(self.refuse_mark(span, "an alias (`*name`)")),
+            Event::Alias(anchor) => return self.copy(anchor, span),
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
@@ -196,7 +235,28 @@ impl Builder<'_> {
             | Event::SequenceEnd
             | Event::MappingEnd => return Err(self.refuse(span, "a value is missing here", "write the value")),
         };
-        Ok(Node { value, spot })
+        let node = Node { value, spot };
+        if let Some(anchored) = self.anchored.as_mut().filter(|_| anchor != 0) {
+            anchored.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    /// What an alias stands for.
+    fn copy(&mut self, anchor: usize, span: Span) -> Result<Node, Stop> {
+        let Some(node) = self
+            .anchored
+            .as_ref()
+            .and_then(|anchored| anchored.get(&anchor))
+            .cloned()
+        else {
+            return Err(self.refuse_mark(span, "an alias (`*name`)"));
+        };
+        self.copied += node.size();
+        if self.copied > MAX_COPIED {
+            return Err(self.refuse(span, "aliases repeat more than 10000 values", "write fewer aliases"));
+        }
+        Ok(node)
     }
 
     fn list(&mut self, events: &mut Events<'_>, depth: usize) -> Result<Value, Stop> {
@@ -211,10 +271,19 @@ impl Builder<'_> {
 
     fn map(&mut self, events: &mut Events<'_>, depth: usize) -> Result<Value, Stop> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut merged: Vec<Entry> = Vec::new();
         loop {
             let (event, span) = next(events)?;
             let (key, spot) = match event {
-                Event::MappingEnd => return Ok(Value::Map(entries)),
+                Event::MappingEnd => {
+                    // What is written goes over what is merged, and the first merged over the others.
+                    for entry in merged {
+                        if entries.iter().all(|other| other.key != entry.key) {
+                            entries.push(entry);
+                        }
+                    }
+                    return Ok(Value::Map(entries));
+                }
                 Event::Scalar(text, _, 0, None) => (text.into_owned(), Spot::from_marker(&span.start)),
                 Event::Scalar(..) | Event::Alias(_) => return Err(self.refuse_mark(span, "an anchor, alias or tag")),
                 Event::Nothing
@@ -230,6 +299,10 @@ impl Builder<'_> {
             };
             let (event, span) = next(events)?;
             let node = self.node(events, event, span, depth + 1)?;
+            if key == "<<" && self.anchored.is_some() {
+                merged.extend(merged_entries(&node));
+                continue;
+            }
             if let Some(first) = entries.iter().find(|entry| entry.key == key) {
                 self.faults.push(
                     Diagnostic::error(
@@ -247,7 +320,7 @@ impl Builder<'_> {
     }
 
     fn refuse_marks(&mut self, span: Span, anchor: usize, tagged: bool) -> Result<(), Stop> {
-        if anchor != 0 {
+        if anchor != 0 && self.anchored.is_none() {
             return Err(self.refuse_mark(span, "an anchor (`&name`)"));
         }
         if tagged {
@@ -271,6 +344,15 @@ impl Builder<'_> {
                 .with_remedy(remedy),
         );
         Stop::Reported
+    }
+}
+
+/// The entries that `<<` brings in: of a mapping, or of several.
+fn merged_entries(node: &Node) -> Vec<Entry> {
+    match &node.value {
+        Value::Map(entries) => entries.clone(),
+        Value::List(nodes) => nodes.iter().flat_map(merged_entries).collect(),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) => Vec::new(),
     }
 }
 
@@ -482,5 +564,30 @@ mod tests {
           --> x.yml:1:68
         do: flatten the document
         ");
+    }
+
+    fn read_dbt(text: &str) -> String {
+        let mut faults = Vec::new();
+        let node = parse_dbt(Path::new("x.yml"), text, &mut faults);
+        let mut out: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        out.extend(node.map(|node| node.to_json().to_string()));
+        out.join("\n")
+    }
+
+    #[test]
+    fn dbts_files_may_repeat_themselves_by_aliases() {
+        assert_snapshot!(
+            read_dbt("a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {z: 4}]}\nd: [&t text, *t]\n"),
+            @r#"{"a":{"x":1,"y":2},"b":{"x":1,"y":3},"c":{"x":1,"y":2,"z":4},"d":["text","text"]}"#
+        );
+    }
+
+    #[test]
+    fn aliases_that_repeat_too_much_are_refused() {
+        let lists = (1..8).fold("a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8]\n".to_owned(), |text, level| {
+            let below = format!("*a{}, ", level - 1).repeat(8);
+            format!("{text}a{level}: &a{level} [{below}]\n")
+        });
+        assert!(read_dbt(&lists).starts_with("error[MG1003]: aliases repeat more than 10000 values"));
     }
 }

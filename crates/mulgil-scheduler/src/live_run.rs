@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
     codes, crash,
+    data_test::{Verdict, judge},
     decide::{Action, Limits, decide},
     diagnostic::{Diagnostic, Severity},
     interval::{Instant, Interval},
@@ -280,9 +281,8 @@ impl<'a> LiveRun<'a> {
             .append_log(attempt.claim.attempt, log::filled(filled), now)
             .await?;
         let intervals = filled.intervals.len() as u64;
-        let rows = filled.intervals.iter().map(|filled| filled.rows).sum();
-        self.finished(attempt, intervals, rows);
-        self.summary.add(&attempt.instance, intervals, rows);
+        self.finished(attempt, intervals, filled.written);
+        self.summary.add(&attempt.instance, intervals, filled.written);
         let mut touched = recorded.dirtied;
         touched.push(attempt.instance.clone());
         Ok(touched)
@@ -299,21 +299,19 @@ impl<'a> LiveRun<'a> {
         store
             .record_tests(&self.runner.project, &attempt.claim, test, &outcomes, now)
             .await?;
+        let node = self.runner.project.node(&attempt.instance.node);
+        let tests = node.map(|node| node.tests.as_slice()).unwrap_or_default();
         store
-            .append_log(attempt.claim.attempt, log::tested(&outcomes), now)
+            .append_log(attempt.claim.attempt, log::tested(tests, &outcomes), now)
             .await?;
         self.limits.untestable.remove(&attempt.instance.node);
         self.finished(attempt, outcomes.len() as u64, 0);
-        let node = self.runner.project.node(&attempt.instance.node);
-        let tests = node.map(|node| node.tests.as_slice()).unwrap_or_default();
         for outcome in outcomes {
-            let declared = tests.iter().find(|test| test.name == outcome.name);
-            let severity = declared.map_or(Severity::Error, |test| test.severity);
-            if outcome.failures == 0 {
-                self.summary.passed_tests += 1;
-            } else {
-                let name = attempt.instance.node.clone();
-                self.summary.failed_tests.push((name, outcome, severity));
+            let name = attempt.instance.node.clone();
+            match judge(tests, &outcome.name, outcome.failures) {
+                Verdict::Passed => self.summary.passed_tests += 1,
+                Verdict::Warned => self.summary.failed_tests.push((name, outcome, Severity::Warning)),
+                Verdict::Failed => self.summary.failed_tests.push((name, outcome, Severity::Error)),
             }
         }
         let mut touched = node.map(Node::instances).unwrap_or_default();

@@ -1,10 +1,11 @@
 //! What an attempt's log says: why it began, the SQL that it ran, how it ended.
 
 use mulgil_core::{
+    data_test::{Verdict, judge},
     diagnostic::Diagnostic,
     interval_text,
     port::{Fault, FillOutcome, TestOutcome},
-    project::Node,
+    project::{DataTest, Node},
     task::Work,
 };
 
@@ -44,24 +45,25 @@ pub(crate) fn began(node: &Node, task: &Task, secrets: &[String]) -> Vec<String>
 
 /// What was filled.
 pub(crate) fn filled(outcome: &FillOutcome) -> Vec<String> {
-    let rows: u64 = outcome.intervals.iter().map(|filled| filled.rows).sum();
     let version = outcome
         .version
         .map_or_else(String::new, |version| format!(" in version {version}"));
     vec![format!(
-        "filled: intervals {}, rows {rows}{version}",
-        outcome.intervals.len()
+        "filled: intervals {}, rows {}{version}",
+        outcome.intervals.len(),
+        outcome.written
     )]
 }
 
 /// How each test ended, with a sample of the rows that break it.
-pub(crate) fn tested(outcomes: &[TestOutcome]) -> Vec<String> {
+pub(crate) fn tested(declared: &[DataTest], outcomes: &[TestOutcome]) -> Vec<String> {
     let mut lines = Vec::new();
     for outcome in outcomes {
-        let word = if outcome.failures == 0 {
-            "passed".to_owned()
-        } else {
-            format!("failed: {} rows", outcome.failures)
+        let word = match (judge(declared, &outcome.name, outcome.failures), outcome.failures) {
+            (Verdict::Passed, 0) => "passed".to_owned(),
+            (Verdict::Passed, rows) => format!("passed: {rows} rows"),
+            (Verdict::Warned, rows) => format!("warned: {rows} rows"),
+            (Verdict::Failed, rows) => format!("failed: {rows} rows"),
         };
         lines.push(format!("test {}: {word}", outcome.name));
         lines.extend(outcome.sample.iter().map(|row| format!("  {row}")));

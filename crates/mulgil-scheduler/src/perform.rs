@@ -95,17 +95,23 @@ fn fill_spec(
         .terms(instance)
         .map(|terms| terms.filled.clone())
         .unwrap_or_default();
-    let is_incremental = node.materialization == Materialization::Interval && !filled.is_empty();
+    let replaces_all = replaces_all(forecast, node, instance, range);
+    let is_incremental = match node.materialization {
+        Materialization::Interval => !filled.is_empty(),
+        Materialization::Incremental | Materialization::Snapshot => !replaces_all,
+        Materialization::Table | Materialization::View | Materialization::Seed => false,
+    };
     Ok(FillSpec {
         instance: instance.clone(),
         relation: node.relation.clone(),
         materialization: node.materialization,
         grid: node.grid.clone(),
         event_time: node.event_time.clone(),
+        incremental: node.incremental.clone(),
         range,
         queries: compiler.fill_queries(instance, range, is_incremental, seen)?,
         fingerprint: node.fingerprint,
-        replaces_all: replaces_all(forecast, node, instance, range),
+        replaces_all,
         may_replace_all: may_replace_all(forecast, scope, node),
     })
 }
@@ -115,10 +121,27 @@ fn replaces_all(forecast: &Forecast<'_>, node: &Node, instance: &Instance, range
     match node.materialization {
         Materialization::View => false,
         Materialization::Table | Materialization::Seed if node.keys.is_empty() => true,
+        Materialization::Incremental => is_made_anew(forecast, node, instance),
+        // What it tells of the past is nowhere else.
+        Materialization::Snapshot => !forecast
+            .state
+            .tables
+            .get(&node.relation)
+            .is_some_and(|table| table.is_there),
         Materialization::Table | Materialization::Seed | Materialization::Interval => {
             is_all_there_is(forecast, node, instance, range)
         }
     }
+}
+
+/// Whether an incremental table is made of its query alone: it is not there, holds nothing that is
+/// known, or a person asked for all of it.
+fn is_made_anew(forecast: &Forecast<'_>, node: &Node, instance: &Instance) -> bool {
+    let table = forecast.state.tables.get(&node.relation);
+    let holds_it = table.is_some_and(|table| table.is_there && table.holds.contains(instance));
+    let state = forecast.state.nodes.get(instance);
+    let is_asked = state.is_some_and(|state| state.dirty.contains_key(&Cause::Manual));
+    !holds_it || is_asked
 }
 
 /// Whether a fill of a part may replace all where the rest cannot stay beside it.
@@ -214,6 +237,7 @@ mod tests {
         let named = instances.iter().filter_map(|text| Instance::parse(text));
         TableState {
             holds: named.collect(),
+            is_there: true,
             uncounted: false,
         }
     }

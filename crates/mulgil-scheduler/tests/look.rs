@@ -159,6 +159,7 @@ impl World {
             materialization: node.materialization,
             grid: node.grid,
             event_time: node.event_time,
+            incremental: None,
             range,
             queries: Vec::new(),
             fingerprint: node.fingerprint,
@@ -186,6 +187,7 @@ impl World {
             fingerprint: spec.fingerprint,
             intervals: intervals.clone(),
             replaces_all: spec.replaces_all,
+            total: None,
         };
         let version = self
             .logs
@@ -194,6 +196,7 @@ impl World {
             version: Some(version),
             table_id: Some(self.logs.id(&spec.relation)),
             intervals,
+            written: 0,
             columns: Vec::new(),
             replaced_all: false,
         }

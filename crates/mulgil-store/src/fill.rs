@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use mulgil_core::{
+    data_test::{Verdict, judge},
     diagnostic::Severity,
     due::has_blocking_tests,
     interval::{Instant, Interval, RangeSet},
@@ -207,12 +208,12 @@ fn results(spec: &TestSpec, outcomes: &[TestOutcome]) -> Vec<TestResult> {
 }
 
 fn ending(declared: &[DataTest], outcomes: &[TestOutcome]) -> RunState {
-    let blocks = |outcome: &&TestOutcome| {
-        let test = declared.iter().find(|test| test.name == outcome.name);
-        test.is_none_or(|test| test.severity == Severity::Error)
-    };
-    let broken = outcomes.iter().filter(blocks).any(|outcome| outcome.failures > 0);
-    if broken { RunState::Failed } else { RunState::Success }
+    let fails = |outcome: &TestOutcome| judge(declared, &outcome.name, outcome.failures) == Verdict::Failed;
+    if outcomes.iter().any(fails) {
+        RunState::Failed
+    } else {
+        RunState::Success
+    }
 }
 
 /// Up to which fact all blocking tests have passed, these results included; nothing where one of
@@ -239,7 +240,12 @@ async fn clears_through(
             }
         };
         match asserted {
-            Some((fingerprint, 0, saw)) if fingerprint == test.fingerprint.to_string() => through = through.min(saw),
+            Some((fingerprint, failures, saw))
+                if fingerprint == test.fingerprint.to_string()
+                    && test.judge(failures.cast_unsigned()) != Verdict::Failed =>
+            {
+                through = through.min(saw);
+            }
             Some(_) | None => return Ok(None),
         }
     }

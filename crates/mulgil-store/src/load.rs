@@ -219,6 +219,7 @@ async fn tables(
             continue;
         }
         let table = tables.entry(relation).or_default();
+        table.is_there |= is_there;
         table.uncounted = uncounted || (is_there && instance.is_none());
         table.holds.extend(instance.as_deref().and_then(text::instance));
     }
@@ -235,10 +236,9 @@ async fn tests(conn: &mut SqliteConnection) -> Result<BTreeMap<String, BTreeMap<
     for (node, name, fingerprint, failures, fill_seq) in rows {
         let fingerprint =
             Fingerprint::parse(&fingerprint).ok_or_else(|| Error::damaged("a test's fingerprint cannot be read"))?;
-        let passed = failures == 0;
         let result = TestState {
             fingerprint,
-            passed,
+            failures: failures.cast_unsigned(),
             fill_seq,
         };
         tests.entry(node).or_default().insert(name, result);

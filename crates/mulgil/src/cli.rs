@@ -28,9 +28,9 @@ pub(crate) struct Global {
     /// The project folder, or any folder inside it
     #[arg(short = 'C', long, global = true, value_name = "DIR", default_value = ".")]
     pub(crate) project_dir: PathBuf,
-    /// The environment: each has its own ledger and its own schema prefix or warehouse
-    #[arg(long, global = true, value_name = "NAME", env = "MULGIL_ENV", default_value = "dev")]
-    pub(crate) env: String,
+    /// The environment: each has its own ledger and its own schema prefix or warehouse; without it `dev`, or the target of a dbt project
+    #[arg(long, global = true, value_name = "NAME", env = "MULGIL_ENV")]
+    pub(crate) env: Option<String>,
     /// A variable for `var('name')`, over the one in mulgil.yml; may be given again
     #[arg(long = "var", global = true, value_name = "NAME=VALUE")]
     pub(crate) vars: Vec<String>,
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Run(Run),
     /// Fill the intervals that are named, filled or not
     Backfill(Backfill),
-    /// Show how every node stands; or one node, range by range
+    /// Show how every node stands; or those that are named, range by range
     Status(Status),
     /// Say how one interval stands and why
     Why(Why),
@@ -76,6 +76,40 @@ pub(crate) struct Json {
     pub(crate) json: bool,
 }
 
+/// Which nodes: what `plan`, `run`, `backfill` and `status` take.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Select {
+    /// Nodes: `sales`, `sales[country=kr]`, `sales@2013-03`, `+sales`, `2+sales+1`, `@sales`,
+    /// `staging`, `models/staging`, `tag:daily`, `tag:daily,sales+`; all when absent (`backfill` has to be told)
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Further selectors, as dbt takes them
+    #[arg(long = "select", short = 's', value_name = "SELECTOR", num_args = 1..)]
+    pub(crate) more: Vec<String>,
+    /// Selectors of what is left out
+    #[arg(long, value_name = "SELECTOR", num_args = 1..)]
+    pub(crate) exclude: Vec<String>,
+}
+
+impl Select {
+    /// All selectors, wherever they stand.
+    pub(crate) fn chosen(&self) -> Vec<String> {
+        [self.selectors.as_slice(), self.more.as_slice()].concat()
+    }
+
+    /// Whether anything was named, or left out.
+    pub(crate) fn is_narrow(&self) -> bool {
+        !(self.selectors.is_empty() && self.more.is_empty() && self.exclude.is_empty())
+    }
+
+    /// As a run remembers it.
+    pub(crate) fn text(&self) -> String {
+        let mut words = self.chosen();
+        words.extend(self.exclude.iter().map(|left_out| format!("--exclude {left_out}")));
+        words.join(" ")
+    }
+}
+
 /// Flags of `demo`.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
@@ -93,9 +127,9 @@ pub(crate) struct Demo {
 /// Flags of `plan`.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// Nodes: `sales`, `sales[country=kr]`, `+sales`, `sales+`, `tag:daily`, `sales@2013-03`; all when absent
-    #[arg(value_name = "SELECTOR")]
-    pub(crate) selectors: Vec<String>,
+    /// Which nodes
+    #[command(flatten)]
+    pub(crate) select: Select,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -104,9 +138,9 @@ pub(crate) struct Plan {
 /// Flags of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Nodes: `sales`, `sales[country=kr]`, `+sales`, `sales+`, `tag:daily`, `sales@2013-03`; all when absent
-    #[arg(value_name = "SELECTOR")]
-    pub(crate) selectors: Vec<String>,
+    /// Which nodes
+    #[command(flatten)]
+    pub(crate) select: Select,
     /// Only this interval: `2013`, `2013-03`, `2013-03-10`, or `A..B` without B
     #[arg(long, value_name = "INTERVAL")]
     pub(crate) interval: Option<String>,
@@ -118,12 +152,12 @@ pub(crate) struct Run {
     pub(crate) parallel: Option<usize>,
 }
 
-/// Flags of `backfill`.
+/// Flags of `backfill`, which has to be told what to fill.
 #[derive(Debug, Args)]
 pub(crate) struct Backfill {
-    /// Nodes, as `run` takes them
-    #[arg(value_name = "SELECTOR", required = true)]
-    pub(crate) selectors: Vec<String>,
+    /// Which nodes
+    #[command(flatten)]
+    pub(crate) select: Select,
     /// The first interval
     #[arg(long, value_name = "INTERVAL")]
     pub(crate) from: Option<String>,
@@ -150,9 +184,9 @@ pub(crate) struct Backfill {
 /// Flags of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// One node
-    #[arg(value_name = "NODE")]
-    pub(crate) node: Option<String>,
+    /// Which nodes
+    #[command(flatten)]
+    pub(crate) select: Select,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

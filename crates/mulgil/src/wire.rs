@@ -13,6 +13,7 @@ use mulgil_core::{
     interval::Instant,
     port::{EngineConfig, Fault, SharedEngine},
     project::Project,
+    select::{self, Selection},
     state::State,
 };
 use mulgil_engine::EmbeddedEngine;
@@ -20,13 +21,20 @@ use mulgil_project::{Compiler, LoadOptions, Settings};
 use mulgil_scheduler::{Known, Runner};
 use mulgil_store::{DataLock, Holder, Store};
 
-use crate::{cli::Global, command::Faults, say};
+use crate::{
+    cli::{Global, Select},
+    command::Faults,
+    say,
+};
 
 /// The folder of ledgers, spill files and logs inside a project.
 const DATA_DIR: &str = ".mulgil";
 
 /// Attempts at once, when nobody says: tables are written by several threads already.
 const DEFAULT_PARALLEL: usize = 2;
+
+/// The environment, when nobody says.
+const DEFAULT_ENVIRONMENT: &str = "dev";
 
 /// Bytes that queries may spill to disk.
 const SPILL_BYTES: u64 = 100 << 30;
@@ -100,14 +108,19 @@ pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
         let folder = std::path::absolute(&global.project_dir).unwrap_or_else(|_| global.project_dir.clone());
         Diagnostic::error(
             codes::NOT_FOUND,
-            format!("there is no mulgil.yml in {} or above it", folder.display()),
+            format!(
+                "there is no mulgil.yml and no dbt_project.yml in {} or above it",
+                folder.display()
+            ),
         )
         .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil demo`")
     })?;
     let options = LoadOptions {
-        environment: global.env.clone(),
+        environment: global.env.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
         vars: vars(&global.vars)?,
         env: environment(),
+        target: global.env.clone(),
+        home: std::env::home_dir(),
     };
     let loaded = mulgil_project::load(&root, &options);
     let (Some(project), Some(compiler)) = (loaded.project, loaded.compiler) else {
@@ -127,6 +140,13 @@ pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
 }
 
 impl Opened {
+    /// What of the project was named; what selects nothing beside it is said on stderr.
+    pub(crate) fn select(&self, flags: &Select, interval: Option<&str>) -> Result<Selection, Faults> {
+        let selection = select::select(&self.project, &flags.chosen(), &flags.exclude, interval)?;
+        selection.warnings.iter().for_each(say::fault);
+        Ok(selection)
+    }
+
     /// The warehouse.
     pub(crate) fn engine(&self) -> Result<SharedEngine, Fault> {
         let config = EngineConfig {
@@ -160,7 +180,7 @@ impl Opened {
             compiler: self.compiler.clone(),
             store,
             engine: self.engine()?,
-            parallel: parallel.unwrap_or(DEFAULT_PARALLEL).max(1),
+            parallel: parallel.or(self.settings.parallel).unwrap_or(DEFAULT_PARALLEL).max(1),
             clock: now,
         };
         Ok((runner, lock))

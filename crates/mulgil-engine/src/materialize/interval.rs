@@ -5,15 +5,8 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{Column, ScalarValue},
-    datasource::provider_as_source,
-    execution::SendableRecordBatchStream,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit},
-    physical_plan::execute_stream,
-};
-use deltalake::{
-    delta_datafusion::{DeltaScanConfig, DeltaScanNext, FileSelection},
-    kernel::LogicalFileView,
+    common::ScalarValue,
+    logical_expr::{Expr, lit},
 };
 use futures::StreamExt;
 use mulgil_core::{
@@ -24,7 +17,7 @@ use mulgil_core::{
 };
 
 use super::{
-    Fill, broke,
+    Fill, broke, file,
     parts::PartSink,
     stamp::Slots,
     target::{PartitionValues, Replaces, Target, Touched},
@@ -65,7 +58,7 @@ pub(super) async fn write_rest(
             .places
             .find(&values)
             .ok_or_else(|| broke("a file lies in a partition that is not filled"))?;
-        let mut rows = rest_of(fill, target, file, work).await?;
+        let mut rows = file::rows(fill, target, file, &work.file, Some(outside(fill.spec.range))).await?;
         while let Some(batch) = rows.next().await {
             let batch = batch.map_err(|error| fault::sql(&error, &fill.author))?;
             let batch = batch
@@ -79,50 +72,13 @@ pub(super) async fn write_rest(
     Ok(())
 }
 
-/// The rows of a file that lie outside the range, in the form of a new file.
-async fn rest_of(
-    fill: &Fill<'_>,
-    target: &Target,
-    file: &LogicalFileView,
-    work: &Work,
-) -> Result<SendableRecordBatchStream, Fault> {
-    let table = target.table().ok_or_else(|| broke("files without a table"))?;
-    let state = table
-        .snapshot()
-        .map_err(|error| fault::delta(&error, target.folder()))?;
-    let to_fault = |error| fault::sql(&error, &fill.author);
-    let config = DeltaScanConfig::new().with_wrap_partition_values(false);
-    let scan = DeltaScanNext::new(Arc::new(state.snapshot().clone()), config)
-        .map_err(to_fault)?
-        .with_file_selection(FileSelection::from_file_paths([file.path().into_owned()]));
-    let plan = outside(scan, fill.spec.range, work).map_err(to_fault)?;
-    let session = fill.sessions.base();
-    let plan = session.create_physical_plan(&plan).await.map_err(to_fault)?;
-    execute_stream(plan, session.task_ctx()).map_err(to_fault)
-}
-
-fn outside(scan: DeltaScanNext, range: Interval, work: &Work) -> datafusion::error::Result<LogicalPlan> {
-    use datafusion::catalog::TableProvider as _;
-    let column = |name: &str| Expr::Column(Column::from_name(name));
+/// What lies outside the range.
+fn outside(range: Interval) -> Expr {
     let instant = |at: Instant| lit(ScalarValue::TimestampMicrosecond(Some(at.0), Some("UTC".into())));
-    let schema = scan.schema();
-    let columns: Vec<Expr> = work
-        .file
-        .fields()
-        .iter()
-        .map(|field| match schema.field_with_name(field.name()) {
-            Ok(_) => cast(column(field.name()), field.data_type().clone()).alias(field.name()),
-            Err(_) => cast(lit(ScalarValue::Null), field.data_type().clone()).alias(field.name()),
-        })
-        .collect();
-    let stays = column(INTERVAL)
+    file::column(INTERVAL)
         .lt(instant(range.start))
-        .or(column(INTERVAL).gt_eq(instant(range.end)))
-        .or(column(INTERVAL).is_null());
-    LogicalPlanBuilder::scan("file", provider_as_source(Arc::new(scan)), None)?
-        .filter(stays)?
-        .project(columns)?
-        .build()
+        .or(file::column(INTERVAL).gt_eq(instant(range.end)))
+        .or(file::column(INTERVAL).is_null())
 }
 
 fn no_event_time(fill: &Fill<'_>) -> Fault {

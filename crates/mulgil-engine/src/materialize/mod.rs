@@ -1,7 +1,10 @@
 //! Fills: the rows of one or more queries become one commit of a table. Each materialization is a
 //! file; what they share is here: running the queries, stamping their rows, writing and committing.
 
+mod file;
+mod incremental;
 mod interval;
+mod keys;
 pub(crate) mod parts;
 pub(crate) mod shape;
 mod stamp;
@@ -28,8 +31,9 @@ use mulgil_core::{
 use tokio::{sync::mpsc, task::JoinSet};
 
 use self::{
+    keys::Keys,
     parts::{NewFiles, Part, PartSink, Parts},
-    shape::Shape,
+    shape::{Existing, Shape},
     stamp::Slots,
     target::{PartitionValues, Target, Touched},
     work::{Places, Work},
@@ -65,6 +69,7 @@ pub(crate) async fn fill(
     };
     match spec.materialization {
         Materialization::Interval => interval::fill(&fill).await,
+        Materialization::Incremental | Materialization::Snapshot => incremental::fill(&fill).await,
         Materialization::Table | Materialization::Seed => table::fill(&fill).await,
         Materialization::View => view::fill(&fill).await,
     }
@@ -84,9 +89,18 @@ struct Fill<'a> {
 /// Rows that were made and written, named by no commit yet.
 struct Made {
     shape: Shape,
-    contents: Vec<Content>,
+    rows: Rows,
+    touched: Touched,
     parts: Vec<(Part, PartitionValues)>,
     files: NewFiles,
+}
+
+/// The rows of a fill.
+struct Rows {
+    /// What each interval holds.
+    contents: Vec<Content>,
+    /// How many the queries gave.
+    written: u64,
 }
 
 impl Fill<'_> {
@@ -96,14 +110,42 @@ impl Fill<'_> {
         let ready = self.plan(first).await?;
         let shape = self.shape(&mut target, &ready)?;
         let touched = target.touched(slots.intervals())?;
-        let made = self.make(&target, &slots, &touched, shape, (first, ready)).await?;
+        let made = self.make(&target, &slots, touched, shape, (first, ready)).await?;
+        self.commit(target, &slots, made).await
+    }
+
+    /// Commits what was made. An incremental fill that changes nothing commits nothing.
+    async fn commit(&self, target: Target, slots: &Slots, made: Made) -> Result<FillOutcome, Fault> {
+        let Made {
+            shape,
+            rows,
+            touched,
+            parts,
+            files,
+        } = made;
         let replaced_all = target.is_replaced();
-        let filled: Vec<Filled> = slots
-            .intervals()
-            .iter()
-            .zip(&made.contents)
-            .map(|(interval, content)| content.filled(*interval, &made.shape.output))
+        let contents = slots.intervals().iter().zip(&rows.contents);
+        let filled: Vec<Filled> = contents
+            .map(|(interval, content)| content.filled(*interval, &shape.output))
             .collect();
+        let is_incremental = self.spec.incremental.is_some();
+        let columns = shape.columns(&self.spec.instance.key);
+        let outcome = |version: i64, table_id: String| FillOutcome {
+            version: Some(version),
+            table_id: Some(table_id),
+            intervals: filled.clone(),
+            written: rows.written,
+            columns,
+            replaced_all,
+        };
+        let is_unchanged = parts.is_empty() && touched.cut.is_empty() && !shape.changes_columns;
+        if is_incremental
+            && !replaced_all
+            && is_unchanged
+            && let Some((version, table_id)) = target.present()?
+        {
+            return Ok(outcome(version, table_id));
+        }
         let tag = CommitTag {
             ledger: self.claim.ledger.clone(),
             seq: self.claim.seq,
@@ -113,30 +155,31 @@ impl Fill<'_> {
             fingerprint: self.spec.fingerprint,
             intervals: filled.clone(),
             replaces_all: replaced_all,
+            total: is_incremental.then(|| rows.contents[0].into()),
         };
         // From here on a commit may name the new files, even if we are not told of it.
-        let new_files = made.files.keep();
-        let (version, table_id) = match target.commit(&made.shape, &tag, touched, made.parts).await {
-            Ok(committed) => committed,
+        let new_files = files.keep();
+        match target.commit(&shape, &tag, touched, parts).await {
+            Ok((version, table_id)) => Ok(outcome(version as i64, table_id)),
             Err(fault) => {
                 if fault.code == codes::TABLE_CHANGED {
                     self.warehouse.store().discard(&new_files);
                 }
-                return Err(fault);
+                Err(fault)
             }
-        };
-        Ok(FillOutcome {
-            version: Some(version as i64),
-            table_id: Some(table_id),
-            intervals: filled,
-            columns: made.shape.columns(&self.spec.instance.key),
-            replaced_all,
-        })
+        }
     }
 
     /// The form of the rows, that of the table where they fit into it.
     fn shape(&self, target: &mut Target, ready: &Ready) -> Result<Shape, Fault> {
         let (schema, instance) = (ready.plan.schema(), &self.spec.instance);
+        if self.spec.incremental.is_some()
+            && let Existing::Columns(columns) = target.existing()?
+        {
+            let rule = incremental::how(self)?.on_schema_change;
+            return Shape::take_in(&schema, columns, rule, instance)?
+                .map_err(|difference| incremental::columns_changed(self, &difference.new, &difference.missing));
+        }
         match Shape::fit(&schema, target.existing()?, instance) {
             Err(misfit) if misfit.code == codes::TYPE_MISFIT => {
                 target.widen(self.spec, misfit)?;
@@ -150,11 +193,18 @@ impl Fill<'_> {
         &self,
         target: &Target,
         slots: &Slots,
-        touched: &Touched,
+        mut touched: Touched,
         shape: Shape,
         (first, ready): (&FillQuery, Ready),
     ) -> Result<Made, Fault> {
         slots.check(&shape.output)?;
+        let keys = match &self.spec.incremental {
+            Some(how) => {
+                let pool = &self.sessions.base().runtime_env().memory_pool;
+                Keys::of(&how.strategy, &shape.output, pool, &self.spec.instance)?
+            }
+            None => None,
+        };
         let parts = Parts::start(
             self.warehouse,
             target.folder(),
@@ -168,13 +218,16 @@ impl Fill<'_> {
             instance: self.spec.instance.clone(),
             file: target.file_schema(&shape),
             shape,
+            keys,
         });
         // The encoders go on while a sink is there, so ours must be gone before they are waited for.
         let sink = parts.sink();
-        let contents = self.run_queries(first, ready, target, touched, &work, &sink).await;
+        let rows = self
+            .run_queries((first, ready), target, &mut touched, &work, &sink)
+            .await;
         drop(sink);
-        match contents {
-            Ok(contents) => {
+        match rows {
+            Ok(rows) => {
                 let (parts, files) = parts.finish().await?;
                 let place = |part: Part| {
                     let values = work.places.values(part.partition);
@@ -182,7 +235,8 @@ impl Fill<'_> {
                 };
                 Ok(Made {
                     shape: work.shape.clone(),
-                    contents,
+                    rows,
+                    touched,
                     parts: parts.into_iter().map(place).collect(),
                     files,
                 })
@@ -193,13 +247,12 @@ impl Fill<'_> {
 
     async fn run_queries(
         &self,
-        first: &FillQuery,
-        ready: Ready,
+        (first, ready): (&FillQuery, Ready),
         target: &Target,
-        touched: &Touched,
+        touched: &mut Touched,
         work: &Arc<Work>,
         sink: &PartSink,
-    ) -> Result<Vec<Content>, Fault> {
+    ) -> Result<Rows, Fault> {
         if !touched.cut.is_empty() {
             interval::write_rest(self, target, touched, work, sink).await?;
         }
@@ -213,7 +266,13 @@ impl Fill<'_> {
         while let Some(query) = rest.try_next().await? {
             add_all(&mut contents, query);
         }
-        Ok(contents)
+        let written = contents.iter().map(|content| content.rows()).sum();
+        if self.spec.incremental.is_some() && !target.is_replaced() {
+            // After the queries, whose rows say what goes; they read the table as it was.
+            contents[0].add(incremental::before(self, target, work).await?);
+            contents[0].take(incremental::take_out(self, target, touched, work, sink).await?);
+        }
+        Ok(Rows { contents, written })
     }
 
     /// Plans one query on a task of its own: planning is work, and the next query's goes on beside it.
@@ -241,7 +300,10 @@ impl Fill<'_> {
             Some(ready) => ready,
             None => self.plan(query).await?,
         };
-        work.shape.admit(&plan.schema(), &self.spec.instance)?;
+        // The one query of an incremental fill has decided the form, and may give more than it keeps.
+        if self.spec.incremental.is_none() {
+            work.shape.admit(&plan.schema(), &self.spec.instance)?;
+        }
         let streams = execute_stream_partitioned(plan, task).map_err(|error| fault::sql(&error, &self.author))?;
         let (counted, mut counts) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();

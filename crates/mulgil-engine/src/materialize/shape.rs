@@ -17,6 +17,7 @@ use mulgil_core::{
     diagnostic::Diagnostic,
     name::{Instance, Key},
     port::Fault,
+    project::SchemaChange,
     task::Column,
 };
 
@@ -34,6 +35,18 @@ pub(crate) struct Shape {
     pub(crate) table: Fields,
     /// What the query gives of them, in the table's types and order.
     pub(crate) output: SchemaRef,
+    /// Whether the table gets columns that it did not have, or loses some.
+    pub(crate) changes_columns: bool,
+    /// Whether it loses some.
+    pub(crate) loses_columns: bool,
+}
+
+/// How a query's columns differ from those of its table.
+pub(crate) struct Difference {
+    /// Those that the table does not have.
+    pub(crate) new: Fields,
+    /// Those that the query does not give.
+    pub(crate) missing: Vec<String>,
 }
 
 /// What a fill makes of a table's columns.
@@ -61,7 +74,51 @@ impl Shape {
         Ok(Self {
             table,
             output: Arc::new(Schema::new(present)),
+            changes_columns: false,
+            loses_columns: false,
         })
+    }
+
+    /// Fits a query's output to a table that keeps its rows. What the output lacks is NULL; columns
+    /// that the rule does not allow to come or go come back as the difference.
+    pub(crate) fn take_in(
+        output: &Schema,
+        columns: Fields,
+        rule: SchemaChange,
+        instance: &Instance,
+    ) -> Result<Result<Self, Difference>, Fault> {
+        let given = stored_fields(output, instance)?;
+        let all = merged(&given, columns.clone(), instance)?;
+        let has = |fields: &Fields, name: &str| fields.iter().any(|field| field.name() == name);
+        let new: Fields = given
+            .iter()
+            .filter(|field| !has(&columns, field.name()))
+            .cloned()
+            .collect();
+        let missing: Vec<String> = columns
+            .iter()
+            .map(|field| field.name().clone())
+            .filter(|name| !has(&given, name))
+            .collect();
+        let table: Fields = match rule {
+            SchemaChange::Ignore if missing.is_empty() => columns,
+            SchemaChange::Fail if new.is_empty() && missing.is_empty() => columns,
+            SchemaChange::Ignore | SchemaChange::Fail => return Ok(Err(Difference { new, missing })),
+            SchemaChange::AppendNewColumns => all,
+            SchemaChange::SyncAllColumns => all
+                .iter()
+                .filter(|field| !missing.contains(field.name()))
+                .cloned()
+                .collect(),
+        };
+        let loses_columns = rule == SchemaChange::SyncAllColumns && !missing.is_empty();
+        let gets_columns = new.iter().any(|field| has(&table, field.name()));
+        Ok(Ok(Self {
+            output: Arc::new(Schema::new(table.clone())),
+            table,
+            changes_columns: loses_columns || gets_columns,
+            loses_columns,
+        }))
     }
 
     /// Whether another query of the same fill gives columns that fit.

@@ -65,6 +65,8 @@ pub(crate) enum Replaces {
     Key,
     /// The rows of the fill's key in its range.
     Range(Interval),
+    /// The rows of the fill's key whose unique key the fill brings; none without one.
+    Keys,
 }
 
 /// A partition's values, by column, as Delta writes them.
@@ -134,7 +136,7 @@ impl Target {
     pub(crate) fn existing(&self) -> Result<Existing, Fault> {
         match (&self.table, self.replaces) {
             (None, _) | (Some(_), Replaces::All) => Ok(Existing::None),
-            (Some(table), Replaces::Key | Replaces::Range(_)) => {
+            (Some(table), Replaces::Key | Replaces::Range(_) | Replaces::Keys) => {
                 let schema = self.arrow_schema(table)?;
                 Ok(Existing::Columns(shape::visible(&schema, &self.key)))
             }
@@ -280,17 +282,36 @@ impl Target {
         Ok(touched)
     }
 
+    /// All files that hold rows of the fill's key.
+    pub(crate) fn files(&self) -> Result<Vec<LogicalFileView>, Fault> {
+        let Some(table) = &self.table else {
+            return Ok(Vec::new());
+        };
+        let state = table.snapshot().map_err(|error| fault::delta(&error, &self.folder))?;
+        Ok(state.log_data().iter().filter(|file| self.holds_key(file)).collect())
+    }
+
+    /// The version and the id of the table, if there is one.
+    pub(crate) fn present(&self) -> Result<Option<(i64, String)>, Fault> {
+        let state = self.table.as_ref().map(DeltaTable::snapshot).transpose();
+        let state = state.map_err(|error| fault::delta(&error, &self.folder))?;
+        Ok(state.map(|state| (state.version() as i64, state.metadata().id().to_owned())))
+    }
+
+    fn holds_key(&self, file: &LogicalFileView) -> bool {
+        let values = file.partition_values_map();
+        let mut key = self.key.0.iter();
+        key.all(|(column, value)| values.get(column).and_then(Option::as_ref) == Some(value))
+    }
+
     fn reach(&self, file: &LogicalFileView, days: &HashSet<Option<String>>) -> Reach {
         let values = file.partition_values_map();
-        let is_ours = self
-            .key
-            .0
-            .iter()
-            .all(|(column, value)| values.get(column).and_then(Option::as_ref) == Some(value));
         match self.replaces {
             Replaces::All => Reach::Whole,
-            _ if !is_ours => Reach::None,
+            _ if !self.holds_key(file) => Reach::None,
             Replaces::Key => Reach::Whole,
+            // Which files hold such rows is known when the fill's rows have come.
+            Replaces::Keys => Reach::None,
             Replaces::Range(range) => match self.time {
                 TimePartition::None => Reach::Whole,
                 TimePartition::Interval => match values.get(INTERVAL).and_then(Option::as_deref).and_then(instant) {

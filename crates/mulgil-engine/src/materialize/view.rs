@@ -28,6 +28,7 @@ pub(super) async fn fill(fill: &Fill<'_>) -> Result<FillOutcome, Fault> {
             rows: 0,
             content: Fingerprint::of(std::iter::once(query.sql.as_bytes()).chain(described)),
         }],
+        written: 0,
         columns,
         replaced_all: false,
     })

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use super::{
     broke,
+    keys::Keys,
     parts::PartSink,
     shape::Shape,
     stamp::Slots,
@@ -48,6 +49,8 @@ pub(super) struct Work {
     pub(super) has_interval_column: bool,
     /// What is filled.
     pub(super) instance: Instance,
+    /// The unique key whose values take the place of rows that are there.
+    pub(super) keys: Option<Keys>,
 }
 
 /// The partitions that a fill writes, and which interval lies in which.
@@ -84,6 +87,11 @@ impl Places {
         self.values[place].clone()
     }
 
+    /// The partition of each interval.
+    pub(super) fn of_slots(&self) -> &[usize] {
+        &self.of_slots
+    }
+
     /// The partition of those values.
     pub(super) fn find(&self, values: &PartitionValues) -> Option<usize> {
         self.by_values.get(values).copied()
@@ -105,6 +113,9 @@ impl Work {
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| fault::sql(&error, author))?;
             let rows = self.shape.conform(&batch, &self.instance)?;
+            if let Some(keys) = &self.keys {
+                keys.add(&rows)?;
+            }
             for (slot, part) in self.slots.split(&rows, range)? {
                 contents[slot].add(hasher.content(&part)?);
                 let start = self.slots.intervals()[slot].start;

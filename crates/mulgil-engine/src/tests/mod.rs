@@ -3,6 +3,7 @@
 mod faults;
 mod fills;
 mod history;
+mod incremental;
 mod power;
 mod reads;
 
@@ -189,6 +190,7 @@ fn fill_days(range: Interval, sql: &str) -> FillSpec {
         materialization: Materialization::Interval,
         grid: grid(Unit::Day, "America/New_York"),
         event_time: Some("at".to_owned()),
+        incremental: None,
         range,
         queries: vec![FillQuery {
             range,
@@ -209,6 +211,7 @@ fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
         materialization: Materialization::Table,
         grid: Grid::whole(Zone::UTC),
         event_time: None,
+        incremental: None,
         range: Interval::WHOLE,
         queries: vec![FillQuery {
             range: Interval::WHOLE,

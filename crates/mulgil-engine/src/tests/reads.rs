@@ -2,6 +2,7 @@
 
 use mulgil_core::{
     codes,
+    data_test::Thresholds,
     diagnostic::Severity,
     grid::Unit,
     port::Engine as _,
@@ -271,6 +272,7 @@ async fn data_tests_count_all_failures_and_show_a_few() {
             name: name.to_owned(),
             kind: TestKind::NotNull { column: "n".to_owned() },
             severity: Severity::Error,
+            thresholds: Thresholds::default(),
             fingerprint: Fingerprint::default(),
             place: mulgil_core::diagnostic::Place::file("models/schema.yml"),
         },

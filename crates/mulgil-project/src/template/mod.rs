@@ -26,7 +26,7 @@ use mulgil_core::{
 };
 
 use self::scope::{MacroCall, Scope};
-use crate::text;
+use crate::{generic, profiles::Target, text};
 
 /// Instructions that rendering one model may take; its macros have as many again in all.
 const MAX_FUEL: u64 = 1_000_000;
@@ -51,6 +51,10 @@ pub(crate) struct Globals {
     pub(crate) environment: String,
     /// For `target.schema`.
     pub(crate) schema: String,
+    /// For `target.type`, `target.profile_name` and `target.threads`.
+    pub(crate) kind: String,
+    pub(crate) profile: String,
+    pub(crate) threads: usize,
     /// For `project_name` and the first argument of `ref('project', 'model')`.
     pub(crate) project: String,
     /// What `env_var()` gave so far and the project's files do not hold themselves.
@@ -58,6 +62,32 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
+    /// The same values, with nothing given to anybody yet.
+    pub(crate) fn copy(&self) -> Self {
+        Self {
+            vars: self.vars.clone(),
+            env: self.env.clone(),
+            environment: self.environment.clone(),
+            schema: self.schema.clone(),
+            kind: self.kind.clone(),
+            profile: self.profile.clone(),
+            threads: self.threads,
+            project: self.project.clone(),
+            secrets: Mutex::default(),
+        }
+    }
+
+    /// Has the target of a profile in `target`.
+    pub(crate) fn aim_at(&mut self, target: &Target) {
+        self.environment.clone_from(&target.name);
+        self.kind.clone_from(&target.kind);
+        self.profile.clone_from(&target.profile);
+        self.threads = target.threads.unwrap_or(1);
+        if let Some(schema) = &target.schema {
+            self.schema.clone_from(schema);
+        }
+    }
+
     /// The values of the environment that are in texts which were rendered so far.
     pub(crate) fn secrets(&self) -> Vec<String> {
         scope::lock(&self.secrets).iter().cloned().collect()
@@ -200,7 +230,7 @@ impl Templates {
     /// Adds a file of macros; they can be called from every other file.
     pub(crate) fn add_macros(&mut self, file: &Path, text: String, faults: &mut Vec<Diagnostic>) {
         let name = template_name(file);
-        if let Err(fault) = self.add(file, text) {
+        if let Err(fault) = self.add(file, generic::as_macros(&text)) {
             self.incomplete = true;
             faults.push(fault);
             return;
@@ -255,6 +285,29 @@ impl Templates {
             Ok(()) => Ok(scope.finish(String::from_utf8_lossy(&output.0).into_owned())),
             Err(error) => Err(self.fault(file, &error, output.0.len() >= MAX_OUTPUT_BYTES)),
         }
+    }
+
+    /// Renders a text that stands for itself, such as a value of a YAML file; or says why not.
+    pub(crate) fn render_text(&self, text: &str) -> Result<(String, Vec<Mention>), String> {
+        let scope = Scope::new(&self.globals, Facts::sentinels("", false), None);
+        let mut output = Bounded(Vec::new());
+        let result = self
+            .env
+            .template_from_str(text)
+            .and_then(|template| template.render_captured_to(Value::from_dyn_object(scope.clone()), &mut output))
+            .map(drop);
+        match result {
+            Ok(()) => {
+                let rendered = scope.finish(String::from_utf8_lossy(&output.0).into_owned());
+                Ok((rendered.sql, rendered.mentions))
+            }
+            Err(error) => Err(error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)),
+        }
+    }
+
+    /// The names of all macros.
+    pub(crate) fn macros(&self) -> Vec<String> {
+        self.macros.iter().cloned().collect()
     }
 
     /// Where the mention of that index is written: the same rendering fails there on purpose.

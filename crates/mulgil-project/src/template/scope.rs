@@ -118,6 +118,9 @@ impl Object for Scope {
             "target" => Value::from_pairs([
                 ("name", Value::from(self.globals.environment.as_str())),
                 ("schema", Value::from(self.globals.schema.as_str())),
+                ("type", Value::from(self.globals.kind.as_str())),
+                ("profile_name", Value::from(self.globals.profile.as_str())),
+                ("threads", Value::from(self.globals.threads)),
             ]),
             "project_name" => Value::from(self.globals.project.as_str()),
             "execute" => Value::from(true),
@@ -165,13 +168,22 @@ impl Object for Function {
 
 impl Function {
     fn config(&self, args: &[Value]) -> Result<Value, Error> {
-        let (kwargs,): (Kwargs,) = from_args(args)?;
-        let mut settings = Vec::new();
+        // dbt takes one mapping too, for keys that are no words of a call: `post-hook`.
+        let (mapping, kwargs): (Option<Value>, Kwargs) = from_args(args)?;
+        let mut given: Vec<(String, Value)> = Vec::new();
+        if let Some(mapping) = mapping {
+            for key in mapping.try_iter()? {
+                given.push((key.to_string(), mapping.get_item(&key)?));
+            }
+        }
         for name in kwargs.args() {
-            let value: Value = kwargs.peek(name)?;
+            given.push((name.to_owned(), kwargs.peek(name)?));
+        }
+        let mut settings = Vec::new();
+        for (name, value) in given {
             let value = serde_json::to_value(&value)
                 .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("`{name}`: {error}")))?;
-            settings.push((name.to_owned(), value));
+            settings.push((name, value));
         }
         self.scope.mention(Mention::Config(settings))?;
         Ok(Value::from(""))

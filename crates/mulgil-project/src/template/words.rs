@@ -79,6 +79,10 @@ pub(super) fn add_filters(env: &mut Environment<'static>) {
                 .map_err(|error| Error::new(ErrorKind::InvalidOperation, format!("`date`: {error}")))
         },
     );
+    // dbt's words for what a rendered value is to be read as; here it is read as what it looks like.
+    for word in ["as_text", "as_bool", "as_number", "as_native"] {
+        env.add_filter(word, |value: Value| value);
+    }
     env.add_filter("epoch", |value: Value| -> Result<i64, Error> {
         Ok(Moment::of(&value, "epoch")?.touch()?.to_timestamp().as_second())
     });

@@ -1,6 +1,7 @@
 //! Small projects, written as text: what is wrong with them, what they mean, and their queries.
 
 mod batches;
+mod dbt;
 mod faults;
 mod fingerprints;
 mod meaning;
@@ -16,10 +17,10 @@ use mulgil_project::{LoadOptions, Loaded};
 pub(crate) struct Folder(tempfile::TempDir);
 
 impl Folder {
-    /// Writes the files. Without a `mulgil.yml` one with a name is added.
+    /// Writes the files. Where nothing makes it a project, a `mulgil.yml` with a name is added.
     pub(crate) fn new(text: &str) -> Self {
         let folder = Self(tempfile::tempdir().expect("a temporary folder can be made"));
-        if !text.contains("== mulgil.yml") {
+        if !text.contains("== mulgil.yml") && !text.contains("== dbt_project.yml") {
             folder.write("mulgil.yml", "name: shop\n");
         }
         for file in text.split("== ").skip(1) {

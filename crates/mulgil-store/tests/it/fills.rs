@@ -129,6 +129,7 @@ async fn an_attempt_that_is_not_live_records_nothing() {
         version: Some(0),
         table_id: None,
         intervals: tiles(&project, &instance("flights"), days(0, 5), 1),
+        written: 0,
         columns: columns(),
         replaced_all: false,
     };
@@ -220,6 +221,7 @@ async fn a_fill_that_replaces_all_takes_with_it_what_else_was_filled_in_its_tabl
         version: Some(2),
         table_id: None,
         intervals: tiles(&project, &kr, days(1, 3), 1),
+        written: 0,
         columns: columns(),
         replaced_all: true,
     };

@@ -135,6 +135,7 @@ impl World {
             version: Some(version),
             table_id: Some(TABLE.to_owned()),
             intervals: tiles(&self.project, &instance(&of), range, event.content),
+            written: 0,
             columns: columns(),
             replaced_all: event.length == 5,
         };

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use mulgil_core::{
+    data_test::Thresholds,
     diagnostic::{Place, Severity},
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval, RangeSet},
@@ -91,7 +92,9 @@ pub(crate) fn node(name: &str, grid: Grid, reads: &[(&str, Mapping)]) -> Node {
         },
         grid,
         event_time: Some("event_at".to_owned()),
+        incremental: None,
         keys: Vec::new(),
+        reads: reads.iter().map(|read| input(read).from).collect(),
         inputs: reads.iter().map(input).collect(),
         fingerprint: code(1),
         batch: Batch::Unbounded,
@@ -127,6 +130,7 @@ pub(crate) fn with_test(mut node: Node, name: &str, severity: Severity) -> Node 
             column: "id".to_owned(),
         },
         severity,
+        thresholds: Thresholds::default(),
         fingerprint: Fingerprint::of_text(name),
         place: Place::file("models/schema.yml"),
     });
@@ -268,6 +272,7 @@ pub(crate) fn spec(project: &Project, of: &Instance, range: Interval) -> FillSpe
         materialization: node.materialization,
         grid: node.grid.clone(),
         event_time: node.event_time.clone(),
+        incremental: None,
         range,
         queries: Vec::new(),
         fingerprint: node.fingerprint,
@@ -306,6 +311,7 @@ pub(crate) async fn record(
         version: Some(version),
         table_id: Some(TABLE.to_owned()),
         intervals: tiles(project, &of, range, content),
+        written: 0,
         columns: columns(),
         replaced_all: false,
     };
@@ -412,6 +418,7 @@ pub(crate) fn ours(version: i64, claim: &Claim, of: &str, range: Interval, inter
             fingerprint: code(1),
             intervals,
             replaces_all: false,
+            total: None,
         }),
     }
 }

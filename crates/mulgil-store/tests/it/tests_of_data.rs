@@ -1,6 +1,7 @@
 //! Data tests: what they keep from readers, and when they let it go.
 
 use mulgil_core::{
+    data_test::Threshold,
     diagnostic::Severity,
     interval::Interval,
     port::TestOutcome,
@@ -101,7 +102,8 @@ async fn new_intervals_wait_until_the_blocking_tests_have_passed() {
 
     let state = store.load_state(&project).await.unwrap();
     let tests = &state.nodes[&instance("sales")].tests;
-    assert!(tests["not_null_sales_id"].passed && !tests["unique_sales_id"].passed);
+    assert_eq!(tests["not_null_sales_id"].failures, 0);
+    assert_eq!(tests["unique_sales_id"].failures, 9);
     let seen = tests["not_null_sales_id"].fill_seq;
     assert!(seen > state.nodes[&instance("sales[country=jp]")].fill_seq);
     assert!(seen < state.nodes[&instance("sales[country=kr]")].fill_seq);
@@ -145,4 +147,28 @@ async fn tests_that_are_not_declared_any_more_keep_nobody_waiting() {
     without.nodes[6].tests.clear();
     assert_eq!(untested(&store, &without).await[0], "");
     assert_eq!(untested(&store, &project).await[0], "0..3");
+}
+
+#[tokio::test]
+async fn rows_below_the_threshold_of_a_test_keep_nothing_from_readers() {
+    let (store, mut project) = (scratch().await, tested());
+    let thresholds = &mut project.nodes[6].tests[0].thresholds;
+    thresholds.error_if = Threshold::parse("> 10").unwrap();
+    begin(&store, Vec::new()).await;
+    fill(&store, &project, "sales[country=kr]", days(0, 3), 1, 1).await;
+
+    let claim = claim_tests(&store, &project, 2).await;
+    record_tests(&store, &project, &claim, &[("not_null_sales_id", 11)], 3).await;
+    assert_eq!(untested(&store, &project).await, ["0..3", ""]);
+
+    let claim = claim_tests(&store, &project, 4).await;
+    record_tests(&store, &project, &claim, &[("not_null_sales_id", 10)], 5).await;
+    assert_eq!(untested(&store, &project).await, ["", ""]);
+    let (_, tasks) = store.run(1).await.unwrap().unwrap();
+    let states: Vec<_> = tasks
+        .iter()
+        .filter(|task| task.kind == TaskKind::Test)
+        .map(|task| task.state)
+        .collect();
+    assert_eq!(states, [RunState::Success]);
 }

@@ -9,7 +9,6 @@ use mulgil_core::{
     name::Instance,
     plan::Forecast,
     run::Trigger,
-    select,
     state::State,
 };
 use mulgil_scheduler::RunRequest;
@@ -22,9 +21,14 @@ use crate::{
 };
 
 pub(crate) async fn backfill(global: &Global, flags: &cli::Backfill) -> Outcome {
+    if flags.select.chosen().is_empty() {
+        return Err(Diagnostic::error(codes::USAGE, "`backfill` is not told what to fill")
+            .with_remedy("name nodes: `mulgil backfill sales@2013-03`; `*` is all of them")
+            .into());
+    }
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
-    let mut selection = select::select(&opened.project, &flags.selectors, None)?;
+    let mut selection = opened.select(&flags.select, None)?;
     for (instance, ranges) in &mut selection.ranges {
         if let Some(between) = between(&opened, instance, flags)? {
             *ranges = ranges.within(between);
@@ -143,7 +147,7 @@ fn tell(opened: &Opened, manual: &[(Instance, RangeSet)]) {
 }
 
 fn selector(flags: &cli::Backfill) -> String {
-    let mut text = flags.selectors.join(" ");
+    let mut text = flags.select.text();
     for (name, value) in [("--from", &flags.from), ("--to", &flags.to)] {
         if let Some(value) = value {
             text = format!("{text} {name} {value}");

@@ -2,12 +2,12 @@
 
 use mulgil_core::{
     due::Reason,
-    interval::{Instant, Interval},
+    interval::{Instant, Interval, RangeSet},
     interval_text::{self, format_instant},
     name::{Instance, NodeName},
     plan::{Forecast, Held, Plan, Step, StepAction, Waiting},
     project::Project,
-    select::{self, Selection},
+    select::Selection,
     state::HELD_AFTER_FAILURES,
 };
 use serde_json::{Value, json};
@@ -21,11 +21,11 @@ use crate::{
 pub(crate) async fn plan(global: &Global, flags: &cli::Plan) -> Outcome {
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
-    let selection = select::select(&opened.project, &flags.selectors, None)?;
+    let selection = opened.select(&flags.select, None)?;
     let view = opened.view().await?;
     let forecast = Forecast::new(&opened.project, &view.state, view.now);
     let mut plan = forecast.plan();
-    narrow(&mut plan, &selection);
+    narrow(&mut plan, &selection, &opened.project);
     let undeclared = view.store.undeclared(&opened.project).await?;
     if flags.json {
         let undeclared: Vec<Value> = undeclared
@@ -213,20 +213,33 @@ fn as_json(plan: &Plan, project: &Project, undeclared: Vec<Value>) -> Value {
     })
 }
 
-fn narrow(plan: &mut Plan, selection: &Selection) {
-    let inside = |instance: &Instance, range: Interval| {
-        selection
-            .ranges
-            .get(instance)
-            .is_some_and(|ranges| ranges.overlaps(range))
-            || selection
-                .ranges
-                .keys()
-                .any(|selected| selected.node == instance.node && instance.key.is_empty())
+/// Cuts a plan to what was selected, as a run with the same selectors is cut.
+fn narrow(plan: &mut Plan, selection: &Selection, project: &Project) {
+    let inside = |instance: &Instance, range: Interval| match selection.ranges.get(instance) {
+        Some(ranges) => ranges.within(range),
+        // Data tests are of a node with all its keys.
+        None if instance.key.is_empty() && selection.ranges.keys().any(|one| one.node == instance.node) => {
+            RangeSet::from(range)
+        }
+        None => RangeSet::new(),
     };
-    plan.steps.retain(|step| inside(&step.instance, step.range));
-    plan.waiting.retain(|waiting| inside(&waiting.instance, waiting.range));
-    plan.held.retain(|held| inside(&held.instance, held.range));
+    let steps = std::mem::take(&mut plan.steps).into_iter().flat_map(|step| {
+        let count = |range: Interval| match project.node(&step.instance.node) {
+            Some(node) if range != step.range => node.grid.count(range),
+            Some(_) | None => step.count,
+        };
+        let parts = inside(&step.instance, step.range);
+        let steps = parts.iter().map(|range| Step {
+            range,
+            count: count(range),
+            ..step.clone()
+        });
+        steps.collect::<Vec<_>>()
+    });
+    plan.steps = steps.collect();
+    plan.waiting
+        .retain(|waiting| !inside(&waiting.instance, waiting.range).is_empty());
+    plan.held.retain(|held| !inside(&held.instance, held.range).is_empty());
 }
 
 fn kind_of(kind: mulgil_core::project::Materialization) -> &'static str {
@@ -234,6 +247,8 @@ fn kind_of(kind: mulgil_core::project::Materialization) -> &'static str {
         mulgil_core::project::Materialization::View => "view",
         mulgil_core::project::Materialization::Table
         | mulgil_core::project::Materialization::Interval
+        | mulgil_core::project::Materialization::Incremental
+        | mulgil_core::project::Materialization::Snapshot
         | mulgil_core::project::Materialization::Seed => "table",
     }
 }

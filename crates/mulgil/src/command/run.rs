@@ -9,7 +9,7 @@ use mulgil_core::{
     interval::RangeSet,
     name::Instance,
     run::{TaskKind, Trigger},
-    select::{self, Selection},
+    select::Selection,
 };
 use mulgil_scheduler::{RunRequest, RunSummary};
 
@@ -24,13 +24,13 @@ use crate::{
 pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
-    let selection = select::select(&opened.project, &flags.selectors, flags.interval.as_deref())?;
+    let selection = opened.select(&flags.select, flags.interval.as_deref())?;
     let manual = if flags.full {
         nameable(&opened, &selection)
     } else {
         Vec::new()
     };
-    let mut selector = flags.selectors.join(" ");
+    let mut selector = flags.select.text();
     if let Some(interval) = &flags.interval {
         selector = format!("{selector} --interval {interval}").trim().to_owned();
     }
@@ -40,7 +40,7 @@ pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
     let request = RunRequest {
         trigger: Trigger::Manual,
         selector,
-        scope: scope(&selection, !flags.selectors.is_empty()),
+        scope: scope(&selection, flags.select.is_narrow()),
         manual,
         named: selection.named.iter().cloned().collect(),
     };

@@ -1,12 +1,12 @@
-//! `mulgil status`: how every node stands; or one node, range by range.
+//! `mulgil status`: how every node stands; or those that are named, range by range.
 
 use mulgil_core::{
+    data_test::Verdict,
     interval::{Instant, Interval},
     interval_text::{self, format_instant},
     name::Instance,
     plan::Forecast,
-    project::{Node, Project},
-    select,
+    project::{DataTest, Node, Project},
     why::{Status, statuses},
 };
 use serde_json::{Value, json};
@@ -24,8 +24,9 @@ use crate::{
 pub(crate) async fn status(global: &Global, flags: &cli::Status) -> Outcome {
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
-    let named: Vec<String> = flags.node.iter().cloned().collect();
-    let selection = select::select(&opened.project, &named, None)?;
+    let selection = opened.select(&flags.select, None)?;
+    // What is named is shown range by range; to leave out something is not to name the rest.
+    let with_ranges = !flags.select.chosen().is_empty();
     let view = opened.view().await?;
     let forecast = Forecast::new(&opened.project, &view.state, view.now);
     let instances = forecast
@@ -37,7 +38,7 @@ pub(crate) async fn status(global: &Global, flags: &cli::Status) -> Outcome {
     if flags.json {
         let rows: Vec<Value> = rows
             .iter()
-            .map(|row| row.as_json(&opened.project, flags.node.is_some()))
+            .map(|row| row.as_json(&opened.project, with_ranges))
             .collect();
         say::json(
             &json!({ "project": opened.project.name, "environment": opened.project.environment,
@@ -45,7 +46,7 @@ pub(crate) async fn status(global: &Global, flags: &cli::Status) -> Outcome {
         );
         return Ok(0);
     }
-    if flags.node.is_some() {
+    if with_ranges {
         for row in &rows {
             say::print(&row.ranges_text());
         }
@@ -87,10 +88,10 @@ impl<'a> Row<'a> {
             .nodes
             .get(&Instance::of(node.name.clone()))
             .map(|state| &state.tests);
-        let failed = |name: &&str| {
+        let failed = |test: &&DataTest| {
             tests
-                .and_then(|tests| tests.get(*name))
-                .is_some_and(|test| !test.passed)
+                .and_then(|tests| tests.get(&test.name))
+                .is_some_and(|last| test.judge(last.failures) != Verdict::Passed)
         };
         Some(Self {
             instance: instance.clone(),
@@ -99,13 +100,7 @@ impl<'a> Row<'a> {
                 .iter()
                 .map(|(range, status)| (range, status.clone(), node.grid.count(range)))
                 .collect(),
-            failed_tests: node
-                .tests
-                .iter()
-                .map(|test| test.name.as_str())
-                .filter(failed)
-                .map(str::to_owned)
-                .collect(),
+            failed_tests: node.tests.iter().filter(failed).map(|test| test.name.clone()).collect(),
             filled_at: state.and_then(|state| state.made_at.iter().map(|(_, at)| *at).max()),
         })
     }

@@ -179,5 +179,8 @@ fn check_says_what_there_is_and_json_is_json() {
     place.mulgil(&["status", "--json"]).ends_with(0).json();
     place.mulgil(&["nonsense"]).ends_with(2);
     fs::remove_file(place.path().join("mulgil.yml")).unwrap();
-    place.mulgil(&["check"]).ends_with(5).says("there is no mulgil.yml");
+    place
+        .mulgil(&["check"])
+        .ends_with(5)
+        .says("there is no mulgil.yml and no dbt_project.yml");
 }

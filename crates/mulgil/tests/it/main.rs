@@ -11,5 +11,8 @@ mod failures;
 mod faults;
 mod flights;
 mod harness;
+mod incremental;
 mod keys;
 mod look;
+mod selectors;
+mod snapshots;

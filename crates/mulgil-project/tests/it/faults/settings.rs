@@ -80,7 +80,7 @@ models:
 
         error[MG1005]: the folder `shop` has no key `bogus`
           --> mulgil.yml:9:5
-        do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 16 more
+        do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 22 more
 
         error[MG1005]: `stagin` is neither a setting nor a folder here
           --> mulgil.yml:10:3
@@ -286,11 +286,53 @@ environments:
 }
 
 #[test]
+fn incremental_models_and_their_keys() {
+    assert_snapshot!(
+        with(
+            "== models/a.sql
+{{ config(materialized='incremental', incremental_strategy='merge') }}
+select 1 as x
+== models/b.sql
+{{ config(materialized='incremental', incremental_strategy='upsert', keys={'country': ['kr']}) }}
+select 1 as x
+== models/c.sql
+{{ config(materialized='table', unique_key='x') }}
+select 1 as x
+== models/d.sql
+{{ config(materialized='incremental', unique_key=['x', 2]) }}
+select 1 as x
+"
+        ),
+        @"
+        error[MG1007]: `merge` needs a `unique_key`: by which columns rows are the same
+          --> models/a.sql:1:39
+        do: add `unique_key='id'`, or a list of columns; or write `incremental_strategy='append'`
+
+        error[MG1006]: `incremental_strategy` cannot be `upsert`
+          --> models/b.sql:1:39
+        do: write `append`, `merge`, `delete+insert` or `microbatch`
+
+        error[MG1112]: an incremental model has no `keys` of its own
+          --> models/b.sql:1:70
+        do: write `unique_key` for the columns by which rows are replaced, or fill it by intervals: `interval='day'`
+
+        warning[MG1210]: `unique_key` has a meaning only for an incremental model: others are made anew as a whole
+          --> models/c.sql:1:33
+        do: write `materialized='incremental'`, or remove `unique_key`
+
+        error[MG1006]: `unique_key` cannot be `[\"x\",2]`
+          --> models/d.sql:1:39
+        do: write a list of texts
+        "
+    );
+}
+
+#[test]
 fn incremental_without_intervals() {
     assert_snapshot!(
         with(
             "== models/a.sql
-{{ config(materialized='incremental', unique_key='id') }}
+{{ config(materialized='incremental', incremental_strategy='insert_overwrite', on_schema_change='add') }}
 select 1 as x
 == models/b.sql
 {{ config(materialized='incremental', incremental_strategy='microbatch', event_time='x', begin='2022-01-01') }}
@@ -301,13 +343,13 @@ select 1 as x
 "
         ),
         @"
-        error[MG1209]: an incremental model is filled by intervals here; other strategies are not done
-          --> models/a.sql:1:11
-        do: write `interval='day'`, or `incremental_strategy='microbatch', batch_size='day'`
-
-        error[MG1005]: `config()` has no key `unique_key`
+        error[MG1209]: partitions are not overwritten here: a table is filled by intervals, each replaced as a whole
           --> models/a.sql:1:39
-        do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 16 more
+        do: write `interval='day'` and the `event_time` by which the table is partitioned
+
+        error[MG1006]: `on_schema_change` cannot be `add`
+          --> models/a.sql:1:80
+        do: write `ignore`, `fail`, `append_new_columns` or `sync_all_columns`
 
         error[MG1007]: a microbatch model has to say its `batch_size`: how its time is cut
           --> models/b.sql:1:39

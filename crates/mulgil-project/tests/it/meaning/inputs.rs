@@ -198,6 +198,15 @@ select '{{ interval.start }}', * from {{ ref('short') }} join {{ ref('latest') }
     shop.unscoped Interval {"unit":"day"} 2022-01-02T00:00:00Z..2023-01-01T00:00:00Z AtMost(1) <- rolling Overlap, daily Whole { restates: false }
     shop.whole Table "whole" -inf..+inf AtMost(1) <- daily Whole { restates: true }
     "#);
+    // Selectors follow what is named: views as themselves, ephemeral models looked through.
+    let reads = |name| {
+        let reads = node(&project, name).reads;
+        let names: Vec<&str> = reads.iter().map(|read| read.name().as_str()).collect();
+        names.join(", ")
+    };
+    assert_snapshot!(reads("latest"), @"daily, countries");
+    assert_snapshot!(reads("monthly"), @"latest, raw.rates");
+    assert_snapshot!(reads("twice"), @"short, latest");
 }
 
 #[test]

@@ -85,7 +85,13 @@ kr,Korea
         "end": null
       },
       "event_time": "event_at",
+      "incremental": null,
       "keys": [],
+      "reads": [
+        {
+          "source": "raw.events"
+        }
+      ],
       "inputs": [
         {
           "from": {
@@ -135,7 +141,13 @@ kr,Korea
         "end": null
       },
       "event_time": "event_at",
+      "incremental": null,
       "keys": [],
+      "reads": [
+        {
+          "source": "raw.events"
+        }
+      ],
       "inputs": [
         {
           "from": {
@@ -187,7 +199,9 @@ kr,Korea
         "end": null
       },
       "event_time": null,
+      "incremental": null,
       "keys": [],
+      "reads": [],
       "inputs": [],
       "fingerprint": {
         "code": "00000000000000000000000000000000",
@@ -238,6 +252,7 @@ select 1 as amount
         environment: "prod".to_owned(),
         vars: [("rate".to_owned(), 1400.into())].into(),
         env: [("HOME_TOWN".to_owned(), "Seoul".to_owned())].into(),
+        ..LoadOptions::default()
     };
     let loaded = mulgil_project::load(folder.path(), &options);
     assert_snapshot!(printed(&loaded), @"");
