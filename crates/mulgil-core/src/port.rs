@@ -44,6 +44,10 @@ pub trait Engine: Send + Sync {
     /// The commits of a table after a version (all where absent), oldest first; nothing when there
     /// is no table.
     async fn commits_after(&self, relation: &Relation, version: Option<i64>) -> Result<Option<TableLog>, Fault>;
+
+    /// Removes a table with all its versions; nothing where there is none. Who reads it at that moment
+    /// may fail.
+    async fn drop_table(&self, relation: &Relation) -> Result<(), Fault>;
 }
 
 /// Told how far a fill is; called often, must return at once.

@@ -162,6 +162,11 @@ impl Engine for EmbeddedEngine {
         let work = async move { log::commits_after(&inner.warehouse, &relation, version).await };
         self.cpu.run(work).await
     }
+
+    async fn drop_table(&self, relation: &Relation) -> Result<(), Fault> {
+        let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
+        self.cpu.run(async move { inner.warehouse.drop_table(&relation) }).await
+    }
 }
 
 /// Rows so far, told across threads; who listens takes the newest.

@@ -20,6 +20,9 @@ use crate::{
     store::{Disk, DurableStore, LOG_DIR},
 };
 
+/// Where tables lie that were dropped and are not removed yet; no schema has such a name.
+const DROPPED: &str = ".dropped";
+
 /// The warehouse folder and the store that writes to it.
 pub(crate) struct Warehouse {
     root: PathBuf,
@@ -97,6 +100,20 @@ impl Warehouse {
             }
         }
         Ok(false)
+    }
+
+    /// Removes a relation's table: it is gone at once, its files a little later. A folder that is no
+    /// table is left alone.
+    pub(crate) fn drop_table(&self, relation: &Relation) -> Result<(), Fault> {
+        let aside = self.folder.join(DROPPED);
+        let to_fault = |error: std::io::Error| fault::io(&error, &aside);
+        if self.has_table(relation)? {
+            self.store.set_aside(&self.folder(relation), &aside).map_err(to_fault)?;
+        }
+        match std::fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(to_fault(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// A relation's table with all its files known; nothing when there is none.

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use mulgil_core::{
+    crash,
     decide::{Limits, Scope, decide},
     diagnostic::{Diagnostic, Severity},
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     plan::{Forecast, Held, Step, Waiting},
     port::{Engine, Fault, TestOutcome},
-    project::Project,
+    project::{Materialization, Project},
     run::{RunState, TaskKind, Trigger},
 };
 use mulgil_project::Compiler;
-use mulgil_store::{NewRun, Store};
+use mulgil_store::{NewRun, RelationEntry, Store};
 
 use crate::{
     live_run::{LiveRun, leave},
@@ -150,6 +151,19 @@ impl Runner {
         let seen = gather(&self.project, self.engine.as_ref(), &known).await?;
         record(&self.project, &self.store, &seen.news, (self.clock)()).await?;
         Ok(seen.faults)
+    }
+
+    /// Removes the tables and views that the project no longer declares; gives what they were.
+    pub async fn prune(&self) -> Result<Vec<RelationEntry>, Fault> {
+        let undeclared = self.store.undeclared(&self.project).await?;
+        for entry in &undeclared {
+            if entry.kind != Materialization::View {
+                self.engine.drop_table(&entry.relation).await?;
+            }
+            crash::point("dropped");
+            self.store.drop_relation(&entry.relation, (self.clock)()).await?;
+        }
+        Ok(undeclared)
     }
 
     /// Fills what is due in the scope and runs its data tests, until nothing more can start.

@@ -92,6 +92,10 @@ impl Engine for Logs {
         }
         Ok(log)
     }
+
+    async fn drop_table(&self, _: &Relation) -> Result<(), Fault> {
+        unreachable!("nothing is dropped here")
+    }
 }
 
 /// A project with its ledger and its warehouse, and a clock that a test turns.

@@ -69,6 +69,23 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Records that a table or a view was removed because a person asked for it. The table has to be
+    /// gone by then.
+    pub async fn drop_relation(&self, relation: &Relation, now: Instant) -> Result<(), Fault> {
+        let relation = relation.clone();
+        self.write(move |conn| {
+            Box::pin(async move {
+                let instances = filled_in(&mut *conn, &relation).await?;
+                let fact = TargetVanished { relation, instances };
+                apply::record(conn, &Fact::Dropped(fact), now).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
 async fn agree(
     conn: &mut SqliteConnection,
     tables: &[(Table, Option<TableLog>)],

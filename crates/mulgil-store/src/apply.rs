@@ -57,6 +57,7 @@ pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fa
         Fact::SourceChanged(changed) => source_changed(conn, seq, at, changed).await,
         Fact::TargetChanged(changed) => target_changed(conn, seq, changed).await,
         Fact::TargetVanished(vanished) => target_vanished(conn, seq, vanished).await,
+        Fact::Dropped(vanished) => dropped(conn, seq, vanished).await,
         Fact::SequenceRaised { .. } => Ok(()),
         Fact::Crashed {
             attempts,
@@ -196,6 +197,7 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
         "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files)
          values ($1, $2, $3, $4, $5, $6, $7, $10, 0, 0)
          on conflict (relation) do update set
+             dropped = 0,
              node = excluded.node,
              kind = excluded.kind,
              table_id = coalesce(relation.table_id, excluded.table_id),
@@ -286,7 +288,7 @@ async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetC
         "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files, uncounted)
          values ($1, $2, $3, $4, $5, '[]', $6, $10, $7, $8, $9)
          on conflict (relation) do update set
-             version = excluded.version, table_id = excluded.table_id, bytes = excluded.bytes, files = excluded.files,
+             dropped = 0, version = excluded.version, table_id = excluded.table_id, bytes = excluded.bytes, files = excluded.files,
              uncounted = relation.uncounted or excluded.uncounted",
     )
     .bind(text::of_relation(&changed.relation))
@@ -316,6 +318,16 @@ async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &Targe
     .bind(seq)
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+/// The row stays, so that the commits of the table that was are never taken for new ones.
+async fn dropped(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
+    target_vanished(&mut *conn, seq, vanished).await?;
+    sqlx::query("update relation set dropped = 1 where relation = $1")
+        .bind(text::of_relation(&vanished.relation))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

@@ -241,6 +241,7 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
         | Fact::Failed(_)
         | Fact::Tested(_)
         | Fact::TargetVanished(_)
+        | Fact::Dropped(_)
         | Fact::SequenceRaised { .. }
         | Fact::Crashed { .. }
         | Fact::Waived { .. } => Vec::new(),

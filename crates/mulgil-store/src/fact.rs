@@ -46,6 +46,8 @@ pub enum Fact {
     TargetChanged(TargetChanged),
     /// A table is not there any more.
     TargetVanished(TargetVanished),
+    /// A person had a table or a view removed that the project no longer declares.
+    Dropped(TargetVanished),
     /// A table records higher numbers than this ledger had given out; the number of this fact is
     /// above them.
     SequenceRaised {
@@ -89,6 +91,7 @@ impl Fact {
             Self::SourceChanged(_) => "source_changed",
             Self::TargetChanged(_) => "target_changed",
             Self::TargetVanished(_) => "target_vanished",
+            Self::Dropped(_) => "dropped",
             Self::SequenceRaised { .. } => "sequence_raised",
             Self::Crashed { .. } => "crashed",
             Self::Waived { .. } => "waived",

@@ -147,7 +147,8 @@ impl Store {
         self.read(|conn| {
             Box::pin(async move {
                 let rows: Vec<(String, String, Option<i64>, i64, i64)> = sqlx::query_as(
-                    "select schema_name, name, version, bytes, files from relation order by schema_name, name",
+                    "select schema_name, name, version, bytes, files from relation where dropped = 0
+                     order by schema_name, name",
                 )
                 .fetch_all(conn)
                 .await?;
@@ -303,7 +304,8 @@ async fn append_log(conn: &mut SqliteConnection, attempt: i64, lines: Vec<String
 
 async fn catalog(conn: &mut SqliteConnection) -> Result<Vec<RelationEntry>, Error> {
     let rows: Vec<(String, String, String, String, String, Option<i64>)> = sqlx::query_as(
-        "select schema_name, name, node, kind, columns, version from relation order by schema_name, name",
+        "select schema_name, name, node, kind, columns, version from relation where dropped = 0
+         order by schema_name, name",
     )
     .fetch_all(conn)
     .await?;

@@ -26,7 +26,10 @@ const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The migrations, oldest first: number, name, text. A file that was released is never edited.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("../migrations/0001_ledger.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
+    (2, "dropped", include_str!("../migrations/0002_dropped.sql")),
+];
 
 /// One environment's ledger. Whoever writes it holds the [`crate::DataLock`] of its folder.
 #[derive(Debug)]

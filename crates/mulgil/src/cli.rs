@@ -144,6 +144,9 @@ pub(crate) struct Run {
     /// Only this interval: `2013`, `2013-03`, `2013-03-10`, or `A..B` without B
     #[arg(long, value_name = "INTERVAL")]
     pub(crate) interval: Option<String>,
+    /// Then drop the tables and views that the project no longer declares; `plan` lists them
+    #[arg(long, conflicts_with_all = ["selectors", "more", "exclude", "interval"])]
+    pub(crate) prune: bool,
     /// Fill all of it, due or not
     #[arg(long)]
     pub(crate) full: bool,

@@ -102,6 +102,21 @@ impl DurableStore {
         }
     }
 
+    /// Gives a folder another name, inside a folder that is made for it: at once and durably.
+    pub(crate) fn set_aside(&self, folder: &FsPath, into: &FsPath) -> io::Result<()> {
+        let shared = &self.shared;
+        shared.create_dirs(into)?;
+        let mut number = 0_u32;
+        while into.join(number.to_string()).exists() {
+            number += 1;
+        }
+        shared.disk.rename(folder, &into.join(number.to_string()))?;
+        if let Some(above) = folder.parent() {
+            shared.disk.sync_dir(above)?;
+        }
+        shared.disk.sync_dir(into)
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         location: &Path,

@@ -41,7 +41,7 @@ struct Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    (0..15_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
+    (0..16_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
         Event {
             kind,
             target,
@@ -116,6 +116,7 @@ impl World {
             11 => self.adopt_ours(event).await,
             12 => self.vanish(event).await,
             13 => self.move_table(event).await,
+            14 => self.drop_table(event).await,
             _ => {
                 let (of, range) = self.range(event);
                 self.store
@@ -278,6 +279,17 @@ impl World {
             .await
             .unwrap();
         self.versions.remove(node.name.as_str());
+    }
+
+    /// A person has the table removed.
+    async fn drop_table(&mut self, event: Event) {
+        let of = TARGETS[event.target];
+        let node = self.project.node(&instance(of).node).unwrap();
+        let relation = node.relation.clone();
+        self.store.drop_relation(&relation, minute(self.now)).await.unwrap();
+        self.versions.remove(node.name.as_str());
+        let catalog = self.store.catalog().await.unwrap();
+        assert!(catalog.iter().all(|entry| entry.relation != relation));
     }
 
     /// The model gets another table, which is not there yet, or gets its old one back.

@@ -54,7 +54,7 @@ pub(crate) async fn backfill(global: &Global, flags: &cli::Backfill) -> Outcome 
         manual,
         named,
     };
-    run::perform(&opened, request, flags.parallel, "backfill").await
+    run::perform(&opened, request, flags.parallel, run::After::Nothing).await
 }
 
 /// `--from` and `--to` on the node's grid; a node without a grid takes neither.

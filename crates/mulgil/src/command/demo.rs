@@ -46,7 +46,7 @@ pub(crate) async fn demo(global: &Global, flags: &cli::Demo) -> Outcome {
         manual: Vec::new(),
         named: Vec::new(),
     };
-    let code = run::perform(&opened, request, flags.parallel, "demo").await?;
+    let code = run::perform(&opened, request, flags.parallel, run::After::Nothing).await?;
     if code == 0 {
         say::talk(&format!("\nlook around:\n  cd {}", folder.display()));
         for line in [

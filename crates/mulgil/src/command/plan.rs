@@ -41,7 +41,7 @@ pub(crate) async fn plan(global: &Global, flags: &cli::Plan) -> Outcome {
     }
     for entry in undeclared {
         say::print(&format!(
-            "no longer declared: {} {}",
+            "no longer declared: {} {}; `mulgil run --prune` drops it",
             kind_of(entry.kind),
             entry.relation
         ));
@@ -242,7 +242,8 @@ fn narrow(plan: &mut Plan, selection: &Selection, project: &Project) {
     plan.held.retain(|held| !inside(&held.instance, held.range).is_empty());
 }
 
-fn kind_of(kind: mulgil_core::project::Materialization) -> &'static str {
+/// How a person calls it.
+pub(crate) fn kind_of(kind: mulgil_core::project::Materialization) -> &'static str {
     match kind {
         mulgil_core::project::Materialization::View => "view",
         mulgil_core::project::Materialization::Table

@@ -44,19 +44,46 @@ pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
         manual,
         named: selection.named.iter().cloned().collect(),
     };
-    perform(&opened, request, flags.parallel, "run").await
+    perform(
+        &opened,
+        request,
+        flags.parallel,
+        if flags.prune { After::Prune } else { After::Nothing },
+    )
+    .await
+}
+
+/// What follows a run that ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Nothing,
+    /// What is no longer declared is dropped.
+    Prune,
 }
 
 /// Runs a request with a progress display, and says how it ended.
-pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Option<usize>, command: &str) -> Outcome {
-    let (runner, lock) = opened.runner(&format!("mulgil {command}"), parallel).await?;
+pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Option<usize>, after: After) -> Outcome {
+    let command = match request.trigger {
+        Trigger::Manual => "mulgil run",
+        Trigger::Backfill => "mulgil backfill",
+    };
+    let (runner, lock) = opened.runner(command, parallel).await?;
     let talk = Arc::new(Talk::new(Arc::clone(&opened.project)));
     let began = wire::now();
     let summary = runner.run(&request, talk.clone(), wire::interrupt()).await;
     talk.clear();
-    drop(lock);
     let summary = summary?;
     tell(opened, &summary, began);
+    if after == After::Prune && summary.is_success() {
+        for entry in runner.prune().await? {
+            say::talk(&format!(
+                "  dropped {} {}",
+                super::plan::kind_of(entry.kind),
+                entry.relation
+            ));
+        }
+    }
+    drop(lock);
     exit(summary)
 }
 

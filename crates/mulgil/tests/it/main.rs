@@ -14,5 +14,6 @@ mod harness;
 mod incremental;
 mod keys;
 mod look;
+mod prune;
 mod selectors;
 mod snapshots;
