@@ -153,6 +153,8 @@ codes! {
     UNKNOWN_KEY_COLUMN = 3014;
     /// An incremental model whose SQL gives other columns than its table has.
     COLUMNS_CHANGED = 3015;
+    /// A row of a snapshot that does not say of which thing it is.
+    NULL_KEY = 3016;
     /// A source's file that was there when it was looked at, and is not there any more.
     SOURCE_FILE_MISSING = 3101;
     /// A source's file that changed while it was read.

@@ -297,25 +297,44 @@ fn startable_tests(
     if node.tests.is_empty() || is_out || busy.contains(&node.relation) {
         return None;
     }
-    let instances = node.instances();
-    let tests = forecast.terms(instances.first()?)?.tests.clone();
-    let mut related = instances.clone();
-    related.extend(referred_to(forecast, node));
+    let tests = forecast.terms(node.instances().first()?)?.tests.clone();
+    if tests.is_empty() {
+        return None;
+    }
     let left = |instance: &Instance| {
         forecast.terms(instance).is_some_and(|terms| {
-            !terms.in_flight.is_empty() || !limits.scope.limit(instance, terms.due.keys()).is_empty()
+            let to_come = terms.due.keys().union(&terms.stale.keys());
+            !terms.in_flight.is_empty() || !limits.scope.limit(instance, to_come).is_empty()
         })
     };
-    (!tests.is_empty() && (idle || !related.iter().any(left))).then_some(tests)
+    let looked_at = looked_at(forecast, node);
+    let mut instances = looked_at.iter().flat_map(|node| node.instances());
+    (idle || !instances.any(|instance| left(&instance))).then_some(tests)
 }
 
-/// The instances that a node's data tests look into: they are filled first.
-fn referred_to(forecast: &Forecast<'_>, node: &Node) -> Vec<Instance> {
-    let names = node.tests.iter().flat_map(|test| test.kind.looks_into());
-    names
-        .filter_map(|name| forecast.node(name))
-        .flat_map(Node::instances)
-        .collect()
+/// The nodes whose rows a node's data tests may see, however far above: all of them are filled first.
+fn looked_at<'f>(forecast: &Forecast<'f>, node: &'f Node) -> Vec<&'f Node> {
+    let mut seen: BTreeSet<&NodeName> = BTreeSet::from([&node.name]);
+    let into = node.tests.iter().flat_map(|test| test.kind.looks_into());
+    let mut nodes = vec![node];
+    for other in into.filter_map(|name| forecast.node(name)) {
+        if seen.insert(&other.name) {
+            nodes.push(other);
+        }
+    }
+    let mut next = 0;
+    while let Some(node) = nodes.get(next).copied() {
+        next += 1;
+        for input in &node.inputs {
+            if let Upstream::Node(name) = &input.from
+                && let Some(upstream) = forecast.node(name)
+                && seen.insert(&upstream.name)
+            {
+                nodes.push(upstream);
+            }
+        }
+    }
+    nodes
 }
 
 fn busy_relations(forecast: &Forecast<'_>) -> BTreeSet<Relation> {

@@ -195,17 +195,14 @@ pub fn failed_tests<'a>(node: &'a Node, state: &NodeState) -> Vec<&'a DataTest> 
     blocking.filter(has_failed).collect()
 }
 
-/// The data tests that are due: never run, edited, or older than the newest fill. `state` is that of
-/// the node's instance without a key, `fill_seq` the newest fill of any of its instances.
-pub fn due_tests<'a>(node: &'a Node, state: &NodeState, fill_seq: i64) -> Vec<&'a DataTest> {
-    if fill_seq == 0 {
-        return Vec::new();
-    }
+/// The data tests that are due: never run, edited, or older than the newest fill of what they look at.
+/// `state` is that of the node's instance without a key.
+pub fn due_tests<'a>(node: &'a Node, state: &NodeState, newest: impl Fn(&DataTest) -> i64) -> Vec<&'a DataTest> {
     let is_due = |test: &&DataTest| {
         state
             .tests
             .get(&test.name)
-            .is_none_or(|last| last.fingerprint != test.fingerprint || last.fill_seq < fill_seq)
+            .is_none_or(|last| last.fingerprint != test.fingerprint || last.fill_seq < newest(test))
     };
     node.tests.iter().filter(is_due).collect()
 }

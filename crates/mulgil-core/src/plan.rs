@@ -381,14 +381,36 @@ impl<'a> Forecast<'a> {
 
     fn tests_due(&self, node: &'a Node) -> Vec<String> {
         let state = self.node_state(&Instance::of(node.name.clone()));
-        let fill_seq = self.instances[&node.name]
-            .iter()
-            .map(|instance| self.node_state(instance).fill_seq)
-            .max();
-        due::due_tests(node, state, fill_seq.unwrap_or(0))
+        let newest = self.newest_rows(node);
+        if node.tests.is_empty() || newest == 0 {
+            return Vec::new();
+        }
+        let newest_of = |test: &DataTest| {
+            let others = test.kind.looks_into().iter().filter_map(|name| self.node(name));
+            others.map(|other| self.newest_rows(other)).fold(newest, i64::max)
+        };
+        due::due_tests(node, state, newest_of)
             .into_iter()
             .map(|test| test.name.clone())
             .collect()
+    }
+
+    /// The newest fill that has put rows where a node shows them: its own; for a view also those of what
+    /// it looks at.
+    fn newest_rows(&self, node: &Node) -> i64 {
+        let own = self.instances.get(&node.name).into_iter().flatten();
+        let own = own
+            .map(|instance| self.node_state(instance).fill_seq)
+            .max()
+            .unwrap_or(0);
+        if node.materialization != Materialization::View || own == 0 {
+            return own;
+        }
+        let inputs = node.inputs.iter().filter_map(|input| match &input.from {
+            Upstream::Node(name) => self.node(name),
+            Upstream::Source(_) => None,
+        });
+        inputs.map(|input| self.newest_rows(input)).fold(own, i64::max)
     }
 
     /// The data tests that failed when they last ran, and that keep rows from readers.

@@ -108,6 +108,12 @@ pub struct Incremental {
     pub strategy: Strategy,
     /// What happens where the query's columns are not the table's.
     pub on_schema_change: SchemaChange,
+    /// `true`: it is made anew at each fill; `false`: never because somebody asks.
+    #[serde(default)]
+    pub full_refresh: Option<bool>,
+    /// For a snapshot, the columns that name a thing: each has one current row at most, and none is NULL.
+    #[serde(default)]
+    pub names_things: Vec<String>,
 }
 
 /// What becomes of the rows of an incremental table when a fill brings others.

@@ -8,7 +8,7 @@ use crate::{
     diagnostic::{Code, Retry},
     interval::{Instant, RangeMap, RangeSet},
     name::{Instance, NodeName, Relation},
-    project::{CodeFp, Fingerprint},
+    project::{CodeFp, Fingerprint, Materialization},
 };
 
 /// Why filled intervals are no longer right, as the store found it when something changed. What
@@ -108,6 +108,9 @@ pub struct TableState {
     /// Whether it was there when its log was last read.
     #[serde(default)]
     pub is_there: bool,
+    /// What was last made under its name.
+    #[serde(default)]
+    pub kind: Option<Materialization>,
     /// Whether it may hold rows that nothing here counts: its log does not tell of all that was done
     /// to it, or of nothing that is known.
     pub uncounted: bool,

@@ -42,6 +42,7 @@ pub struct Claim {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
+#[expect(clippy::large_enum_variant, reason = "nearly all work is a fill")]
 pub enum Work {
     /// Fill intervals of a table, replace it as a whole, or set a view's text.
     Fill(FillSpec),
@@ -192,6 +193,10 @@ pub struct BoundTest {
     pub test: DataTest,
     /// SQL that returns the rows that break it.
     pub sql: String,
-    /// What the names in it mean.
+    /// What a row that breaks it meets, in terms of the node's columns, where each row does so by
+    /// itself. Tests that have it can be asked together.
+    #[serde(default)]
+    pub row_breaks_if: Option<String>,
+    /// What the names in it mean; the node's own first, where `row_breaks_if` is.
     pub bindings: Vec<Binding>,
 }

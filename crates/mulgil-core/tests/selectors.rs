@@ -120,7 +120,10 @@ fn methods() {
     assert_snapshot!(of("config.materialized:[ts]*"), @"countries rates board");
     assert_snapshot!(of("resource_type:seed"), @"countries");
     assert_snapshot!(of("resource_type:model,marts"), @"margins sales_weekly board");
-    assert_snapshot!(of("resource_type:test"), @"margin[country=kr] margin[country=jp]");
+    assert_snapshot!(of("resource_type:test"), @"
+    error[MG0004]: `resource_type:test` selects no tables: data tests run with what they test
+    do: name what they test; a test of `severity: warn` stops nothing
+    ");
     assert_snapshot!(of("owner:ann"), @"events board");
     assert_snapshot!(of("owner:data@shop.example"), @"orders");
     assert_snapshot!(of("owner:*@shop.example@2026-03"), @"orders@2026-03");
@@ -231,8 +234,7 @@ fn what_finds_nothing_is_told() {
     do: write `resource_type:source+` for what reads it
     ");
     assert_snapshot!(selected(&["orders"], &["x*"], None), @"
-    orders*
-    warning[MG0002]: `x*` matches nothing
+    error[MG0002]: `x*` matches nothing
     do: `mulgil status` lists all nodes; quote a pattern so that the shell leaves it as it is
     ");
     assert_snapshot!(selected(&["orders"], &["staging"], None), @"
@@ -348,7 +350,7 @@ fn what_cannot_be_read() {
     do: did you mean `table`? they are table, view, incremental, interval, seed, ephemeral, snapshot, materialized_view
     ");
     assert_snapshot!(selected(&[], &["resource_type:test"], None), @"
-    error[MG0004]: `resource_type:test` cannot be left out: data tests run with what they test
-    do: give a test `severity: warn` if its failure is to stop nothing
+    error[MG0004]: `resource_type:test` selects no tables: data tests run with what they test
+    do: name what they test; a test of `severity: warn` stops nothing
     ");
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use datafusion::arrow::{
-    array::RecordBatch,
+    array::{AsArray, RecordBatch},
     json::{WriterBuilder, writer::JsonArray},
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
@@ -29,16 +29,89 @@ const SHOWN_ROWS: usize = 5;
 /// Tests that run at once: one plans while the other reads.
 const TESTS_AT_ONCE: usize = 2;
 
-/// Runs the tests of a spec, all at the same versions of what they read.
+/// Runs the tests of a spec, all at the same versions of what they read. Those that look at each row by
+/// itself are asked together, in one pass over the table; only what breaks is asked again alone.
 pub(crate) async fn run(sessions: &Arc<Sessions>, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
     let snapshots = Arc::<Snapshots>::default();
-    let outcomes = spec.tests.iter().map(|test| {
+    let (by_row, others): (Vec<&BoundTest>, Vec<&BoundTest>) =
+        spec.tests.iter().partition(|test| test.row_breaks_if.is_some());
+    let alone = |test: &BoundTest| {
         let (sessions, snapshots) = (Arc::clone(sessions), Arc::clone(&snapshots));
         let (test, zone) = (test.clone(), spec.zone.clone());
-        cpu::beside(async move { run_one(&sessions, &snapshots, &test, &zone).await })
-    });
-    let outcomes: Vec<_> = outcomes.collect();
-    stream::iter(outcomes).buffered(TESTS_AT_ONCE).try_collect().await
+        cpu::beside(async move { run_one(&sessions, &snapshots, &test, &zone).await.map(|one| vec![one]) }).boxed()
+    };
+    let together = {
+        let (sessions, snapshots) = (Arc::clone(sessions), Arc::clone(&snapshots));
+        let (tests, zone) = (by_row.into_iter().cloned().collect::<Vec<_>>(), spec.zone.clone());
+        cpu::beside(async move { run_together(&sessions, &snapshots, &tests, &zone).await }).boxed()
+    };
+    let mut parts = vec![together];
+    parts.extend(others.into_iter().map(alone));
+    let outcomes: Vec<Vec<TestOutcome>> = stream::iter(parts).buffered(TESTS_AT_ONCE).try_collect().await?;
+    let mut outcomes: Vec<TestOutcome> = outcomes.into_iter().flatten().collect();
+    let place = |outcome: &TestOutcome| spec.tests.iter().position(|test| test.test.name == outcome.name);
+    outcomes.sort_by_key(place);
+    Ok(outcomes)
+}
+
+/// Tests that look at each row by itself. Where the pass itself fails, each is run alone, so that the
+/// fault is that of the test which has it.
+async fn run_together(
+    sessions: &Arc<Sessions>,
+    snapshots: &Arc<Snapshots>,
+    tests: &[BoundTest],
+    zone: &Zone,
+) -> Result<Vec<TestOutcome>, Fault> {
+    let holds = match tests {
+        [] | [_] => vec![false; tests.len()],
+        tests => all_hold(sessions, snapshots, tests, zone)
+            .await
+            .unwrap_or_else(|_| vec![false; tests.len()]),
+    };
+    let mut outcomes = Vec::with_capacity(tests.len());
+    for (test, holds) in tests.iter().zip(holds) {
+        outcomes.push(if holds {
+            TestOutcome {
+                name: test.test.name.clone(),
+                failures: 0,
+                sample: Vec::new(),
+            }
+        } else {
+            run_one(sessions, snapshots, test, zone).await?
+        });
+    }
+    Ok(outcomes)
+}
+
+/// Which of the tests no row breaks.
+async fn all_hold(
+    sessions: &Arc<Sessions>,
+    snapshots: &Arc<Snapshots>,
+    tests: &[BoundTest],
+    zone: &Zone,
+) -> Result<Vec<bool>, Fault> {
+    let author = Author::Node(tests[0].test.name.clone());
+    let own = tests[0]
+        .bindings
+        .first()
+        .ok_or_else(|| unshown("a test over nothing"))?;
+    let breaks = tests.iter().flat_map(|test| &test.row_breaks_if).enumerate();
+    let any: Vec<String> = breaks
+        .map(|(number, breaks)| format!("coalesce(bool_or({breaks}), false) as b{number}"))
+        .collect();
+    let sql = format!("select {} from \"{}\"", any.join(", "), own.name);
+    let ready = sessions
+        .plan(&sql, std::slice::from_ref(own), zone, snapshots, &author)
+        .await?;
+    let mut rows = ready.rows(&author)?;
+    let mut holds = vec![true; tests.len()];
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(|error| fault::sql(&error, &author))?;
+        for (number, holds) in holds.iter_mut().enumerate() {
+            *holds &= batch.column(number).as_boolean().true_count() == 0;
+        }
+    }
+    Ok(holds)
 }
 
 async fn run_one(

@@ -172,10 +172,13 @@ impl Sessions {
         catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
         let mut config = self.base.config().clone();
         config.options_mut().execution.time_zone = Some(names.zone.name().to_owned());
-        SessionStateBuilder::new_from_existing(self.base.clone())
+        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
             .with_config(config)
             .with_catalog_list(Arc::new(catalogs))
-            .build()
+            .build();
+        // What `now()` says in all of the query.
+        state.mark_start_execution();
+        state
     }
 
     /// The pool and the spill folder that all sessions share.

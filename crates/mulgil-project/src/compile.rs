@@ -24,7 +24,7 @@ use crate::{
     reader::{self, Reader, Seen},
     snapshot,
     template::{Facts, Mention, Rendered, RunFacts, Templates},
-    test_sql::{limited, test_sql},
+    test_sql::{limited, row_breaks_if, test_sql},
 };
 
 /// Renders the queries of a project. Cheap to clone, and shared between threads.
@@ -151,6 +151,7 @@ impl Compiler {
             });
         }
         Ok(BoundTest {
+            row_breaks_if: row_breaks_if(&test.kind, &rows),
             test: test.clone(),
             sql,
             bindings,
@@ -175,6 +176,7 @@ impl Compiler {
             seen,
         };
         Ok(BoundTest {
+            row_breaks_if: None,
             test: test.clone(),
             bindings: reader.bindings(&rendered.mentions, None, true),
             sql: limited(rendered.sql, limit),

@@ -60,6 +60,7 @@ pub(crate) const MODEL_KEYS: &[&str] = &[
     "restate_on",
     "unique_key",
     "on_schema_change",
+    "full_refresh",
     "merge_update_columns",
     "merge_exclude_columns",
     "incremental_predicates",
@@ -291,6 +292,11 @@ pub(crate) fn snapshot(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>)
                 unique_key: vec![SCD_ID.to_owned()],
             },
             on_schema_change: SchemaChange::AppendNewColumns,
+            full_refresh: None,
+            names_things: snapshot
+                .as_ref()
+                .map(|snapshot| snapshot.unique_key.clone())
+                .unwrap_or_default(),
         }),
         snapshot,
         schedule,

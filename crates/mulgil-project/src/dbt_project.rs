@@ -70,6 +70,7 @@ const WORDS: Words = Words {
         "unit_tests",
         "functions",
     ],
+    refused: &[],
 };
 
 /// What `dbt_project.yml` says.

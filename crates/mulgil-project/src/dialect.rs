@@ -30,6 +30,8 @@ pub(crate) struct Words {
     pub(crate) quiet: &'static [&'static str],
     /// What dbt knows and what does nothing here yet.
     pub(crate) idle: &'static [&'static str],
+    /// What dbt knows and without which the table would hold other rows.
+    pub(crate) refused: &'static [&'static str],
 }
 
 impl Words {
@@ -37,6 +39,16 @@ impl Words {
     pub(crate) fn fault(&self, key: &str, place: Place, what: &str, dialect: Dialect) -> Option<Diagnostic> {
         if self.known.contains(&key) || self.quiet.contains(&key) {
             return None;
+        }
+        if self.refused.contains(&key) {
+            return Some(
+                Diagnostic::error(
+                    codes::UNSUPPORTED_CONFIG,
+                    format!("`{key}` of {what} is not done, and without it the table would hold other rows"),
+                )
+                .at(place)
+                .with_remedy("remove it, if the rows may be as they are without it"),
+            );
         }
         if self.idle.contains(&key) {
             return Some(no_effect(&format!("`{key}` of {what}")).at(place));
@@ -87,7 +99,6 @@ const IDLE_OF_MODELS: &[&str] = &[
     "pre_hook",
     "post-hook",
     "post_hook",
-    "full_refresh",
     "concurrent_batches",
     "sql_header",
     "database",
@@ -167,6 +178,7 @@ pub(crate) const OF_MODELS: Words = Words {
     known: crate::config::MODEL_KEYS,
     quiet: QUIET_OF_MODELS,
     idle: IDLE_OF_MODELS,
+    refused: &[],
 };
 
 /// What snapshots may set.
@@ -176,8 +188,6 @@ pub(crate) const OF_SNAPSHOTS: Words = Words {
     idle: &[
         "target_database",
         "database",
-        "dbt_valid_to_current",
-        "snapshot_meta_column_names",
         "pre-hook",
         "pre_hook",
         "post-hook",
@@ -189,6 +199,7 @@ pub(crate) const OF_SNAPSHOTS: Words = Words {
         "persist_docs",
         "packages",
     ],
+    refused: &["dbt_valid_to_current", "snapshot_meta_column_names"],
 };
 
 /// What seeds may set.
@@ -196,9 +207,7 @@ pub(crate) const OF_SEEDS: Words = Words {
     known: crate::config::SEED_KEYS,
     quiet: QUIET_OF_MODELS,
     idle: &[
-        "column_types",
         "quote_columns",
-        "delimiter",
         "full_refresh",
         "pre-hook",
         "pre_hook",
@@ -214,6 +223,7 @@ pub(crate) const OF_SEEDS: Words = Words {
         "labels",
         "fast",
     ],
+    refused: &["column_types", "delimiter"],
 };
 
 /// What data tests may set.
@@ -239,6 +249,7 @@ pub(crate) const OF_TESTS: Words = Words {
         "sql_header",
         "full_refresh",
     ],
+    refused: &[],
 };
 
 /// What a YAML file beside models may hold.
@@ -261,6 +272,7 @@ pub(crate) const OF_PROPERTIES: Words = Words {
         "functions",
         "tests",
     ],
+    refused: &[],
 };
 
 /// What the entry of a model or a seed may hold.
@@ -289,6 +301,7 @@ pub(crate) const OF_ENTRIES: Words = Words {
         "derived_semantics",
     ],
     idle: &["constraints", "versions", "freshness", "quoting", "defined_in"],
+    refused: &[],
 };
 
 /// What the entry of a snapshot without a file may hold.
@@ -322,6 +335,7 @@ pub(crate) const OF_COLUMNS: Words = Words {
         "dimension",
     ],
     idle: &["constraints", "policy_tags"],
+    refused: &[],
 };
 
 /// What a group of sources may hold.
@@ -341,6 +355,7 @@ pub(crate) const OF_SOURCES: Words = Words {
         "version",
     ],
     idle: &["freshness", "loaded_at_field", "loaded_at_query", "tests", "data_tests"],
+    refused: &[],
 };
 
 /// What a table of a source may hold.
@@ -365,4 +380,5 @@ pub(crate) const OF_TABLES: Words = Words {
         "tests",
         "data_tests",
     ],
+    refused: &[],
 };

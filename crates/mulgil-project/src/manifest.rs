@@ -156,10 +156,9 @@ impl Manifest {
         if environments.is_none_or(|listed| listed.get(&self.environment).is_none()) {
             self.environment.clone_from(&target.name);
         }
-        if target.shares_schema {
-            // Each target has a ledger of its own, so each has tables of its own.
-            self.warehouse.push(&target.name);
-        }
+        // Each target has a ledger of its own, so each has tables of its own, whatever the schemas of the
+        // others are.
+        self.warehouse.push(&target.name);
         self.target = Some(target);
     }
 }

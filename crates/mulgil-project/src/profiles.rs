@@ -40,8 +40,6 @@ pub(crate) struct Target {
     /// Absent: the project's name.
     pub(crate) schema: Option<String>,
     pub(crate) threads: Option<usize>,
-    /// Whether another target of the profile has the same schema, and would have the same tables.
-    pub(crate) shares_schema: bool,
 }
 
 /// The target of a profile. Nothing where there is no `profiles.yml`, and where what is asked for
@@ -122,17 +120,12 @@ impl Reader<'_> {
         yaml::map(self.file, &output.node, &format!("the target `{name}`"), self.faults);
         let kind = self.kind(output);
         let schema = self.schema(output, &kind);
-        let shares_schema = outputs
-            .iter()
-            .filter(|other| other.key != name)
-            .any(|other| self.quiet_schema(other) == schema);
         Some(Target {
             profile: profile.key.clone(),
             threads: self.threads(output),
             name,
             kind,
             schema,
-            shares_schema,
         })
     }
 
@@ -205,18 +198,6 @@ impl Reader<'_> {
             );
         }
         Some(schema).filter(|schema| !schema.is_empty())
-    }
-
-    /// The schema of a target that is not used; its faults are no matter.
-    fn quiet_schema(&self, output: &Entry) -> Option<String> {
-        let mut unheard = Vec::new();
-        let mut reader = Reader {
-            file: self.file,
-            templates: self.templates,
-            faults: &mut unheard,
-        };
-        let kind = output.node.get("type").and_then(|node| reader.text(node, "`type`"));
-        reader.schema(output, &kind.unwrap_or_default())
     }
 
     fn threads(&mut self, output: &Entry) -> Option<usize> {

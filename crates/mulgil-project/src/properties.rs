@@ -176,6 +176,7 @@ impl Reader<'_> {
             known: &["name", "config"],
             quiet: &["description", "meta", "tags", "docs"],
             idle: &[],
+            refused: &[],
         };
         let Some(node) = node else { return Vec::new() };
         let mut all = Vec::new();

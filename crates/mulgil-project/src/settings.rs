@@ -325,6 +325,8 @@ impl<'a> Reader<'a> {
         Incremental {
             strategy,
             on_schema_change: self.on_schema_change(),
+            full_refresh: self.flag("full_refresh"),
+            names_things: Vec::new(),
         }
     }
 

@@ -57,87 +57,99 @@ pub(crate) fn word(snapshot: &Snapshot) -> String {
 /// The rows that a snapshot's table takes in at a moment: all of the query's where there is no table
 /// yet (`this`), else what changed since.
 pub(crate) fn sql(query: &str, snapshot: &Snapshot, this: Option<&str>, now: Instant) -> String {
-    let source = source(query, snapshot, now);
-    match this {
-        None => format!("with {source}\nselect * from mulgil_source"),
-        Some(this) => {
-            let changes = changes(snapshot);
-            let taken_in = taken_in(snapshot, now);
-            let current = format!("mulgil_current as (select * from {this} where dbt_valid_to is null)");
-            format!("with {source},\n{current},\nmulgil_changed as (\n{changes}\n)\n{taken_in}")
-        }
-    }
+    let query = query.trim_end().trim_end_matches(';');
+    let rows = rows(query, snapshot, now);
+    let Some(this) = this else {
+        let source = source(snapshot, None);
+        return format!("with {rows},\nmulgil_source as (\n{source}\n)\nselect * from mulgil_source");
+    };
+    let key = columns(snapshot, "t");
+    let past = format!(
+        "mulgil_past as (\n  select {key}, max(greatest(t.dbt_valid_from, coalesce(t.dbt_valid_to, t.dbt_valid_from))) as mulgil_until\n  \
+         from {this} t group by {key}\n)"
+    );
+    let (source, changed) = (source(snapshot, Some(now)), changed(snapshot));
+    let current = format!("mulgil_current as (select * from {this} where dbt_valid_to is null)");
+    let taken_in = taken_in(snapshot, now);
+    format!("with {rows},\n{past},\nmulgil_source as (\n{source}\n),\n{current},\n{changed}\n{taken_in}")
 }
 
-/// The query's rows as new rows of the table.
-fn source(query: &str, snapshot: &Snapshot, now: Instant) -> String {
-    let since = match &snapshot.strategy {
+/// The query's rows, each with the time that it speaks of, as exact as a table keeps it.
+fn rows(query: &str, snapshot: &Snapshot, now: Instant) -> String {
+    let at = match &snapshot.strategy {
         Strategy::Timestamp { updated_at }
         | Strategy::Check {
             updated_at: Some(updated_at),
             ..
-        } => format!("cast(q.{} as timestamptz)", quoted(updated_at)),
+        } => exact(&format!("cast(q.{} as timestamptz)", quoted(updated_at))),
         Strategy::Check { updated_at: None, .. } => moment(now),
+    };
+    format!("mulgil_query as (\n{query}\n),\nmulgil_rows as (select q.*, {at} as mulgil_at from mulgil_query q)")
+}
+
+/// The query's rows as new rows of the table. What a thing is now begins when its row says; where the
+/// table knows of a later time already, it begins at the time of the run.
+fn source(snapshot: &Snapshot, now: Option<Instant>) -> String {
+    let (since, past) = match now {
+        None => ("r.mulgil_at".to_owned(), String::new()),
+        Some(now) => (
+            format!(
+                "case when p.mulgil_until is null or r.mulgil_at > p.mulgil_until then r.mulgil_at else {} end",
+                moment(now)
+            ),
+            format!("\n  left join mulgil_past p on {}", same_key(snapshot, "p", "r")),
+        ),
     };
     let deleted = match snapshot.hard_deletes {
         HardDeletes::NewRecord => ", 'False' as dbt_is_deleted",
         HardDeletes::Ignore | HardDeletes::Invalidate => "",
     };
-    let key: Vec<String> = snapshot
-        .unique_key
-        .iter()
-        .map(|column| format!("q.{}", quoted(column)))
-        .collect();
-    let id = scd_id(&key, &since);
+    let id = scd_id(&key(snapshot, "r"), &since);
     format!(
-        "mulgil_query as (\n{query}\n),\n\
-         mulgil_source as (\n  select q.*, {id} as {SCD_ID}, {since} as dbt_updated_at, {since} as dbt_valid_from,\n    \
-         cast(null as timestamptz) as dbt_valid_to{deleted}\n  from mulgil_query q\n)"
+        "  select r.* exclude (mulgil_at), {id} as {SCD_ID}, r.mulgil_at as dbt_updated_at, {since} as dbt_valid_from,\n    \
+         {} as dbt_valid_to{deleted}\n  from mulgil_rows r{past}",
+        exact("cast(null as timestamptz)")
     )
 }
 
-/// The keys of current rows that are not as the query has them.
-fn changes(snapshot: &Snapshot) -> String {
-    let key: Vec<String> = snapshot
-        .unique_key
-        .iter()
-        .map(|column| format!("s.{}", quoted(column)))
-        .collect();
-    let (key, on) = (key.join(", "), same_key(snapshot, "c", "s"));
-    let joined = format!("  select {key} from mulgil_source s join mulgil_current c on {on}");
+/// The keys of current rows that are not as the query has them. Columns are compared by their names;
+/// one that either side lacks is NULL there.
+fn changed(snapshot: &Snapshot) -> String {
+    let on = same_key(snapshot, "c", "s");
+    let joined = format!(
+        "select {} from mulgil_source s join mulgil_current c on {on}",
+        columns(snapshot, "s")
+    );
     let back = match snapshot.hard_deletes {
-        HardDeletes::NewRecord => " or c.dbt_is_deleted = 'True'",
-        HardDeletes::Ignore | HardDeletes::Invalidate => "",
+        HardDeletes::NewRecord => Some("c.dbt_is_deleted = 'True'"),
+        HardDeletes::Ignore | HardDeletes::Invalidate => None,
     };
-    match &snapshot.strategy {
-        Strategy::Timestamp { .. } => format!("{joined} where c.dbt_valid_from < s.dbt_valid_from{back}"),
-        Strategy::Check {
-            columns: CheckColumns::Some(columns),
-            ..
-        } => {
-            let differs = columns.iter().map(|column| {
-                let column = quoted(column);
-                format!("(s.{column} is distinct from c.{column})")
-            });
-            let differs: Vec<String> = differs.collect();
-            format!("{joined} where {}{back}", differs.join(" or "))
+    let compared = match &snapshot.strategy {
+        Strategy::Timestamp { .. } => {
+            let back = back.map_or_else(String::new, |back| format!(" or {back}"));
+            return format!("mulgil_changed as (\n  {joined} where (c.dbt_updated_at < s.dbt_updated_at){back}\n)");
         }
-        Strategy::Check {
-            columns: CheckColumns::All,
-            ..
-        } => {
-            let own = own_columns(snapshot);
-            let other = format!("select * from mulgil_query except select * exclude ({own}) from mulgil_current");
-            let on = same_key(snapshot, "c", "d");
-            let key = key.replace("s.", "d.");
-            let back = if back.is_empty() {
-                String::new()
-            } else {
-                format!("\n  union\n{joined} where c.dbt_is_deleted = 'True'")
-            };
-            format!("  select {key} from ({other}) d join mulgil_current c on {on}{back}")
-        }
-    }
+        Strategy::Check { columns, .. } => match columns {
+            CheckColumns::All => "* exclude (mulgil_side)".to_owned(),
+            CheckColumns::Some(checked) => {
+                let all = snapshot.unique_key.iter().chain(checked).map(|column| quoted(column));
+                let mut all: Vec<String> = all.collect();
+                all.sort_unstable();
+                all.dedup();
+                all.join(", ")
+            }
+        },
+    };
+    let own = own_columns(snapshot);
+    let back = back.map_or_else(String::new, |back| format!("\n  union\n  {joined} where {back}"));
+    format!(
+        "mulgil_both as (\n  select q.*, 1 as mulgil_side from mulgil_query q\n  union all by name\n  \
+         select c.* exclude ({own}), 2 as mulgil_side from mulgil_current c\n),\n\
+         mulgil_changed as (\n  select {} from (\n    select {compared} from mulgil_both where mulgil_side = 1\n    \
+         except select {compared} from mulgil_both where mulgil_side = 2\n  ) d join mulgil_current c on {}{back}\n)",
+        columns(snapshot, "d"),
+        same_key(snapshot, "c", "d")
+    )
 }
 
 /// New rows, closed rows, and what became of things that are gone.
@@ -208,13 +220,30 @@ fn same_key(snapshot: &Snapshot, one: &str, other: &str) -> String {
 }
 
 fn moment(at: Instant) -> String {
-    format!("timestamptz '{}'", at.to_timestamp().strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))
+    let text = at.to_timestamp().strftime("%Y-%m-%dT%H:%M:%S%.6fZ");
+    exact(&format!("timestamptz '{text}'"))
 }
 
-/// A column's name as it is written in `config`: SQL without quotes, so in small letters, but for one
-/// that could not be written so.
+/// A time as exact as a table keeps it.
+fn exact(time: &str) -> String {
+    format!("arrow_cast({time}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
+}
+
+/// The key's columns of one side.
+fn key(snapshot: &Snapshot, side: &str) -> Vec<String> {
+    let columns = snapshot.unique_key.iter();
+    columns.map(|column| format!("{side}.{}", quoted(column))).collect()
+}
+
+fn columns(snapshot: &Snapshot, side: &str) -> String {
+    key(snapshot, side).join(", ")
+}
+
+/// A column's name as SQL writes it: in quotes where it would be another one without.
 fn quoted(column: &str) -> String {
-    let is_plain = column.chars().all(|sign| sign.is_ascii_alphanumeric() || sign == '_');
+    let is_plain = column
+        .chars()
+        .all(|sign| sign.is_ascii_lowercase() || sign.is_ascii_digit() || sign == '_');
     if is_plain {
         column.to_owned()
     } else {

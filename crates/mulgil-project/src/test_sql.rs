@@ -7,6 +7,38 @@ use crate::data_test::Rows;
 /// The name of the count of equal rows; one that a tested column is not likely to have.
 const ROWS: &str = "__rows";
 
+/// What a row that breaks a test meets, where no other row matters and all rows are looked at.
+pub(crate) fn row_breaks_if(kind: &TestKind, rows: &Rows) -> Option<String> {
+    if rows.filter.is_some() || rows.limit.is_some() {
+        return None;
+    }
+    match kind {
+        TestKind::NotNull { column } => Some(format!("{} is null", quoted(column))),
+        TestKind::AcceptedValues { column, values, quote } => Some(is_other(column, values, *quote)),
+        TestKind::Unique { .. } | TestKind::Relationships { .. } | TestKind::Query { .. } => None,
+    }
+}
+
+/// That a column has none of some values.
+fn is_other(column: &str, values: &[String], quote: bool) -> String {
+    let column = quoted(column);
+    // A quoted value is compared as a text, whatever the column is.
+    let compared = if quote {
+        format!("cast({column} as varchar)")
+    } else {
+        column
+    };
+    let value = |value: &String| {
+        if quote {
+            format!("'{}'", value.replace('\'', "''"))
+        } else {
+            value.clone()
+        }
+    };
+    let values: Vec<String> = values.iter().map(value).collect();
+    format!("{compared} not in ({})", values.join(", "))
+}
+
 /// The query of a data test over a node, by the names of nodes. Nothing for one whose query the
 /// project writes itself.
 pub(crate) fn test_sql(node: &NodeName, kind: &TestKind, rows: &Rows) -> Option<String> {
@@ -33,27 +65,8 @@ pub(crate) fn test_sql(node: &NodeName, kind: &TestKind, rows: &Rows) -> Option<
             )
         }
         TestKind::AcceptedValues { column, values, quote } => {
-            let column = quoted(column);
-            // A quoted value is compared as a text, whatever the column is.
-            let compared = if *quote {
-                format!("cast({column} as varchar)")
-            } else {
-                column.clone()
-            };
-            let values: Vec<String> = values
-                .iter()
-                .map(|value| {
-                    if *quote {
-                        format!("'{}'", value.replace('\'', "''"))
-                    } else {
-                        value.clone()
-                    }
-                })
-                .collect();
-            format!(
-                "select {column}, count(*) as {ROWS} from {named} where {compared} not in ({}) group by {column}",
-                values.join(", ")
-            )
+            let (named_column, other) = (quoted(column), is_other(column, values, *quote));
+            format!("select {named_column}, count(*) as {ROWS} from {named} where {other} group by {named_column}")
         }
         TestKind::Relationships { column, to, field } => {
             let (column, field) = (quoted(column), quoted(field));
@@ -78,6 +91,13 @@ pub(crate) fn limited(sql: String, limit: Option<u32>) -> String {
     }
 }
 
+/// A column as SQL writes it. What could not be the name of a column is an expression, as dbt lets it
+/// stand.
 fn quoted(column: &str) -> String {
-    format!("\"{}\"", column.replace('"', "\"\""))
+    let is_name = column.chars().all(|sign| sign.is_alphanumeric() || sign == '_');
+    if is_name {
+        format!("\"{column}\"")
+    } else {
+        format!("({column})")
+    }
 }

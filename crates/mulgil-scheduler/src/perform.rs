@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
+    codes,
     decide::{Action, Scope},
+    diagnostic::Diagnostic,
     due::{self, Reason},
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
@@ -95,6 +97,7 @@ fn fill_spec(
         .terms(instance)
         .map(|terms| terms.filled.clone())
         .unwrap_or_default();
+    keep_snapshot(forecast, node, instance)?;
     let replaces_all = replaces_all(forecast, node, instance, range);
     let is_incremental = match node.materialization {
         Materialization::Interval => !filled.is_empty(),
@@ -134,20 +137,46 @@ fn replaces_all(forecast: &Forecast<'_>, node: &Node, instance: &Instance, range
     }
 }
 
-/// Whether an incremental table is made of its query alone: it is not there, holds nothing that is
-/// known, or a person asked for all of it.
+/// Whether an incremental table is made of its query alone: it is not there, a view stood in its place
+/// since, or a person asked for all of it. A table that is there and that nothing is known of is gone on
+/// with, as dbt does: what it holds may be nowhere else.
 fn is_made_anew(forecast: &Forecast<'_>, node: &Node, instance: &Instance) -> bool {
     let table = forecast.state.tables.get(&node.relation);
-    let holds_it = table.is_some_and(|table| table.is_there && table.holds.contains(instance));
+    let is_there = table.is_some_and(|table| table.is_there && table.kind != Some(Materialization::View));
+    let full_refresh = node.incremental.as_ref().and_then(|how| how.full_refresh);
+    !is_there || full_refresh.unwrap_or_else(|| is_asked(forecast, instance))
+}
+
+fn is_asked(forecast: &Forecast<'_>, instance: &Instance) -> bool {
     let state = forecast.state.nodes.get(instance);
-    let is_asked = state.is_some_and(|state| state.dirty.contains_key(&Cause::Manual));
-    !holds_it || is_asked
+    state.is_some_and(|state| state.dirty.contains_key(&Cause::Manual))
+}
+
+/// A snapshot tells what is nowhere else, so nothing takes its place unless a person asks for it.
+fn keep_snapshot(forecast: &Forecast<'_>, node: &Node, instance: &Instance) -> Result<(), Fault> {
+    let table = forecast.state.tables.get(&node.relation);
+    let is_snapshot = table.is_some_and(|table| table.is_there && table.kind == Some(Materialization::Snapshot));
+    let stays = matches!(node.materialization, Materialization::Snapshot | Materialization::View);
+    if !is_snapshot || stays || is_asked(forecast, instance) {
+        return Ok(());
+    }
+    let (relation, name) = (&node.relation, &node.name);
+    Err(Box::new(
+        Diagnostic::error(
+            codes::LAYOUT_MISFIT,
+            format!("`{relation}` holds a snapshot, and `{name}` is another thing now: its history would be lost"),
+        )
+        .with_remedy(format!(
+            "give `{name}` another name; or, if the history may go: `mulgil run {name} --full`"
+        )),
+    ))
 }
 
 /// Whether a fill of a part may replace all where the rest cannot stay beside it.
 fn may_replace_all(forecast: &Forecast<'_>, scope: &Scope, node: &Node) -> bool {
     let instances = node.instances();
-    instances.iter().all(|own| is_asked_whole(forecast, scope, node, own))
+    node.materialization != Materialization::Snapshot
+        && instances.iter().all(|own| is_asked_whole(forecast, scope, node, own))
 }
 
 /// Whether a range holds all that is in the table, as far as anybody can know.
@@ -210,8 +239,8 @@ fn test_spec(
 }
 
 fn unknown(name: &NodeName) -> Fault {
-    Box::new(mulgil_core::diagnostic::Diagnostic::error(
-        mulgil_core::codes::BUG,
+    Box::new(Diagnostic::error(
+        codes::BUG,
         format!("an action names `{name}`, which is not in the project"),
     ))
 }
@@ -238,6 +267,7 @@ mod tests {
         TableState {
             holds: named.collect(),
             is_there: true,
+            kind: None,
             uncounted: false,
         }
     }

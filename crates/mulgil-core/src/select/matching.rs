@@ -156,13 +156,7 @@ fn names_node(project: &Project, node: &Node, term: &Term) -> bool {
         Method::Materialized => materializations(node.materialization)
             .iter()
             .any(|word| fits(value, word)),
-        Method::ResourceType => {
-            let tested = (!node.tests.is_empty()).then_some("test");
-            tested
-                .into_iter()
-                .chain([resource_type(node)])
-                .any(|word| fits(value, word))
-        }
+        Method::ResourceType => fits(value, resource_type(node)),
         Method::Source => false,
         Method::Owner => node.owner.as_ref().is_some_and(|owner| fits(value, owner)),
         Method::Package => is_package(value, project),

@@ -52,7 +52,8 @@ pub fn select(
         some => parts(some)?,
     };
     let left_out = parts(exclude)?;
-    check_left_out(&left_out)?;
+    check_no_tests(&chosen)?;
+    check_no_tests(&left_out)?;
     let graph = Graph::new(project);
     let mut selection = Selection {
         has_interval: interval.is_some() || chosen.iter().chain(&left_out).any(has_interval),
@@ -130,17 +131,17 @@ fn has_interval(part: &Part) -> bool {
     part.terms.iter().any(|term| term.interval.is_some())
 }
 
-/// Data tests belong to what is filled: to leave them out would leave out their tables.
-fn check_left_out(parts: &[Part]) -> Result<(), Diagnostic> {
+/// Data tests run with what they test: to select them would fill their tables.
+fn check_no_tests(parts: &[Part]) -> Result<(), Diagnostic> {
     let terms = parts.iter().flat_map(|part| &part.terms);
     let is_tests = |method, value: &str| method == Method::ResourceType && value == "test";
     match terms.into_iter().find(|term| is_tests(term.method, &term.value)) {
         None => Ok(()),
         Some(term) => Err(Diagnostic::error(
             codes::BAD_SELECTOR,
-            format!("`{}` cannot be left out: data tests run with what they test", term.text),
+            format!("`{}` selects no tables: data tests run with what they test", term.text),
         )
-        .with_remedy("give a test `severity: warn` if its failure is to stop nothing")),
+        .with_remedy("name what they test; a test of `severity: warn` stops nothing")),
     }
 }
 
@@ -148,7 +149,13 @@ fn leave_out(graph: &Graph<'_>, parts: &[Part], selection: &mut Selection) -> Re
     let mut gone = Ranges::new();
     for part in parts {
         let found = evaluate::part(graph, part, None)?;
-        selection.warnings.extend(found.nothing);
+        // What is left out by mistake would be filled.
+        if let Some(nothing) = found.nothing.into_iter().next() {
+            return Err(Diagnostic {
+                severity: Severity::Error,
+                ..nothing
+            });
+        }
         evaluate::unite(&mut gone, found.ranges);
     }
     let had_any = !selection.ranges.is_empty();

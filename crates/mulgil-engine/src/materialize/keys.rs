@@ -9,13 +9,20 @@ use std::{
 use datafusion::{
     arrow::{
         array::{Array, BooleanArray, RecordBatch},
+        compute::{filter_record_batch, is_null},
         datatypes::{Schema, SchemaRef},
         util::pretty::pretty_format_batches,
     },
     error::DataFusionError,
     execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation},
 };
-use mulgil_core::{codes, diagnostic::Diagnostic, name::Instance, port::Fault, project::Strategy};
+use mulgil_core::{
+    codes,
+    diagnostic::Diagnostic,
+    name::Instance,
+    port::Fault,
+    project::{Incremental, Strategy},
+};
 use std::sync::Arc;
 
 use super::broke;
@@ -23,6 +30,9 @@ use crate::{
     content::RowHasher,
     fault::{self, Author},
 };
+
+/// The column of a snapshot that is NULL in current rows.
+const VALID_TO: &str = "dbt_valid_to";
 
 /// What one value takes in memory: its hash, and its share of the set's free places.
 const BYTES_OF_KEY: usize = 32;
@@ -37,6 +47,8 @@ pub(super) struct Keys {
     /// Whether two rows of the fill may not have the same.
     is_unique: bool,
     instance: Instance,
+    /// What to do about two rows of one key.
+    remedy: &'static str,
 }
 
 struct Seen {
@@ -69,6 +81,24 @@ impl Keys {
             }),
             is_unique: matches!(strategy, Strategy::Merge { .. }),
             instance: instance.clone(),
+            remedy: "keep one row of each key in the SQL (`row_number() over (partition by …) = 1`), or write `incremental_strategy='delete+insert'` to keep both",
+        }))
+    }
+
+    /// Those that name the things of a snapshot; none where it is none.
+    pub(super) fn of_things(
+        how: &Incremental,
+        output: &SchemaRef,
+        pool: &Arc<dyn MemoryPool>,
+        instance: &Instance,
+    ) -> Result<Option<Self>, Fault> {
+        let strategy = Strategy::Merge {
+            unique_key: how.names_things.clone(),
+        };
+        let keys = Self::of(&strategy, output, pool, instance)?;
+        Ok(keys.map(|keys| Self {
+            remedy: "keep one row of each thing in the SQL (`row_number() over (partition by …) = 1`), or name more columns in `unique_key`",
+            ..keys
         }))
     }
 
@@ -92,6 +122,40 @@ impl Keys {
         seen.memory
             .try_grow(more)
             .map_err(|error: DataFusionError| fault::sql(&error, &Author::Node(self.instance.to_string())))
+    }
+
+    /// Takes in the current rows of a snapshot among those of the output: each thing has one at most,
+    /// and each row names its thing.
+    pub(super) fn add_current(&self, rows: &RecordBatch) -> Result<(), Fault> {
+        let Some(until) = rows.column_by_name(VALID_TO) else {
+            return Ok(());
+        };
+        let is_current = is_null(until).map_err(|error| broke(&error.to_string()))?;
+        let current = filter_record_batch(rows, &is_current).map_err(|error| broke(&error.to_string()))?;
+        let keys = self.project(&current)?;
+        if (0..keys.num_rows()).any(|row| has_null(&keys, row)) {
+            return Err(self.nameless());
+        }
+        self.add(&current)
+    }
+
+    fn nameless(&self) -> Fault {
+        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let filters: Vec<String> = names.iter().map(|name| format!("{name} is not null")).collect();
+        Box::new(
+            Diagnostic::error(
+                codes::NULL_KEY,
+                format!(
+                    "the SQL of `{}` gives a row with NULL in its unique key ({})",
+                    self.instance,
+                    names.join(", ")
+                ),
+            )
+            .with_remedy(format!(
+                "filter such rows out in the SQL: `where {}`",
+                filters.join(" and ")
+            )),
+        )
     }
 
     /// Whether no row has come.
@@ -131,9 +195,7 @@ impl Keys {
                     names.join(", ")
                 ),
             )
-            .with_remedy(
-                "keep one row of each key in the SQL (`row_number() over (partition by …) = 1`), or write `incremental_strategy='delete+insert'` to keep both",
-            ),
+            .with_remedy(self.remedy),
         )
     }
 }

@@ -177,7 +177,8 @@ impl Fill<'_> {
             && let Existing::Columns(columns) = target.existing()?
         {
             let rule = incremental::how(self)?.on_schema_change;
-            return Shape::take_in(&schema, columns, rule, instance)?
+            return Shape::take_in(&schema, columns, rule, instance)
+                .map_err(|fault| self.of_snapshot(fault))?
                 .map_err(|difference| incremental::columns_changed(self, &difference.new, &difference.missing));
         }
         match Shape::fit(&schema, target.existing()?, instance) {
@@ -189,6 +190,14 @@ impl Fill<'_> {
         }
     }
 
+    /// A fault whose remedy does not make a snapshot anew, which nothing does.
+    fn of_snapshot(&self, fault: Fault) -> Fault {
+        if self.spec.materialization != Materialization::Snapshot {
+            return fault;
+        }
+        Box::new(fault.with_remedy("cast the column in the SQL to the type that it has in the table"))
+    }
+
     async fn make(
         &self,
         target: &Target,
@@ -198,12 +207,13 @@ impl Fill<'_> {
         (first, ready): (&FillQuery, Ready),
     ) -> Result<Made, Fault> {
         slots.check(&shape.output)?;
-        let keys = match &self.spec.incremental {
-            Some(how) => {
-                let pool = &self.sessions.base().runtime_env().memory_pool;
-                Keys::of(&how.strategy, &shape.output, pool, &self.spec.instance)?
-            }
-            None => None,
+        let pool = &self.sessions.base().runtime_env().memory_pool;
+        let (keys, things) = match &self.spec.incremental {
+            Some(how) => (
+                Keys::of(&how.strategy, &shape.output, pool, &self.spec.instance)?,
+                Keys::of_things(how, &shape.output, pool, &self.spec.instance)?,
+            ),
+            None => (None, None),
         };
         let parts = Parts::start(
             self.warehouse,
@@ -219,6 +229,7 @@ impl Fill<'_> {
             file: target.file_schema(&shape),
             shape,
             keys,
+            things,
         });
         // The encoders go on while a sink is there, so ours must be gone before they are waited for.
         let sink = parts.sink();

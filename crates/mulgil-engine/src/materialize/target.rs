@@ -26,6 +26,7 @@ use mulgil_core::{
     interval::{Instant, Interval},
     name::Key,
     port::{CommitTag, Fault},
+    project::Materialization,
     task::{Claim, FillSpec},
 };
 use serde_json::json;
@@ -571,10 +572,14 @@ fn misfit(spec: &FillSpec, has: &str, wants: &str) -> Fault {
                 spec.relation, spec.instance
             ),
         )
-        .with_remedy(format!(
-            "replace the whole table: `mulgil run {} --full`",
-            spec.instance.node
-        )),
+        .with_remedy(match spec.materialization {
+            Materialization::Snapshot => "bring the table back as it was, or give the snapshot another name".to_owned(),
+            Materialization::Table
+            | Materialization::View
+            | Materialization::Interval
+            | Materialization::Incremental
+            | Materialization::Seed => format!("replace the whole table: `mulgil run {} --full`", spec.instance.node),
+        }),
     )
 }
 

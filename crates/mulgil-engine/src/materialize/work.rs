@@ -51,6 +51,8 @@ pub(super) struct Work {
     pub(super) instance: Instance,
     /// The unique key whose values take the place of rows that are there.
     pub(super) keys: Option<Keys>,
+    /// The things that a snapshot tells of.
+    pub(super) things: Option<Keys>,
 }
 
 /// The partitions that a fill writes, and which interval lies in which.
@@ -113,6 +115,9 @@ impl Work {
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|error| fault::sql(&error, author))?;
             let rows = self.shape.conform(&batch, &self.instance)?;
+            if let Some(things) = &self.things {
+                things.add_current(&rows)?;
+            }
             if let Some(keys) = &self.keys {
                 keys.add(&rows)?;
             }

@@ -29,6 +29,8 @@ fn take_in(strategy: Strategy, sql: &str) -> FillSpec {
         incremental: Some(Incremental {
             strategy,
             on_schema_change: SchemaChange::Ignore,
+            full_refresh: None,
+            names_things: Vec::new(),
         }),
         replaces_all: false,
         ..fill_table("t", sql, Vec::new())

@@ -262,12 +262,10 @@ async fn a_big_sort_spills_and_a_long_query_ends() {
     assert_eq!(fault.code, codes::QUERY_TIMEOUT);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn data_tests_count_all_failures_and_show_a_few() {
-    let world = World::new();
-    let range = days("2013-01-01", "2013-01-02");
-    world.fill(&fill_days(range, &hours_sql(range))).await.unwrap();
-    let test = |name: &str, sql: &str| BoundTest {
+/// A data test over the table `t`.
+fn asked(name: &str, sql: &str, row_breaks_if: Option<&str>) -> BoundTest {
+    BoundTest {
+        row_breaks_if: row_breaks_if.map(str::to_owned),
         test: DataTest {
             name: name.to_owned(),
             kind: TestKind::NotNull { column: "n".to_owned() },
@@ -278,23 +276,61 @@ async fn data_tests_count_all_failures_and_show_a_few() {
         },
         sql: sql.to_owned(),
         bindings: vec![days_table(None)],
-    };
-    let spec = TestSpec {
+    }
+}
+
+fn all_of(tests: Vec<BoundTest>) -> TestSpec {
+    TestSpec {
         instance: Instance::of(NodeName::new("t")),
         relation: relation("t"),
         zone: Zone::UTC,
-        tests: vec![
-            test("holds", "select n from t where n is null"),
-            test("fails", "select n, at from t where n > 3 order by n"),
-            test("null", "select nullif(n, 0) as n, 1 as m from t where n = 0"),
-        ],
-    };
+        tests,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_tests_count_all_failures_and_show_a_few() {
+    let world = World::new();
+    let range = days("2013-01-01", "2013-01-02");
+    world.fill(&fill_days(range, &hours_sql(range))).await.unwrap();
+    let spec = all_of(vec![
+        asked("holds", "select n from t where n is null", None),
+        asked("fails", "select n, at from t where n > 3 order by n", None),
+        asked("null", "select nullif(n, 0) as n, 1 as m from t where n = 0", None),
+    ]);
     let outcomes = world.engine.test(&spec).await.unwrap();
     assert_eq!((outcomes[0].failures, outcomes[0].sample.len()), (0, 0));
     assert_eq!((outcomes[1].failures, outcomes[1].sample.len()), (20, 5));
     assert_eq!(outcomes[1].sample[0]["n"], 4);
     assert!(outcomes[1].sample[0]["at"].is_string());
     assert_eq!(outcomes[2].sample, [serde_json::json!({"n": null, "m": 1})]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_tests_that_look_at_each_row_by_itself_are_asked_together() {
+    let world = World::new();
+    let range = days("2013-01-01", "2013-01-02");
+    world.fill(&fill_days(range, &hours_sql(range))).await.unwrap();
+    // Where the pass says that no row breaks a test, its own query is not run.
+    let fails = asked("fails", "select n from t where n > 20", Some("n > 20"));
+    let null = asked("null", "select n from t where n is null", Some("n is null"));
+    let unasked = asked("unasked", "select nothing from t", Some("nullif(n, n) > 1"));
+    let other = asked("other", "select n from t where n = 5", None);
+    let spec = all_of(vec![null.clone(), other, fails.clone(), unasked]);
+    let outcomes = world.engine.test(&spec).await.unwrap();
+    let counted: Vec<_> = outcomes.iter().map(|one| (one.name.as_str(), one.failures)).collect();
+    assert_eq!(counted, [("null", 0), ("other", 1), ("fails", 3), ("unasked", 0)]);
+    assert_eq!(outcomes[2].sample.len(), 3);
+    let broken = asked(
+        "broken",
+        "select nothing from t where nothing is null",
+        Some("nothing is null"),
+    );
+    let fault = world.engine.test(&all_of(vec![null, fails, broken])).await.unwrap_err();
+    assert!(
+        fault.message.contains("broken") && fault.message.contains("nothing"),
+        "{fault}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -178,6 +178,7 @@ impl World {
             relation: sales.relation.clone(),
             zone: sales.grid.zone.clone(),
             tests: vec![BoundTest {
+                row_breaks_if: None,
                 test: sales.tests[0].clone(),
                 sql: String::new(),
                 bindings: Vec::new(),

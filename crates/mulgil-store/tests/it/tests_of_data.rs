@@ -37,6 +37,7 @@ async fn record_tests(store: &Store, project: &Project, claim: &Claim, failures:
             .tests
             .iter()
             .map(|test| BoundTest {
+                row_breaks_if: None,
                 test: test.clone(),
                 sql: String::new(),
                 bindings: Vec::new(),

@@ -101,6 +101,13 @@ pub(crate) fn nameable(opened: &Opened, selection: &Selection) -> Vec<(Instance,
     let now = wire::now();
     let ranges = selection.ranges.iter().filter_map(|(instance, ranges)| {
         let node = opened.project.node(&instance.node)?;
+        if selection.has_interval && node.incremental.is_some() {
+            // A day of it cannot be named, and all of it was not meant.
+            say::talk(&format!(
+                "{instance} keeps what it has: it takes in what is new when what it reads changes"
+            ));
+            return None;
+        }
         let inside = due::nameable(node, now).intersect(ranges);
         (!inside.is_empty()).then(|| (instance.clone(), inside))
     });

@@ -66,6 +66,7 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (3013, include_str!("../../../../docs/error/MG3013.md")),
     (3014, include_str!("../../../../docs/error/MG3014.md")),
     (3015, include_str!("../../../../docs/error/MG3015.md")),
+    (3016, include_str!("../../../../docs/error/MG3016.md")),
     (3101, include_str!("../../../../docs/error/MG3101.md")),
     (3102, include_str!("../../../../docs/error/MG3102.md")),
     (3103, include_str!("../../../../docs/error/MG3103.md")),

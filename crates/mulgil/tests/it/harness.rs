@@ -81,6 +81,15 @@ impl Place {
         place
     }
 
+    /// The A/B test of the second example.
+    pub(crate) fn ab_test() -> Self {
+        let place = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        copy(&ab_test(), place.path());
+        place
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -177,6 +186,11 @@ impl Place {
 /// The example in the repository.
 pub(crate) fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/flights")
+}
+
+/// The dbt project in the repository.
+pub(crate) fn ab_test() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/ab_test")
 }
 
 fn line(step: &Value) -> String {

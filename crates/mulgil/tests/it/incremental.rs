@@ -159,3 +159,102 @@ fn a_kill_at_every_write_neither_loses_nor_doubles_a_row() {
         }
     }
 }
+
+/// The source forgets its first row; what the fact has of it is nowhere else.
+fn forgotten(config: &str) -> Place {
+    let place = shop(config);
+    place.mulgil(&["run"]).ends_with(0);
+    place.write("seeds/raw_events.csv", "id,user_id,amount\n2,lee,20\n3,kim,5\n");
+    place
+}
+
+#[test]
+fn only_who_asks_for_all_of_it_makes_it_anew() {
+    let kept = ["1", "2", "3"];
+    let ids = "select id from fact order by 1";
+    let place = forgotten("");
+    place.write(
+        "models/daily.sql",
+        "{{ config(interval='day', event_time='at', begin='2026-03-01', end='2026-03-03', tags=['x']) }}\n\
+         select timestamptz '2026-03-01T10:00:00Z' as at where {{ interval.start | epoch }} = 1772323200\n",
+    );
+    place.edit(
+        "models/fact.sql",
+        "materialized='incremental'",
+        "materialized='incremental', tags=['x']",
+    );
+    place.mulgil(&["run"]).ends_with(0);
+    for words in [
+        &["backfill", "tag:x@2026-03-01"][..],
+        &["run", "-s", "tag:x", "--interval", "2026-03-01", "--full"],
+    ] {
+        place.mulgil(words).ends_with(0).says("fact keeps what it has");
+        assert_eq!(place.rows(ids), kept, "{words:?}");
+    }
+    // Another ledger, as another environment has, goes on with what is there.
+    std::fs::remove_dir_all(place.path().join(".mulgil")).unwrap();
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(place.rows(ids), kept);
+    place.mulgil(&["run", "fact", "--full"]).ends_with(0);
+    assert_eq!(place.rows(ids), ["2", "3"]);
+}
+
+#[test]
+fn one_that_is_never_made_anew_is_not() {
+    let place = forgotten(", full_refresh=false");
+    place.mulgil(&["run", "--full"]).ends_with(0);
+    assert_eq!(place.rows("select id from fact order by 1"), ["1", "2", "3"]);
+}
+
+#[test]
+fn what_was_a_view_meanwhile_is_made_anew() {
+    let place = shop("");
+    place.mulgil(&["run"]).ends_with(0);
+    let fact = "select id, user_id, amount from {{ ref('raw_events') }}\n";
+    place.write("models/fact.sql", fact);
+    place.write("seeds/raw_events.csv", "id,user_id,amount\n1,kim,11\n2,lee,22\n");
+    place.mulgil(&["run"]).ends_with(0);
+    place.write(
+        "models/fact.sql",
+        &format!("{{{{ config(materialized='incremental') }}}}\n{fact}"),
+    );
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(place.rows("select id, amount from fact order by 1"), ["1,11", "2,22"]);
+}
+
+#[test]
+fn the_time_of_the_query_is_known() {
+    let place = shop("");
+    place.write("models/when.sql", "{{ config(materialized='table') }}\nselect id, now() as at, current_date as day from {{ ref('raw_events') }}\n");
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(
+        place.rows("select count(distinct at), count(day) from \"when\" where at <= now()"),
+        ["1,2"]
+    );
+}
+
+#[test]
+fn data_tests_run_again_when_what_they_look_at_has_other_rows() {
+    let place = shop("");
+    place.write("models/shown.sql", "select id, user_id from {{ ref('raw_events') }}\n");
+    place.write("seeds/users.csv", "user_id\nkim\nlee\n");
+    place.write(
+        "models/schema.yml",
+        "models:\n  - name: shown\n    columns:\n      - {name: id, data_tests: [unique]}\n  \
+         - name: fact\n    columns:\n      - {name: user_id, data_tests: [{relationships: {to: ref('users'), field: user_id}}]}\n",
+    );
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(place.plan(), Vec::<String>::new());
+    place.write("seeds/raw_events.csv", "id,user_id,amount\n1,kim,10\n1,lee,20\n");
+    let run = place.mulgil(&["run"]).ends_with(1);
+    assert!(run.stderr.contains("FAILED unique_shown_id"), "{}", run.stderr);
+    place.write("seeds/raw_events.csv", "id,user_id,amount\n1,kim,10\n2,lee,20\n");
+    place.mulgil(&["run"]).ends_with(0);
+    place.write("seeds/users.csv", "user_id\nkim\n");
+    let run = place.mulgil(&["run"]).ends_with(1);
+    assert!(
+        run.stderr.contains("FAILED relationships_fact_user_id"),
+        "{}",
+        run.stderr
+    );
+}

@@ -5,6 +5,7 @@
     reason = "tests start the program and may panic"
 )]
 
+mod ab_test;
 mod changes;
 mod crashes;
 mod failures;

@@ -179,3 +179,114 @@ fn a_kill_at_every_write_leaves_one_history() {
         assert_eq!(place.plan(), Vec::<String>::new());
     }
 }
+
+#[test]
+fn what_comes_back_with_its_old_time_has_a_row_of_its_own() {
+    let rows = [
+        "1,kim,Seoul,2026-01-01T00:00:00Z\n",
+        "2,lee,Busan,2026-01-01T00:00:00Z\n",
+    ];
+    for deletes in ["invalidate", "new_record"] {
+        let place = users(&format!(
+            "strategy='timestamp', updated_at='updated_at', hard_deletes='{deletes}'"
+        ));
+        place.mulgil(&["run"]).ends_with(0);
+        change(&place, rows[0]);
+        change(&place, &rows.concat());
+        let of_lee = "select dbt_valid_to is null, dbt_valid_from < coalesce(dbt_valid_to, now()) from users_snapshot \
+            where id = 2 order by dbt_valid_from";
+        let expected: &[&str] = if deletes == "invalidate" {
+            &["false,true", "true,true"]
+        } else {
+            &["false,true", "false,true", "true,true"]
+        };
+        assert_eq!(place.rows(of_lee), expected, "{deletes}");
+    }
+}
+
+#[test]
+fn columns_are_compared_by_their_names() {
+    let place = users("strategy='check', check_cols='all'");
+    place.mulgil(&["run"]).ends_with(0);
+    let count = "select count(*) from users_snapshot";
+    // In another order nothing has changed.
+    place.write(
+        "seeds/users.csv",
+        "id,city,name,updated_at\n1,Seoul,kim,2026-01-01T00:00:00Z\n2,Busan,lee,2026-01-01T00:00:00Z\n",
+    );
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(place.rows(count), ["2"]);
+    // A column that comes changes what has a value there; one that goes leaves its place empty.
+    place.write(
+        "seeds/users.csv",
+        "id,city,name,updated_at,age\n1,Seoul,kim,2026-01-01T00:00:00Z,31\n2,Busan,lee,2026-01-01T00:00:00Z,\n",
+    );
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(place.rows(count), ["3"]);
+    place.write(
+        "seeds/users.csv",
+        "id,name,updated_at\n1,kim,2026-01-01T00:00:00Z\n2,lee,2026-01-01T00:00:00Z\n",
+    );
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(
+        place.rows("select id, city from users_snapshot where dbt_valid_to is null order by 1"),
+        ["1,", "2,"]
+    );
+    assert_eq!(place.plan(), Vec::<String>::new());
+}
+
+#[test]
+fn a_change_without_a_later_time_begins_with_the_run() {
+    let place = users("strategy='check', check_cols=['city'], updated_at='updated_at'");
+    place.mulgil(&["run"]).ends_with(0);
+    change(
+        &place,
+        "1,kim,Daegu,2026-01-01T00:00:00Z\n2,lee,Busan,2026-01-01T00:00:00Z\n",
+    );
+    let of_kim = "select city, dbt_valid_to is null from users_snapshot where id = 1 order by dbt_valid_from";
+    assert_eq!(place.rows(of_kim), ["Seoul,false", "Daegu,true"]);
+}
+
+#[test]
+fn a_thing_has_one_current_row_and_a_name() {
+    let place = users("strategy='timestamp', updated_at='updated_at'");
+    place.write(
+        "seeds/users.csv",
+        "id,name,city,updated_at\n1,kim,Seoul,2026-01-01T00:00:00Z\n1,kim,Busan,2026-02-01T00:00:00Z\n",
+    );
+    place.mulgil(&["run"]).ends_with(1).says("MG3013").says("(id): 1");
+    place.write(
+        "seeds/users.csv",
+        "id,name,city,updated_at\n1,kim,Seoul,2026-01-01T00:00:00Z\n,lee,Busan,2026-02-01T00:00:00Z\n",
+    );
+    place
+        .mulgil(&["run"])
+        .ends_with(1)
+        .says("MG3016")
+        .says("id is not null");
+    place.write(
+        "seeds/users.csv",
+        "id,name,city,updated_at\n1,kim,Seoul,2026-01-01T00:00:00Z\n",
+    );
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(place.rows("select count(*) from users_snapshot"), ["1"]);
+}
+
+#[test]
+fn nothing_takes_the_place_of_a_snapshot_by_the_way() {
+    let place = users("strategy='timestamp', updated_at='updated_at'");
+    place.mulgil(&["run"]).ends_with(0);
+    change(
+        &place,
+        "1,kim,Daegu,2026-02-01T00:00:00Z\n2,lee,Busan,2026-01-01T00:00:00Z\n",
+    );
+    place.remove("snapshots/users_snapshot.sql");
+    place.write(
+        "models/users_snapshot.sql",
+        "{{ config(materialized='table') }}\nselect id from {{ ref('users') }}\n",
+    );
+    place.mulgil(&["run"]).ends_with(1).says("MG3011").says("history");
+    assert_eq!(place.rows("select count(*) from users_snapshot"), ["3"]);
+    place.mulgil(&["run", "users_snapshot", "--full"]).ends_with(0);
+    assert_eq!(place.rows("select count(*) from users_snapshot"), ["2"]);
+}

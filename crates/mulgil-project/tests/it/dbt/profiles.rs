@@ -120,7 +120,7 @@ fn a_profile_or_target_that_is_not_there() {
 }
 
 #[test]
-fn targets_of_one_schema_have_a_warehouse_each() {
+fn targets_have_a_warehouse_each() {
     let folder = Folder::new(&format!(
         "{PROJECT}== profiles.yml
 shop:
@@ -138,7 +138,7 @@ shop:
     };
     assert_eq!(warehouse(None), "warehouse/dev");
     assert_eq!(warehouse(Some("prod")), "warehouse/prod");
-    assert_eq!(warehouse(Some("other")), "warehouse");
+    assert_eq!(warehouse(Some("other")), "warehouse/other");
 }
 
 #[test]

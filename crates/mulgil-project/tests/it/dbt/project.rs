@@ -101,7 +101,7 @@ select 1 as id
 == models/b.py
 def model(dbt, session): pass
 == snapshots/s.sql
-{% snapshot s %}{{ config(unique_key='id', updated_at='at', dbt_valid_to_current='x') }}select 1 as id{% endsnapshot %}
+{% snapshot s %}{{ config(unique_key='id', updated_at='at', persist_docs={'relation': true}) }}select 1 as id{% endsnapshot %}
 "
         ),
         @"
@@ -147,7 +147,7 @@ def model(dbt, session): pass
 
     warning[MG1005]: `config()` has no key `own_word`
       --> models/a.sql:1:50
-    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 22 more
+    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 23 more
 
     warning[MG1302]: `post_hook` of `config()` has no effect here yet
       --> models/a.sql:1:62
@@ -157,7 +157,7 @@ def model(dbt, session): pass
       --> models/b.py
     do: leave it for dbt, or remove it
 
-    warning[MG1302]: `dbt_valid_to_current` of `config()` has no effect here yet
+    warning[MG1302]: `persist_docs` of `config()` has no effect here yet
       --> snapshots/s.sql:1:61
     do: leave it for dbt, or remove it
     a Table shop.a
