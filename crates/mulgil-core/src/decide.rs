@@ -185,20 +185,26 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
             reasons,
         });
     }
-    let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live == 0;
-    for node in &forecast.project.nodes {
-        if capacity == 0 {
-            break;
-        }
-        if let Some(tests) = startable_tests(forecast, limits, node, idle, &busy) {
-            capacity -= 1;
-            decision.actions.push(Action::Test {
-                node: node.name.clone(),
-                tests,
-            });
-        }
+    let nodes = forecast.project.nodes.iter();
+    let due: Vec<DueTests> = nodes
+        .filter_map(|node| due_tests(forecast, limits, node, &busy))
+        .collect();
+    let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live == 0 && limits.testing == 0;
+    let (free, waiting): (Vec<_>, Vec<_>) = due.into_iter().partition(|tests| tests.is_free);
+    // Where nothing else can start, what is left cannot be filled: the tests that others wait for first.
+    let left = waiting.into_iter().filter(|_| idle).take(usize::from(free.is_empty()));
+    for DueTests { node, tests, .. } in free.into_iter().chain(left).take(capacity) {
+        decision.actions.push(Action::Test { node, tests });
     }
     decision
+}
+
+/// The data tests of a node that are due.
+struct DueTests {
+    node: NodeName,
+    tests: Vec<String>,
+    /// Whether nothing that they look at is still to be filled.
+    is_free: bool,
 }
 
 /// What of an instance is due for sure, in scope, not failed in this run, and ready as things stand.
@@ -286,13 +292,7 @@ fn has_tests_to_come(forecast: &Forecast<'_>, limits: &Limits, node: &Node) -> b
             .is_some_and(|terms| !terms.tests.is_empty())
 }
 
-fn startable_tests(
-    forecast: &Forecast<'_>,
-    limits: &Limits,
-    node: &Node,
-    idle: bool,
-    busy: &BTreeSet<Relation>,
-) -> Option<Vec<String>> {
+fn due_tests(forecast: &Forecast<'_>, limits: &Limits, node: &Node, busy: &BTreeSet<Relation>) -> Option<DueTests> {
     let is_out = !limits.scope.has_node(&node.name) || limits.untestable.contains(&node.name);
     if node.tests.is_empty() || is_out || busy.contains(&node.relation) {
         return None;
@@ -309,7 +309,11 @@ fn startable_tests(
     };
     let looked_at = looked_at(forecast, node);
     let mut instances = looked_at.iter().flat_map(|node| node.instances());
-    (idle || !instances.any(|instance| left(&instance))).then_some(tests)
+    Some(DueTests {
+        node: node.name.clone(),
+        tests,
+        is_free: !instances.any(|instance| left(&instance)),
+    })
 }
 
 /// The nodes whose rows a node's data tests may see, however far above: all of them are filled first.
