@@ -1,9 +1,11 @@
 //! Threads of their own for what computes: a query that joins for minutes without a pause must keep
 //! neither clocks nor signals nor the ledger waiting, which live on the program's other threads.
 
+use std::mem::ManuallyDrop;
+
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
 use tokio::{
-    runtime::{Builder, Handle, Runtime},
+    runtime::{Builder, Runtime},
     task::JoinSet,
 };
 
@@ -11,8 +13,9 @@ use tokio::{
 const STACK_BYTES: usize = 16 << 20;
 
 /// The threads. When this goes they are left to themselves: what does not pause cannot be ended, only
-/// forgotten, and the end of the process ends it.
-pub(crate) struct Cpu(Option<Runtime>);
+/// forgotten, and the end of the process ends it. They are not shut down either, because that would
+/// detach threads which are just ending, and the C library may then read memory that is gone.
+pub(crate) struct Cpu(ManuallyDrop<Runtime>);
 
 impl Cpu {
     /// Starts that many threads.
@@ -23,7 +26,7 @@ impl Cpu {
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()
-            .map(|runtime| Self(Some(runtime)))
+            .map(|runtime| Self(ManuallyDrop::new(runtime)))
             .map_err(|error| bug(&format!("threads cannot be started: {error}")))
     }
 
@@ -33,21 +36,8 @@ impl Cpu {
         work: impl Future<Output = Result<T, Fault>> + Send + 'static,
     ) -> Result<T, Fault> {
         let mut tasks = JoinSet::new();
-        tasks.spawn_on(work, self.handle()?);
+        tasks.spawn_on(work, self.0.handle());
         outcome(tasks).await
-    }
-
-    fn handle(&self) -> Result<&Handle, Fault> {
-        let runtime = self.0.as_ref().ok_or_else(|| bug("the engine was shut down"))?;
-        Ok(runtime.handle())
-    }
-}
-
-impl Drop for Cpu {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
