@@ -157,7 +157,7 @@ class Story:
         self.figures("answers")
         self.change(lambda folder: edit(folder / "dbt_project.yml", "+materialized: view", "+materialized: ephemeral"))
         plan = self.mulgil("plan").stdout
-        gone = sorted(re.findall(r"^no longer declared: view (\S+)$", plan, re.MULTILINE))
+        gone = sorted(re.findall(r"^no longer declared: view ([^;\s]+)", plan, re.MULTILINE))
         views = [f"main.src_user_{name}" for name in ("event", "metadata", "variant")]
         self.line("4 src ephemeral", "plan: views no longer declared", f"{len(gone)} | 3", gone == views)
         self.step("4 src ephemeral")
