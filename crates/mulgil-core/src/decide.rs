@@ -186,21 +186,21 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
         });
     }
     let nodes = forecast.project.nodes.iter();
-    let due: Vec<DueTests> = nodes
-        .filter_map(|node| due_tests(forecast, limits, node, &busy))
+    let due: Vec<TestsToStart> = nodes
+        .filter_map(|node| tests_to_start(forecast, limits, node, &busy))
         .collect();
     let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live == 0 && limits.testing == 0;
     let (free, waiting): (Vec<_>, Vec<_>) = due.into_iter().partition(|tests| tests.is_free);
     // Where nothing else can start, what is left cannot be filled: the tests that others wait for first.
     let left = waiting.into_iter().filter(|_| idle).take(usize::from(free.is_empty()));
-    for DueTests { node, tests, .. } in free.into_iter().chain(left).take(capacity) {
+    for TestsToStart { node, tests, .. } in free.into_iter().chain(left).take(capacity) {
         decision.actions.push(Action::Test { node, tests });
     }
     decision
 }
 
 /// The data tests of a node that are due.
-struct DueTests {
+struct TestsToStart {
     node: NodeName,
     tests: Vec<String>,
     /// Whether nothing that they look at is still to be filled.
@@ -292,7 +292,12 @@ fn has_tests_to_come(forecast: &Forecast<'_>, limits: &Limits, node: &Node) -> b
             .is_some_and(|terms| !terms.tests.is_empty())
 }
 
-fn due_tests(forecast: &Forecast<'_>, limits: &Limits, node: &Node, busy: &BTreeSet<Relation>) -> Option<DueTests> {
+fn tests_to_start(
+    forecast: &Forecast<'_>,
+    limits: &Limits,
+    node: &Node,
+    busy: &BTreeSet<Relation>,
+) -> Option<TestsToStart> {
     let is_out = !limits.scope.has_node(&node.name) || limits.untestable.contains(&node.name);
     if node.tests.is_empty() || is_out || busy.contains(&node.relation) {
         return None;
@@ -309,7 +314,7 @@ fn due_tests(forecast: &Forecast<'_>, limits: &Limits, node: &Node, busy: &BTree
     };
     let looked_at = looked_at(forecast, node);
     let mut instances = looked_at.iter().flat_map(|node| node.instances());
-    Some(DueTests {
+    Some(TestsToStart {
         node: node.name.clone(),
         tests,
         is_free: !instances.any(|instance| left(&instance)),

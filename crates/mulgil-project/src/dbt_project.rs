@@ -174,13 +174,8 @@ impl Reader<'_> {
             return "project".to_owned();
         };
         let name = yaml::text(self.file, node, "`name`", self.faults).unwrap_or_default();
-        if let Some(why) = values::bad_name(&name) {
-            self.faults.push(
-                Diagnostic::error(codes::BAD_NAME, format!("the project cannot be named `{name}`: {why}"))
-                    .at(node.spot.of(self.file))
-                    .with_remedy("use letters, digits and `_`, beginning with a letter"),
-            );
-        }
+        self.faults
+            .extend(values::bad_project_name(&name, &node.spot.of(self.file)));
         name
     }
 

@@ -174,12 +174,7 @@ fn taken_in(snapshot: &Snapshot, now: Instant) -> String {
             );
         }
         HardDeletes::NewRecord => {
-            let key: Vec<String> = snapshot
-                .unique_key
-                .iter()
-                .map(|column| format!("c.{}", quoted(column)))
-                .collect();
-            let id = scd_id(&key, &now);
+            let id = scd_id(&key(snapshot, "c"), &now);
             let _ = write!(
                 sql,
                 "\nunion all by name\nselect c.* replace ({now} as dbt_valid_to) {gone} and c.dbt_is_deleted = 'False'\n\

@@ -76,6 +76,14 @@ pub(crate) fn parse_cron(text: &str, place: &Place) -> Result<Cron, Diagnostic> 
 /// Bytes that a name may have: with a prefix it still is a folder's name, and a warehouse takes it.
 pub(crate) const MAX_NAME_BYTES: usize = 63;
 
+/// The fault of a project whose name is none.
+pub(crate) fn bad_project_name(name: &str, place: &Place) -> Option<Diagnostic> {
+    let why = bad_name(name)?;
+    let fault = Diagnostic::error(codes::BAD_NAME, format!("the project cannot be named `{name}`: {why}"));
+    let remedy = "use letters, digits and `_`, beginning with a letter";
+    Some(fault.at(place.clone()).with_remedy(remedy))
+}
+
 /// Why a name cannot be the name of a model, table or schema.
 pub(crate) fn bad_name(name: &str) -> Option<&'static str> {
     const RESERVED: &[&str] = &["system", "information_schema", "this", "interval"];

@@ -2,6 +2,8 @@
 //! take the place of the rows that have the same: files that hold such a row are written once more
 //! without it, all others are left alone. One commit, as everywhere.
 
+use std::sync::Arc;
+
 use datafusion::arrow::{
     array::{BooleanArray, RecordBatch},
     compute::{filter_record_batch, not},
@@ -11,6 +13,7 @@ use deltalake::kernel::LogicalFileView;
 use futures::StreamExt;
 use mulgil_core::{
     codes,
+    diagnostic::Diagnostic,
     port::{Author as CommitAuthor, Fault, FillOutcome, RowSum},
     project::Incremental,
 };
@@ -74,7 +77,7 @@ pub(super) async fn take_out(
         while let Some(batch) = rows.next().await {
             let batch = batch.map_err(|error| fault::sql(&error, &fill.author))?;
             let batch = batch
-                .with_schema(std::sync::Arc::clone(&work.file))
+                .with_schema(Arc::clone(&work.file))
                 .map_err(|error| broke(&error.to_string()))?;
             let (stays, goes) = parted(&batch, work.keys.as_ref())?;
             gone.add(hasher.content(&goes)?);
@@ -145,31 +148,20 @@ async fn last_told(fill: &Fill<'_>, target: &Target) -> Result<Option<RowSum>, F
     })
 }
 
-/// Faults of an incremental table's columns.
+/// That the query's columns are not the table's, where no rule says what to do then.
 pub(super) fn columns_changed(fill: &Fill<'_>, new: &Fields, missing: &[String]) -> Fault {
-    let listed = |names: Vec<&str>| {
-        names
-            .iter()
-            .map(|name| format!("`{name}`"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let listed = |names: &[String]| format!("`{}`", names.join("`, `"));
     let mut what = Vec::new();
     if !new.is_empty() {
-        what.push(format!(
-            "gives {}, which its table does not have",
-            listed(new.iter().map(|field| field.name().as_str()).collect())
-        ));
+        let new: Vec<String> = new.iter().map(|field| field.name().clone()).collect();
+        what.push(format!("gives {}, which its table does not have", listed(&new)));
     }
     if !missing.is_empty() {
-        what.push(format!(
-            "does not give {}, which its table has",
-            listed(missing.iter().map(String::as_str).collect())
-        ));
+        what.push(format!("does not give {}, which its table has", listed(missing)));
     }
     let (instance, node) = (&fill.spec.instance, &fill.spec.instance.node);
     Box::new(
-        mulgil_core::diagnostic::Diagnostic::error(
+        Diagnostic::error(
             codes::COLUMNS_CHANGED,
             format!("the SQL of `{instance}` {}", what.join(" and ")),
         )

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use datafusion::{
@@ -23,7 +23,6 @@ use mulgil_core::{
     port::Fault,
     project::{Incremental, Strategy},
 };
-use std::sync::Arc;
 
 use super::broke;
 use crate::{
@@ -109,9 +108,9 @@ impl Keys {
 
     /// Takes in the values of rows of the output.
     pub(super) fn add(&self, rows: &RecordBatch) -> Result<(), Fault> {
-        let keys = rows.project(&self.columns).map_err(|error| broke(&error.to_string()))?;
+        let keys = self.project(rows)?;
         let hashes: Vec<u128> = self.hasher.hashes(&keys)?.collect();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen();
         let before = seen.hashes.len();
         for (row, hash) in hashes.into_iter().enumerate() {
             if !has_null(&keys, row) && !seen.hashes.insert(hash) && self.is_unique {
@@ -140,7 +139,7 @@ impl Keys {
     }
 
     fn nameless(&self) -> Fault {
-        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let names = self.names();
         let filters: Vec<String> = names.iter().map(|name| format!("{name} is not null")).collect();
         Box::new(
             Diagnostic::error(
@@ -160,16 +159,20 @@ impl Keys {
 
     /// Whether no row has come.
     pub(super) fn is_empty(&self) -> bool {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .hashes
-            .is_empty()
+        self.seen().hashes.is_empty()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.schema.fields().iter().map(|field| field.name().as_str()).collect()
     }
 
     /// Which rows have a value that the fill brings too. `keys` has the key columns alone.
     pub(super) fn taken(&self, keys: &RecordBatch) -> Result<BooleanArray, Fault> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen();
         let hashes = self.hasher.hashes(keys)?.enumerate();
         Ok(hashes
             .map(|(row, hash)| Some(!has_null(keys, row) && seen.hashes.contains(&hash)))
@@ -182,7 +185,6 @@ impl Keys {
     }
 
     fn twice(&self, row: &RecordBatch) -> Fault {
-        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
         let shown = pretty_format_batches(std::slice::from_ref(row)).map(|table| table.to_string());
         let shown = shown.unwrap_or_default();
         let value = shown.lines().nth(3).unwrap_or_default().trim_matches(['|', ' ']);
@@ -192,7 +194,7 @@ impl Keys {
                 format!(
                     "the SQL of `{}` gives two rows with the same unique key ({}): {value}",
                     self.instance,
-                    names.join(", ")
+                    self.names().join(", ")
                 ),
             )
             .with_remedy(self.remedy),
