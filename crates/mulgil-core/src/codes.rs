@@ -31,6 +31,18 @@ codes! {
     UNKNOWN_KEY_VALUE = 0005;
     /// A query that does not parse or names what is not there.
     BAD_QUERY = 0006;
+    /// A statement, or a part of one, that is not done here.
+    UNSUPPORTED_SQL = 0007;
+    /// A table, view or schema to be made that is already there.
+    RELATION_EXISTS = 0008;
+    /// A statement that would change what it cannot: a view, a source, a table that the project makes.
+    NOT_CHANGEABLE = 0009;
+    /// Something to be dropped that others still read.
+    STILL_READ = 0010;
+    /// `begin`, `commit` or `rollback` where it cannot stand.
+    BAD_TRANSACTION = 0011;
+    /// A version of a table that is not there.
+    VERSION_GONE = 0012;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.
@@ -155,6 +167,10 @@ codes! {
     COLUMNS_CHANGED = 3015;
     /// A row of a snapshot that does not say of which thing it is.
     NULL_KEY = 3016;
+    /// A row of a table that more than one row of a source would change.
+    MATCHED_TWICE = 3017;
+    /// NULL in a column that does not take it.
+    NULL_NOT_ALLOWED = 3018;
     /// A source's file that was there when it was looked at, and is not there any more.
     SOURCE_FILE_MISSING = 3101;
     /// A source's file that changed while it was read.

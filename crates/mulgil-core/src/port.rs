@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     diagnostic::Diagnostic,
     grid::Zone,
-    interval::{Interval, RangeSet},
+    interval::{Instant, Interval, RangeSet},
     name::{Instance, Relation},
     project::{CodeFp, Fingerprint, Source},
     task::{Binding, Claim, Column, FileSeen, FillSpec, TestSpec},
@@ -35,8 +35,11 @@ pub trait Engine: Send + Sync {
     /// Runs data tests; a test that cannot be run is a fault, one that fails is an outcome.
     async fn test(&self, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault>;
 
-    /// Streams a query's result.
-    async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault>;
+    /// The statements of a script, in order. What does not parse is a fault before anything runs.
+    fn statements(&self, script: &str) -> Result<Vec<ScriptStatement>, Fault>;
+
+    /// Begins to run statements one after another.
+    fn session(&self, spec: &SessionSpec) -> Box<dyn SqlSession>;
 
     /// Looks at a source's files. What is as in `known` is not read again.
     async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault>;
@@ -96,20 +99,68 @@ pub struct TestOutcome {
     pub sample: Vec<serde_json::Value>,
 }
 
-/// A query of a person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct QuerySpec {
-    /// The SQL as typed.
+/// Statements that are run one after another: queries, and what changes or defines tables.
+#[async_trait]
+pub trait SqlSession: Send {
+    /// Runs one statement; the rows of a query go to the sink. Each statement that writes commits by
+    /// itself; between `begin` and `commit` queries read one version of each table.
+    async fn run(
+        &mut self,
+        sql: &str,
+        format: Format,
+        limits: QueryLimits,
+        sink: &mut dyn ByteSink,
+    ) -> Result<StatementOutcome, Fault>;
+}
+
+/// One statement of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptStatement {
+    /// Its text, after as many line breaks and blanks as the script has before it: places in it are
+    /// places in the script.
     pub sql: String,
-    /// The names it may use: every relation of the catalog, by its node's name and by
-    /// `schema.name`.
+    /// Whether it only reads. What does not, must not run beside another writer of the environment.
+    pub only_reads: bool,
+}
+
+/// What the statements of a session may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionSpec {
+    /// Every relation of the project, by its node's name and by `schema.name`. What else lies in the
+    /// warehouse is found there.
     pub bindings: Vec<Binding>,
     /// The session's zone.
     pub zone: Zone,
-    /// How the result is written.
-    pub format: Format,
-    /// Bounds.
-    pub limits: QueryLimits,
+    /// Where names lie that are written without a schema and that no binding has.
+    pub schema: String,
+    /// The moment at which tables are read; now where absent. Then nothing may be written.
+    pub as_of: Option<Instant>,
+}
+
+/// What a statement did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum StatementOutcome {
+    /// It gave rows.
+    Rows(QueryOutcome),
+    /// It changed rows of a table.
+    Changed {
+        /// Which table.
+        relation: Relation,
+        /// Rows that came.
+        inserted: u64,
+        /// Rows with other values.
+        updated: u64,
+        /// Rows that went.
+        deleted: u64,
+        /// The table's version with them; none where no row changed.
+        version: Option<u64>,
+    },
+    /// It did something else.
+    Done {
+        /// What, in a sentence without a full stop.
+        said: String,
+    },
 }
 
 /// How a result is written.

@@ -32,7 +32,7 @@ pub(crate) enum Author {
 }
 
 impl Author {
-    fn code(&self, of_node: Code) -> Code {
+    pub(crate) fn code(&self, of_node: Code) -> Code {
         match self {
             Self::Typed => codes::BAD_QUERY,
             Self::Node(_) => of_node,
@@ -105,6 +105,11 @@ pub(crate) fn delta(error: &DeltaTableError, table: &Path) -> Fault {
         ))
         .with_retry(Retry::AfterHumanFix),
     )
+}
+
+/// Whether an error is the file system's and not what is in the files.
+pub(crate) fn is_of_disk(error: &DeltaTableError) -> bool {
+    hidden_inside(error).is_some_and(|fault| fault.code.0 / 1000 == 5)
 }
 
 /// Somebody else committed while we were writing.

@@ -82,6 +82,59 @@ pub(crate) async fn commits_after(
     })?
 }
 
+/// The newest version of a table that was there at a moment.
+pub(crate) async fn version_at(warehouse: &Warehouse, relation: &Relation, at: Instant) -> Result<i64, Fault> {
+    let log = commits_after(warehouse, relation, None).await?.unwrap_or_default();
+    let before = log.commits.iter().rev().find(|commit| commit.committed_at_us <= at.0);
+    before.map(|commit| commit.version).ok_or_else(|| {
+        Box::new(
+            Diagnostic::error(
+                codes::VERSION_GONE,
+                format!("the table `{relation}` was not there at {}", at.to_timestamp()),
+            )
+            .with_remedy(format!("`show history for {relation}` lists its versions"))
+            .with_retry(Retry::AfterHumanFix),
+        )
+    })
+}
+
+/// One version of a table, as people look at it.
+pub(crate) struct Entry {
+    /// Its number.
+    pub(crate) version: i64,
+    /// When it was committed, in microseconds since 1970.
+    pub(crate) committed_at_us: i64,
+    /// What it was, in Delta's words.
+    pub(crate) operation: String,
+    /// What a fill filled with it.
+    pub(crate) filled: Option<String>,
+}
+
+/// The versions of a table, as far as its log goes back.
+pub(crate) async fn history(warehouse: &Warehouse, relation: &Relation) -> Result<Vec<Entry>, Fault> {
+    let Some(log) = commits_after(warehouse, relation, None).await? else {
+        return Ok(Vec::new());
+    };
+    let folder = warehouse.folder(relation).join(LOG_DIR);
+    let entry = |commit: Commit| -> Result<Entry, Fault> {
+        let actions = read_commit(&folder, commit.version)?.unwrap_or_default();
+        let operation = actions.into_iter().find_map(|action| match action {
+            Action::CommitInfo(info) => info.operation,
+            _ => None,
+        });
+        Ok(Entry {
+            version: commit.version,
+            committed_at_us: commit.committed_at_us,
+            operation: operation.unwrap_or_default(),
+            filled: match commit.author {
+                Author::Ours(tag) => Some(tag.instance.to_string()),
+                Author::Foreign => None,
+            },
+        })
+    };
+    log.commits.into_iter().map(entry).collect()
+}
+
 /// How a table is partitioned.
 struct Layout {
     keys: Vec<String>,

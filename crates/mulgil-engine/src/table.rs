@@ -28,6 +28,8 @@ use tokio::sync::Mutex;
 use crate::{
     fault::{self, Author},
     hidden::{DAY, INTERVAL, TimePartition},
+    log,
+    past::{self, At},
     warehouse::Warehouse,
     zone,
 };
@@ -47,28 +49,63 @@ pub(crate) struct Read<'a> {
     pub(crate) scope: Option<Interval>,
     /// The key values that are read.
     pub(crate) key: &'a Key,
+    /// The state that is read.
+    pub(crate) at: At,
 }
 
 /// The version of each table at which one task reads it: opened once, then the same for all of its
 /// queries, whoever commits in between.
 #[derive(Default)]
-pub(crate) struct Snapshots(Mutex<BTreeMap<Relation, Arc<EagerSnapshot>>>);
+pub(crate) struct Snapshots {
+    opened: Mutex<BTreeMap<(Relation, At), Arc<EagerSnapshot>>>,
+    /// The moment at which all is read that says nothing else.
+    as_of: Option<Instant>,
+}
 
 impl Snapshots {
-    async fn of(&self, warehouse: &Warehouse, relation: &Relation) -> Result<Arc<EagerSnapshot>, Fault> {
-        let mut opened = self.0.lock().await;
-        if let Some(snapshot) = opened.get(relation) {
+    /// All tables as they were at a moment.
+    pub(crate) fn as_of(at: Instant) -> Self {
+        Self {
+            as_of: Some(at),
+            ..Self::default()
+        }
+    }
+
+    /// The moment at which all is read, if it is not now.
+    pub(crate) fn past(&self) -> Option<Instant> {
+        self.as_of
+    }
+
+    /// Lets the newest version of a table be opened anew.
+    pub(crate) async fn forget(&self, relation: &Relation) {
+        self.opened.lock().await.retain(|(known, _), _| known != relation);
+    }
+
+    async fn of(&self, warehouse: &Warehouse, relation: &Relation, at: At) -> Result<Arc<EagerSnapshot>, Fault> {
+        let at = match (at, self.as_of) {
+            (At::Newest, Some(moment)) => At::Time(moment),
+            (at, _) => at,
+        };
+        let mut opened = self.opened.lock().await;
+        let place = (relation.clone(), at);
+        if let Some(snapshot) = opened.get(&place) {
             return Ok(Arc::clone(snapshot));
         }
         if !warehouse.has_table(relation)? {
             return Err(not_filled(relation));
         }
         let log_store = warehouse.log_store(relation)?;
-        let snapshot = EagerSnapshot::try_new(log_store.as_ref(), None)
-            .await
-            .map_err(|error| fault::delta(&error, &warehouse.folder(relation)))?;
-        let snapshot = Arc::new(snapshot);
-        opened.insert(relation.clone(), Arc::clone(&snapshot));
+        let version = match at {
+            At::Newest => None,
+            At::Version(version) => Some(version),
+            At::Time(moment) => Some(log::version_at(warehouse, relation, moment).await?),
+        };
+        let snapshot = EagerSnapshot::try_new(log_store.as_ref(), version.map(|version| version as u64)).await;
+        let snapshot = Arc::new(snapshot.map_err(|error| match version {
+            Some(version) if !fault::is_of_disk(&error) => past::gone(relation, version),
+            Some(_) | None => fault::delta(&error, &warehouse.folder(relation)),
+        })?);
+        opened.insert(place, Arc::clone(&snapshot));
         Ok(snapshot)
     }
 }
@@ -81,7 +118,7 @@ pub(crate) async fn provider(
     shows_hidden: bool,
     session_zone: &Zone,
 ) -> Result<Arc<dyn TableProvider>, Fault> {
-    let snapshot = snapshots.of(warehouse, read.relation).await?;
+    let snapshot = snapshots.of(warehouse, read.relation, read.at).await?;
     let config = DeltaScanConfig::new().with_wrap_partition_values(false);
     let to_fault = |error: DataFusionError| fault::sql(&error, &Author::Node(read.relation.to_string()));
     let scan = DeltaScanNext::new(snapshot, config).map_err(to_fault)?;
@@ -247,7 +284,7 @@ fn no_event_time(relation: &Relation, event_time: &str) -> Fault {
     )
 }
 
-fn not_filled(relation: &Relation) -> Fault {
+pub(crate) fn not_filled(relation: &Relation) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::NOT_FILLED_YET,

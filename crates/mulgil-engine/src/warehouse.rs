@@ -66,6 +66,26 @@ impl Warehouse {
         (self.memory_bytes / 4).max(LEAST) as usize
     }
 
+    /// The folder in which the schemas lie.
+    pub(crate) fn root_folder(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
+    /// Writes a small object, at once and durably, in place of what is there.
+    pub(crate) fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+        self.store
+            .put_small(path, bytes)
+            .map_err(|error| fault::io(&error, path))
+    }
+
+    /// Removes a small object; nothing where there is none.
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), Fault> {
+        match self.store.remove_small(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(fault::io(&error, path)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// The folder of a relation's table.
     pub(crate) fn folder(&self, relation: &Relation) -> PathBuf {
         self.folder.join(&relation.schema).join(&relation.name)
@@ -114,6 +134,14 @@ impl Warehouse {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(to_fault(error)),
             Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Gives a relation's table another name, at once and durably.
+    pub(crate) fn rename_table(&self, from: &Relation, to: &Relation) -> Result<(), Fault> {
+        let (old, new) = (self.folder(from), self.folder(to));
+        self.store
+            .rename_folder(&old, &new)
+            .map_err(|error| fault::io(&error, &new))
     }
 
     /// A relation's table with all its files known; nothing when there is none.

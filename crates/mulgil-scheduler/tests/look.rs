@@ -16,8 +16,8 @@ use mulgil_core::{
     name::{Instance, Relation},
     plan,
     port::{
-        Author, ByteSink, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Progress, QueryOutcome, QuerySpec,
-        SourceSeen, TableLog, TestOutcome, Touched,
+        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Progress, ScriptStatement, SessionSpec,
+        SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
     },
     project::{Fingerprint, Project, Source},
     run::{TaskKind, Trigger},
@@ -77,8 +77,12 @@ impl Engine for Logs {
         unreachable!("nothing is tested here")
     }
 
-    async fn query(&self, _: &QuerySpec, _: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
-        unreachable!("nothing is queried here")
+    fn statements(&self, _: &str) -> Result<Vec<ScriptStatement>, Fault> {
+        unreachable!("nothing is typed here")
+    }
+
+    fn session(&self, _: &SessionSpec) -> Box<dyn SqlSession> {
+        unreachable!("nothing is typed here")
     }
 
     async fn observe(&self, _: &Source, _: &SourceSeen) -> Result<SourceSeen, Fault> {

@@ -220,7 +220,7 @@ pub(crate) enum Format {
 /// Flags of `query`.
 #[derive(Debug, Args)]
 pub(crate) struct Query {
-    /// The query; `-` reads it from standard input
+    /// The statements, with `;` between them; `-` reads them from standard input
     #[arg(value_name = "SQL")]
     pub(crate) sql: String,
     /// How the result is written
@@ -229,9 +229,12 @@ pub(crate) struct Query {
     /// Rows to print at most
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// Seconds after which the query is ended
+    /// Seconds after which a statement is ended
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+    /// Read all tables as they were at this moment
+    #[arg(long, value_name = "TIME")]
+    pub(crate) as_of: Option<String>,
 }
 
 /// What ran.

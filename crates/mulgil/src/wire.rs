@@ -10,6 +10,7 @@ use std::{
 use mulgil_core::{
     codes, crash,
     diagnostic::{Diagnostic, Severity},
+    grid::Zone,
     interval::Instant,
     port::{EngineConfig, Fault, SharedEngine},
     project::Project,
@@ -71,6 +72,25 @@ pub(crate) struct View {
 #[expect(clippy::disallowed_methods, reason = "this is the one home of the clock")]
 pub(crate) fn now() -> Instant {
     Instant::from_timestamp(jiff::Timestamp::now())
+}
+
+/// A moment as people type it: RFC 3339, or a date or time of a zone.
+pub(crate) fn moment(text: &str, zone: &Zone) -> Result<Instant, Fault> {
+    let in_zone = || {
+        let time = text.parse::<jiff::civil::DateTime>().or_else(|_| {
+            text.parse::<jiff::civil::Date>()
+                .map(|date| date.to_datetime(jiff::civil::Time::midnight()))
+        });
+        Some(time.ok()?.to_zoned(zone.tz().clone()).ok()?.timestamp())
+    };
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .or_else(in_zone)
+        .map(Instant::from_timestamp)
+        .ok_or_else(|| {
+            let fault = Diagnostic::error(codes::USAGE, format!("`{text}` is no moment in time"));
+            Box::new(fault.with_remedy("write a date or a time: `--as-of 2026-11-01T09:00`"))
+        })
 }
 
 /// Arms the places at which crash tests kill this process: `MULGIL_CRASH_TEST=write:17`.
@@ -165,15 +185,20 @@ impl Opened {
         self.settings.query_timeout_ms.unwrap_or(QUERY_TIMEOUT_MS)
     }
 
-    /// Everything for a run, with the lock on the data folder.
-    pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, DataLock), Fault> {
+    /// The lock on the data folder, for what writes.
+    pub(crate) fn lock(&self, command: &str) -> Result<DataLock, Fault> {
         let holder = Holder {
             pid: std::process::id(),
             host: host(),
             command: command.to_owned(),
             since: now(),
         };
-        let lock = DataLock::acquire(&self.data_dir, &self.project.environment, holder)?;
+        DataLock::acquire(&self.data_dir, &self.project.environment, holder)
+    }
+
+    /// Everything for a run, with the lock on the data folder.
+    pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, DataLock), Fault> {
+        let lock = self.lock(command)?;
         let store = Store::open(&self.data_dir, &self.project.environment, &self.ledger()).await?;
         let runner = Runner {
             project: Arc::clone(&self.project),

@@ -117,6 +117,29 @@ impl DurableStore {
         shared.disk.sync_dir(into)
     }
 
+    /// Gives a folder another name, whose own folder is made for it: at once and durably.
+    pub(crate) fn rename_folder(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        let shared = &self.shared;
+        let above = parent(to)?;
+        for changed in shared.create_dirs(above)? {
+            shared.disk.sync_dir(&changed)?;
+        }
+        shared.disk.rename(from, to)?;
+        shared.disk.sync_dir(above)?;
+        shared.disk.sync_dir(parent(from)?)
+    }
+
+    /// Writes a small object durably, in place of what is there.
+    pub(crate) fn put_small(&self, path: &FsPath, bytes: &[u8]) -> io::Result<()> {
+        self.shared.put(path, &[Bytes::copy_from_slice(bytes)], false)
+    }
+
+    /// Removes a small object durably.
+    pub(crate) fn remove_small(&self, path: &FsPath) -> io::Result<()> {
+        self.shared.disk.remove(path)?;
+        self.shared.disk.sync_dir(parent(path)?)
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         location: &Path,

@@ -17,7 +17,9 @@ use mulgil_core::{
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval},
     name::{Instance, Key, NodeName, Relation},
-    port::{ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, QuerySpec},
+    port::{
+        ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, SessionSpec, SqlSession,
+    },
     project::{CodeFp, Materialization},
     task::{Binding, Claim, FillQuery, FillSpec, Reads},
 };
@@ -37,6 +39,12 @@ struct World {
     engine: EmbeddedEngine,
     seq: AtomicI64,
 }
+
+/// The bounds of the tests' queries.
+const LIMITS: QueryLimits = QueryLimits {
+    timeout_ms: 60_000,
+    max_rows: None,
+};
 
 struct NoProgress;
 
@@ -91,6 +99,15 @@ impl World {
         }
     }
 
+    fn session(&self, zone: &str, bindings: Vec<Binding>) -> Box<dyn SqlSession> {
+        self.engine.session(&SessionSpec {
+            bindings,
+            zone: Zone::named(zone).unwrap(),
+            schema: "shop".to_owned(),
+            as_of: None,
+        })
+    }
+
     async fn fill(&self, spec: &FillSpec) -> Result<FillOutcome, Fault> {
         self.engine.fill(spec, &self.claim(), &NoProgress).await
     }
@@ -101,18 +118,9 @@ impl World {
 
     /// A query's result as CSV lines, header first.
     async fn lines(&self, zone: &str, bindings: Vec<Binding>, sql: &str) -> Result<Vec<String>, Fault> {
-        let spec = QuerySpec {
-            sql: sql.to_owned(),
-            bindings,
-            zone: Zone::named(zone).unwrap(),
-            format: Format::Csv,
-            limits: QueryLimits {
-                timeout_ms: 60_000,
-                max_rows: None,
-            },
-        };
+        let mut session = self.session(zone, bindings);
         let mut sink = Bytes::default();
-        self.engine.query(&spec, &mut sink).await?;
+        session.run(sql, Format::Csv, LIMITS, &mut sink).await?;
         let text = String::from_utf8(sink.0).unwrap();
         Ok(text.lines().map(str::to_owned).collect())
     }
