@@ -178,9 +178,9 @@ def same(expected, actual, ordered):
 
 
 def number_form(cell):
-    """`2`, `2.0` and `2.00` as one."""
+    """`2`, `2.0` and `2.00` as one, and `-0` as `0`."""
     try:
-        return format(Decimal(cell).normalize(), "f")
+        return format(Decimal(cell).normalize() + 0, "f")
     except InvalidOperation:
         return cell
 
