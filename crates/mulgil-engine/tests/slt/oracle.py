@@ -18,6 +18,7 @@ A file is plain sqllogictest. What an oracle must know besides stands in comment
 
 `# oracle ...` or `# only mulgil` directly under the head of a file (before the first empty line)
 holds for all its records that say nothing themselves. Values of a row are separated by one tab.
+`$__TEST_DIR__` is a folder of the oracle's own, as after `control substitution on`.
 """
 
 import argparse
@@ -102,6 +103,8 @@ def parse(path):
             if default is None:
                 default = judges(notes) or (() if "# only mulgil" in notes else ORACLES)
             notes = []
+        elif line.split()[0] == "control":
+            pass  # `$__TEST_DIR__` is always substituted here
         elif line.split()[0] in ("statement", "query"):
             record, at = read_record(lines, at, notes, default if default is not None else ORACLES)
             records.append(record)
@@ -206,7 +209,7 @@ class Duck:
     def __init__(self, folder):
         self.connection = duckdb.connect()
         self.connection.execute("set timezone = 'UTC'")
-        self.connection.execute(f"set file_search_path = '{folder}'")
+        self.folder = folder
 
     def run(self, sql):
         """Runs one statement."""
@@ -237,15 +240,19 @@ class Postgres:
     # Type names that are spelled otherwise there.
     PRELUDE = ("create domain double as double precision", "create domain tinyint as smallint", "create domain string as text")
 
-    def __init__(self, dsn):
+    def __init__(self, dsn, folder):
         import psycopg2
+        import psycopg2.extras
 
-        self.connect, self.dsn = psycopg2.connect, dsn
+        self.connect, self.dsn, self.folder = psycopg2.connect, dsn, folder
         self.database = "slt_oracle"
         self.administer(f"drop database if exists {self.database}")
         self.administer(f"create database {self.database} encoding 'UTF8' template template0")
         self.connection = self.connect(dsn, dbname=self.database)
         self.connection.autocommit = True
+        # JSON is left as the text that it is.
+        psycopg2.extras.register_default_json(self.connection, loads=str)
+        psycopg2.extras.register_default_jsonb(self.connection, loads=str)
         with self.connection.cursor() as cursor:
             cursor.execute("set timezone = 'UTC'")
             for statement in self.PRELUDE:
@@ -302,9 +309,8 @@ def shown(rows):
     return "\n".join("\t".join(row) for row in rows)
 
 
-def filled(record, answers):
-    """The lines of a record, completed by what the oracles agree on; a complaint where they do not."""
-    known = [a for a in answers.values() if a is not None]
+def filled(record, known):
+    """The result that the oracles agree on; a complaint where they do not."""
     if not known:
         return None, "no oracle gives its result"
     if record.kind == "count":
@@ -332,38 +338,53 @@ def completed(record, result):
 
 def replay(path, dsn, fill):
     """Runs a file on the oracles; gives its complaints, and with `fill` writes what they gave."""
-    complaints, lines, records = [], path.read_text(encoding="utf-8").split("\n"), parse(path)
-    completions = []
+    records = parse(path)
+    complaints, completions = [], []
     with tempfile.TemporaryDirectory() as folder:
-        oracles = [Duck(folder)] + ([Postgres(dsn)] if dsn else [])
+        oracles = started(Path(folder), dsn)
         try:
             for record in records:
-                answers = {}
-                for oracle in oracles:
-                    sql = record.sql_for(oracle.name)
-                    if sql is None:
-                        continue
-                    answer = oracle.run(sql.replace("{folder}", folder))
-                    wrong = verdict(record, answer)
-                    answers[oracle.name] = answer if wrong is None else None
-                    if wrong:
-                        complaints.append(f"{path}:{record.line}: {oracle.name} {wrong}\n  {record.sql}")
-                if record.unfilled and None not in answers.values():
-                    result, wrong = filled(record, answers)
-                    if wrong:
-                        complaints.append(f"{path}:{record.line}: {wrong}\n  {record.sql}")
-                    else:
-                        completions.append((record, result))
-                elif record.unfilled:
-                    pass  # the complaint is there already
+                result, wrong = judged(record, oracles)
+                complaints += [f"{path}:{record.line}: {complaint}\n  {record.sql}" for complaint in wrong]
+                if result is not None:
+                    completions.append((record, result))
         finally:
             for oracle in oracles:
                 oracle.close()
-    if fill:
+    if fill and completions:
+        lines = path.read_text(encoding="utf-8").split("\n")
         for record, result in reversed(completions):
             lines[record.line - 1 : record.end] = completed(record, result)
         path.write_text("\n".join(lines), encoding="utf-8")
     return complaints, len(records)
+
+
+def started(folder, dsn):
+    """The oracles, each with a folder that its server may write to."""
+    for name in ORACLES:
+        (folder / name).mkdir()
+        (folder / name).chmod(0o777)
+    folder.chmod(0o755)
+    return [Duck(folder / "duckdb")] + ([Postgres(dsn, folder / "postgres")] if dsn else [])
+
+
+def judged(record, oracles):
+    """What the oracles make of a record: its result where it had none, and what is wrong with it."""
+    answers, wrong = {}, []
+    for oracle in oracles:
+        sql = record.sql_for(oracle.name)
+        if sql is None:
+            continue
+        answer = oracle.run(sql.replace("$__TEST_DIR__", str(oracle.folder)))
+        complaint = verdict(record, answer)
+        if complaint:
+            wrong.append(f"{oracle.name} {complaint}")
+        else:
+            answers[oracle.name] = answer
+    if not record.unfilled or wrong:
+        return None, wrong
+    result, complaint = filled(record, list(answers.values()))
+    return result, [complaint] if complaint else []
 
 
 def files_of(names):
