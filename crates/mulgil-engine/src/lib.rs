@@ -11,6 +11,7 @@ mod fault;
 mod hidden;
 mod log;
 mod materialize;
+mod meaning;
 mod names;
 mod output;
 mod past;

@@ -27,8 +27,9 @@ use crate::{
     catalog::Catalog,
     fault::{self, Author},
     hidden,
+    meaning::{self, Meaning},
     names::{self, CATALOG, Names, UNNAMED_SCHEMA},
-    statement::parse,
+    statement::{dialect, parse},
     table::Snapshots,
     trunc::{DateTrunc, LocalCasts},
     warehouse::Warehouse,
@@ -90,7 +91,12 @@ impl Sessions {
             .map_err(|error| fault::sql(&error, &Author::Typed))?;
         base.register_udf(Arc::new(ScalarUDF::from(DateTrunc::over(engines))))
             .and_then(|_| base.register_function_rewrite(Arc::new(LocalCasts)))
+            .and_then(|()| base.register_function_rewrite(Arc::new(Meaning)))
             .map_err(|error| fault::sql(&error, &Author::Typed))?;
+        for function in meaning::functions() {
+            base.register_udf(function)
+                .map_err(|error| fault::sql(&error, &Author::Typed))?;
+        }
         Ok(Self { base, warehouse })
     }
 
@@ -192,7 +198,16 @@ impl Sessions {
         });
         let state = self.session(names::bound(meanings.clone(), &names), &scope.zone);
         names::check(&state, &statement, &meanings, author)?;
-        let plan = state.statement_to_plan(statement).await.map_err(to_fault)?;
+        let plan = match state.statement_to_plan(statement.clone()).await {
+            Err(error) if is_about_names(&error) => {
+                if let DfStatement::Statement(statement) = &mut statement {
+                    dialect::name_all(statement);
+                }
+                state.statement_to_plan(statement).await
+            }
+            planned => planned,
+        };
+        let plan = plan.map_err(to_fault)?;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
@@ -226,6 +241,11 @@ impl Sessions {
     pub(crate) fn warehouse(&self) -> &Arc<Warehouse> {
         &self.warehouse
     }
+}
+
+/// Whether a query failed because the planner takes two of its expressions for one.
+fn is_about_names(error: &DataFusionError) -> bool {
+    error.to_string().contains("require unique expression names")
 }
 
 /// Spills into the project's data folder; where that is not to be written, into the machine's folder

@@ -232,3 +232,11 @@ pub(super) fn every_row(alias: &str) -> Result<Query, Fault> {
     let columns = vec![column(alias, super::numbered::ROW), number(super::write::DELETE)];
     select(None, columns, vec![alone(target(alias)?)], None)
 }
+
+/// A whole number below zero.
+pub(super) fn negative(value: i64) -> Expr {
+    Expr::UnaryOp {
+        op: datafusion::sql::sqlparser::ast::UnaryOperator::Minus,
+        expr: Box::new(number(value)),
+    }
+}

@@ -7,6 +7,7 @@ mod change;
 mod context;
 mod copy;
 mod define;
+pub(crate) mod dialect;
 mod insert;
 mod maintain;
 pub(crate) mod numbered;

@@ -19,6 +19,7 @@ use mulgil_core::{
     port::Fault,
 };
 
+use super::dialect;
 use crate::{
     fault::{self, Author},
     past,
@@ -181,6 +182,7 @@ fn one(tokens: &[TokenWithSpan], author: &Author) -> Result<Typed, Fault> {
     if let Typed::Sql(statement) = &mut statement {
         past::name_plainly(statement);
         refuse_what_would_be_dropped(statement, author)?;
+        dialect::translate(statement, author)?;
     }
     Ok(statement)
 }

@@ -6,6 +6,7 @@ mod history;
 mod incremental;
 mod power;
 mod reads;
+mod slt;
 
 use std::{
     path::PathBuf,
