@@ -31,6 +31,14 @@ codes! {
     UNKNOWN_KEY_VALUE = 0005;
     /// A query that does not parse or names what is not there.
     BAD_QUERY = 0006;
+    /// A file that a result would be written over.
+    OUTPUT_EXISTS = 0021;
+    /// Bytes that are no text, on their way to a terminal.
+    BINARY_TO_TERMINAL = 0022;
+    /// A result that does not fit into an Excel sheet.
+    EXCEL_LIMIT = 0023;
+    /// A column of a type that the output format cannot hold.
+    OUTPUT_TYPE = 0024;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.

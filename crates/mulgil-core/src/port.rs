@@ -122,6 +122,20 @@ pub enum Format {
     Csv,
     /// One array of objects.
     Json,
+    /// One Parquet file, its columns of the result's own types.
+    Parquet,
+    /// One Excel workbook with one sheet.
+    Xlsx,
+}
+
+impl Format {
+    /// Whether its bytes are for programs alone: no text, nothing for a terminal.
+    pub fn is_binary(self) -> bool {
+        match self {
+            Self::Table | Self::Csv | Self::Json => false,
+            Self::Parquet | Self::Xlsx => true,
+        }
+    }
 }
 
 /// Bounds of one query.

@@ -39,6 +39,7 @@ use tokio::sync::{OnceCell, mpsc, watch};
 use crate::{
     cpu::Cpu,
     fault::Author,
+    output::Output,
     session::Sessions,
     store::{Disk, OsDisk},
     warehouse::Warehouse,
@@ -94,7 +95,8 @@ impl Inner {
             .await?
             .plan(&spec.sql, &spec.bindings, &spec.zone, &Arc::default(), &author)
             .await?;
-        output::write(ready.rows(&author)?, &spec.zone, spec.format, spec.limits, sink).await
+        let output = Output::of(spec, &self.config.spill_dir);
+        output.write(ready.rows(&author)?, sink).await
     }
 }
 

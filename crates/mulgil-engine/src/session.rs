@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     io::ErrorKind,
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -24,12 +25,12 @@ use datafusion::{
     prelude::{SQLOptions, SessionConfig},
     sql::{
         parser::{DFParser, Statement as DfStatement},
-        sqlparser::ast::{ObjectName, SetExpr, Statement},
+        sqlparser::ast::{ObjectName, SetExpr, Spanned as _, Statement, visit_relations},
     },
 };
 use mulgil_core::{
     codes,
-    diagnostic::{Diagnostic, Retry},
+    diagnostic::{Diagnostic, Place, Retry},
     grid::Zone,
     name::NodeName,
     port::{EngineConfig, Fault, SourceSeen},
@@ -321,11 +322,28 @@ fn check_names(
             Author::Typed => (codes::BAD_QUERY, "the query".to_owned()),
             Author::Node(name) => (codes::UNKNOWN_RELATION, format!("the SQL of `{name}`")),
         };
-        return Err(Box::new(
-            Diagnostic::error(code, format!("{whose} reads `{written}`, which is nothing here")).with_remedy(remedy),
-        ));
+        let mut fault =
+            Diagnostic::error(code, format!("{whose} reads `{written}`, which is nothing here")).with_remedy(remedy);
+        fault.place = place_of(statement, &reference).filter(|_| matches!(author, Author::Typed));
+        return Err(Box::new(fault));
     }
     Ok(())
+}
+
+/// Where a statement first names a table.
+fn place_of(statement: &DfStatement, reference: &TableReference) -> Option<Place> {
+    let DfStatement::Statement(statement) = statement else {
+        return None;
+    };
+    let found = visit_relations(statement.as_ref(), |name: &ObjectName| {
+        let table = name.0.last().and_then(|part| part.as_ident()).map(hidden::folded);
+        match table {
+            Some(table) if table == reference.table() => ControlFlow::Break(name.span().start),
+            Some(_) | None => ControlFlow::Continue(()),
+        }
+    });
+    let at = found.break_value().filter(|at| at.line > 0)?;
+    Some(fault::typed_place(at.line, at.column))
 }
 
 fn is_known(state: &SessionState, reference: &TableReference) -> bool {

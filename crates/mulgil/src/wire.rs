@@ -11,15 +11,17 @@ use mulgil_core::{
     codes, crash,
     diagnostic::{Diagnostic, Severity},
     interval::Instant,
-    port::{EngineConfig, Fault, SharedEngine},
+    name::NodeName,
+    port::{EngineConfig, Fault, SharedEngine, SourceSeen},
     project::Project,
     select::{self, Selection},
     state::State,
+    task::Binding,
 };
 use mulgil_engine::EmbeddedEngine;
 use mulgil_project::{Compiler, LoadOptions, Settings};
 use mulgil_scheduler::{Known, Runner};
-use mulgil_store::{DataLock, Holder, Store};
+use mulgil_store::{DataLock, Holder, RelationEntry, Store};
 
 use crate::{
     cli::{Global, Select},
@@ -65,6 +67,16 @@ pub(crate) struct View {
     pub(crate) store: Store,
     /// The moment.
     pub(crate) now: Instant,
+}
+
+/// What a query may name.
+pub(crate) struct Names {
+    /// The names.
+    pub(crate) bindings: Vec<Binding>,
+    /// The tables and views that were ever filled.
+    pub(crate) relations: Vec<RelationEntry>,
+    /// The sources, as they were last seen.
+    pub(crate) seen: BTreeMap<NodeName, SourceSeen>,
 }
 
 /// The time, now.
@@ -160,9 +172,29 @@ impl Opened {
         Ok(Arc::new(EmbeddedEngine::new(config)?))
     }
 
-    /// Milliseconds after which a query is ended.
-    pub(crate) fn query_timeout_ms(&self) -> u64 {
-        self.settings.query_timeout_ms.unwrap_or(QUERY_TIMEOUT_MS)
+    /// Milliseconds after which a query is ended, with what was typed.
+    pub(crate) fn query_timeout_ms(&self, seconds: Option<u64>) -> u64 {
+        let typed = seconds.map(|seconds| seconds.saturating_mul(1000));
+        typed.or(self.settings.query_timeout_ms).unwrap_or(QUERY_TIMEOUT_MS)
+    }
+
+    /// What a query may name now, with what the ledger knows of it.
+    pub(crate) async fn names(&self) -> Result<Names, Fault> {
+        let (seen, relations) = match self.ledger_to_read().await? {
+            Some(store) => (store.sources_seen().await?, store.catalog().await?),
+            None => Default::default(),
+        };
+        let exists = |name: &_| relations.iter().any(|entry| entry.node == *name);
+        Ok(Names {
+            bindings: self.compiler.query_bindings(&exists, &seen),
+            relations,
+            seen,
+        })
+    }
+
+    /// Where the prompt remembers what was typed.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.data_dir.join("sql_history")
     }
 
     /// Everything for a run, with the lock on the data folder.
