@@ -43,6 +43,14 @@ codes! {
     BAD_TRANSACTION = 0011;
     /// A version of a table that is not there.
     VERSION_GONE = 0012;
+    /// A file that a result would be written over.
+    OUTPUT_EXISTS = 0021;
+    /// Bytes that are no text, on their way to a terminal.
+    BINARY_TO_TERMINAL = 0022;
+    /// A result that does not fit into an Excel sheet.
+    EXCEL_LIMIT = 0023;
+    /// A column of a type that the output format cannot hold.
+    OUTPUT_TYPE = 0024;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.

@@ -21,6 +21,7 @@ pub mod run;
 pub mod schedule;
 pub mod select;
 pub mod state;
+pub mod statements;
 pub mod task;
 pub mod timeline;
 pub mod why;

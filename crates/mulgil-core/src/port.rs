@@ -102,6 +102,9 @@ pub struct TestOutcome {
 /// Statements that are run one after another: queries, and what changes or defines tables.
 #[async_trait]
 pub trait SqlSession: Send {
+    /// Lets the statements that follow name these.
+    fn bind(&mut self, bindings: Vec<Binding>);
+
     /// Runs one statement; the rows of a query go to the sink. Each statement that writes commits by
     /// itself; between `begin` and `commit` queries read one version of each table.
     async fn run(
@@ -173,6 +176,22 @@ pub enum Format {
     Csv,
     /// One array of objects.
     Json,
+    /// One object a line.
+    JsonLines,
+    /// One Parquet file, its columns of the result's own types.
+    Parquet,
+    /// One Excel workbook with one sheet.
+    Xlsx,
+}
+
+impl Format {
+    /// Whether its bytes are for programs alone: no text, nothing for a terminal.
+    pub fn is_binary(self) -> bool {
+        match self {
+            Self::Table | Self::Csv | Self::Json | Self::JsonLines => false,
+            Self::Parquet | Self::Xlsx => true,
+        }
+    }
 }
 
 /// Bounds of one query.

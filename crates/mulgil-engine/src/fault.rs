@@ -9,9 +9,12 @@ use datafusion::{
 use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
 use mulgil_core::{
     codes,
-    diagnostic::{Code, Diagnostic, Retry},
+    diagnostic::{Code, Diagnostic, Place, Retry},
     port::Fault,
 };
+
+/// What stands where a place names its file, for SQL that was typed.
+const TYPED: &str = "query";
 
 /// Errors that a chain may have; a guard against one that leads back into itself.
 const MAX_CHAIN: usize = 32;
@@ -45,6 +48,21 @@ impl Author {
             Self::Node(name) => format!("the SQL of `{name}`"),
         }
     }
+
+    /// Where SQL is wrong: a place for whoever typed it; else words, because a model's SQL was rendered
+    /// and its lines are not those of a file.
+    fn place(&self, at: Option<(u64, u64)>) -> (Option<Place>, String) {
+        match (self, at) {
+            (_, None) => (None, String::new()),
+            (Self::Typed, Some((line, column))) => (Some(typed_place(line, column)), String::new()),
+            (Self::Node(_), Some((line, column))) => (None, format!(" (line {line}, column {column})")),
+        }
+    }
+}
+
+/// A place in SQL that was typed.
+pub(crate) fn typed_place(line: u64, column: u64) -> Place {
+    Place::at(TYPED, line as u32, column as u32)
 }
 
 /// A failure of planning or running SQL.
@@ -264,21 +282,35 @@ fn data_file(text: &str, author: &Author) -> Fault {
 
 fn syntax(text: &str, author: &Author) -> Fault {
     let text = first_line(text).trim_start_matches("sql parser error: ");
-    let (what, place) = match text.split_once(" at Line: ") {
-        Some((what, place)) => (what, format!(" at line {}", place.replace(", Column: ", ", column "))),
-        None => (text, String::new()),
+    let (what, at) = match text.split_once(" at Line: ") {
+        Some((what, at)) => (what, line_and_column(at)),
+        None => (text, None),
     };
-    Box::new(
-        Diagnostic::error(
-            author.code(codes::SQL_INVALID),
-            format!("{} does not parse{place}: {what}", author.whose()),
-        )
-        .with_remedy("mend the SQL there; lines are counted in the SQL after its template was rendered"),
-    )
+    let (place, _) = author.place(at);
+    let (spot, remedy) = match (author, at) {
+        (Author::Typed, _) => (String::new(), "mend the SQL there"),
+        (Author::Node(_), at) => (
+            at.map(|(line, column)| format!(" at line {line}, column {column}"))
+                .unwrap_or_default(),
+            "mend the SQL there; lines are counted in the SQL after its template was rendered",
+        ),
+    };
+    let message = format!("{} does not parse{spot}: {what}", author.whose());
+    let mut fault = Diagnostic::error(author.code(codes::SQL_INVALID), message).with_remedy(remedy);
+    fault.place = place;
+    Box::new(fault)
+}
+
+/// `3, Column: 14`.
+fn line_and_column(text: &str) -> Option<(u64, u64)> {
+    let (line, column) = text.split_once(", Column: ")?;
+    Some((line.trim().parse().ok()?, column.trim().parse().ok()?))
 }
 
 fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) -> Fault {
-    let diagnostic = match schema {
+    let (place, spot) = author.place(noted(error));
+    let whose = author.whose();
+    let mut fault = match schema {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let remedy = match nearest(field.name(), valid_fields.iter().map(|column| column.name.as_str())) {
                 Some(near) => format!("write `{near}`"),
@@ -287,51 +319,34 @@ fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) 
                     listed(valid_fields.iter().map(|column| column.name.as_str()))
                 ),
             };
-            Diagnostic::error(
-                author.code(codes::UNKNOWN_COLUMN),
-                format!(
-                    "{} names the column `{}`, which is not there{}",
-                    author.whose(),
-                    field.name(),
-                    spot(error)
-                ),
-            )
-            .with_remedy(remedy)
+            let message = format!("{whose} names the column `{}`, which is not there{spot}", field.name());
+            Diagnostic::error(author.code(codes::UNKNOWN_COLUMN), message).with_remedy(remedy)
         }
-        SchemaError::AmbiguousReference { field } => Diagnostic::error(
-            author.code(codes::SQL_INVALID),
-            format!(
-                "{} names `{}`, which more than one of its tables has{}",
-                author.whose(),
-                field.name(),
-                spot(error)
-            ),
-        )
-        .with_remedy(format!("say whose: `table.{}`", field.name())),
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!(
+                "{whose} names `{}`, which more than one of its tables has{spot}",
+                field.name()
+            );
+            Diagnostic::error(author.code(codes::SQL_INVALID), message)
+                .with_remedy(format!("say whose: `table.{}`", field.name()))
+        }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Diagnostic::error(
-                author.code(codes::SQL_INVALID),
-                format!("{} gives two columns the name `{name}`{}", author.whose(), spot(error)),
-            )
-            .with_remedy("give one of them another name with `as`")
+            let message = format!("{whose} gives two columns the name `{name}`{spot}");
+            Diagnostic::error(author.code(codes::SQL_INVALID), message)
+                .with_remedy("give one of them another name with `as`")
         }
     };
-    Box::new(diagnostic)
+    fault.place = place;
+    Box::new(fault)
 }
 
 fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
-    Box::new(
-        Diagnostic::error(
-            author.code(codes::SQL_INVALID),
-            format!(
-                "{} cannot be planned{}: {}",
-                author.whose(),
-                spot(error),
-                first_line(text)
-            ),
-        )
-        .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly"),
-    )
+    let (place, spot) = author.place(noted(error));
+    let message = format!("{} cannot be planned{spot}: {}", author.whose(), first_line(text));
+    let mut fault = Diagnostic::error(author.code(codes::SQL_INVALID), message)
+        .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly");
+    fault.place = place;
+    Box::new(fault)
 }
 
 fn running(text: &str, author: &Author) -> Fault {
@@ -362,13 +377,10 @@ fn root(error: &DataFusionError) -> &DataFusionError {
     }
 }
 
-/// The place that the planner noted, for the middle of a sentence.
-fn spot(error: &DataFusionError) -> String {
-    error
-        .diagnostic()
-        .and_then(|noted| noted.span)
-        .map(|span| format!(" (line {}, column {})", span.start.line, span.start.column))
-        .unwrap_or_default()
+/// The line and column that the planner noted.
+fn noted(error: &DataFusionError) -> Option<(u64, u64)> {
+    let span = error.diagnostic()?.span?;
+    Some((span.start.line, span.start.column))
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -14,11 +15,14 @@ use datafusion::{
     datasource::ViewTable,
     execution::SessionState,
     logical_expr::TableType,
-    sql::{parser::Statement as DfStatement, sqlparser::ast::ObjectName},
+    sql::{
+        parser::Statement as DfStatement,
+        sqlparser::ast::{ObjectName, Spanned as _, visit_relations},
+    },
 };
 use mulgil_core::{
     codes,
-    diagnostic::{Diagnostic, Retry},
+    diagnostic::{Diagnostic, Place, Retry},
     grid::{Grid, Zone},
     name::{Key, NodeName, Relation},
     port::{Fault, SourceSeen},
@@ -146,13 +150,29 @@ pub(crate) fn check(
                 Author::Typed => (codes::BAD_QUERY, "the query".to_owned()),
                 Author::Node(name) => (codes::UNKNOWN_RELATION, format!("the SQL of `{name}`")),
             };
-            return Err(Box::new(
-                Diagnostic::error(code, format!("{whose} reads `{written}`, which is nothing here"))
-                    .with_remedy(remedy_of(&written, meanings)),
-            ));
+            let mut fault = Diagnostic::error(code, format!("{whose} reads `{written}`, which is nothing here"))
+                .with_remedy(remedy_of(&written, meanings));
+            fault.place = place_of(statement, &reference).filter(|_| matches!(author, Author::Typed));
+            return Err(Box::new(fault));
         }
     }
     Ok(())
+}
+
+/// Where a statement first names a table.
+fn place_of(statement: &DfStatement, reference: &TableReference) -> Option<Place> {
+    let DfStatement::Statement(statement) = statement else {
+        return None;
+    };
+    let found = visit_relations(statement.as_ref(), |name: &ObjectName| {
+        let table = name.0.last().and_then(|part| part.as_ident()).map(hidden::folded);
+        match table {
+            Some(table) if table == reference.table() => ControlFlow::Break(name.span().start),
+            Some(_) | None => ControlFlow::Continue(()),
+        }
+    });
+    let at = found.break_value().filter(|at| at.line > 0)?;
+    Some(fault::typed_place(at.line, at.column))
 }
 
 /// What to do about a name that means nothing.

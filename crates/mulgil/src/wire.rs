@@ -12,15 +12,17 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Severity},
     grid::Zone,
     interval::Instant,
-    port::{EngineConfig, Fault, SharedEngine},
+    name::NodeName,
+    port::{EngineConfig, Fault, SessionSpec, SharedEngine, SourceSeen},
     project::Project,
     select::{self, Selection},
     state::State,
+    task::Binding,
 };
 use mulgil_engine::EmbeddedEngine;
 use mulgil_project::{Compiler, LoadOptions, Settings};
 use mulgil_scheduler::{Known, Runner};
-use mulgil_store::{DataLock, Holder, Store};
+use mulgil_store::{DataLock, Holder, RelationEntry, Store};
 
 use crate::{
     cli::{Global, Select},
@@ -66,6 +68,16 @@ pub(crate) struct View {
     pub(crate) store: Store,
     /// The moment.
     pub(crate) now: Instant,
+}
+
+/// What a query may name.
+pub(crate) struct Names {
+    /// The names.
+    pub(crate) bindings: Vec<Binding>,
+    /// The tables and views that were ever filled.
+    pub(crate) relations: Vec<RelationEntry>,
+    /// The sources, as they were last seen.
+    pub(crate) seen: BTreeMap<NodeName, SourceSeen>,
 }
 
 /// The time, now.
@@ -180,9 +192,39 @@ impl Opened {
         Ok(Arc::new(EmbeddedEngine::new(config)?))
     }
 
-    /// Milliseconds after which a query is ended.
-    pub(crate) fn query_timeout_ms(&self) -> u64 {
-        self.settings.query_timeout_ms.unwrap_or(QUERY_TIMEOUT_MS)
+    /// Milliseconds after which a query is ended, with what was typed.
+    pub(crate) fn query_timeout_ms(&self, seconds: Option<u64>) -> u64 {
+        let typed = seconds.map(|seconds| seconds.saturating_mul(1000));
+        typed.or(self.settings.query_timeout_ms).unwrap_or(QUERY_TIMEOUT_MS)
+    }
+
+    /// What statements may name, now or as of a moment.
+    pub(crate) async fn session_spec(&self, as_of: Option<Instant>) -> Result<SessionSpec, Fault> {
+        Ok(SessionSpec {
+            bindings: self.names().await?.bindings,
+            zone: self.project.zone.clone(),
+            schema: self.project.schema.clone(),
+            as_of,
+        })
+    }
+
+    /// What a query may name now, with what the ledger knows of it.
+    pub(crate) async fn names(&self) -> Result<Names, Fault> {
+        let (seen, relations) = match self.ledger_to_read().await? {
+            Some(store) => (store.sources_seen().await?, store.catalog().await?),
+            None => Default::default(),
+        };
+        let exists = |name: &_| relations.iter().any(|entry| entry.node == *name);
+        Ok(Names {
+            bindings: self.compiler.query_bindings(&exists, &seen),
+            relations,
+            seen,
+        })
+    }
+
+    /// Where the prompt remembers what was typed.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.data_dir.join("sql_history")
     }
 
     /// The lock on the data folder, for what writes.

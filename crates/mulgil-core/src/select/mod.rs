@@ -105,6 +105,11 @@ pub fn one(project: &Project, text: &str) -> Result<(Instance, Interval), Diagno
     Ok((instance.clone(), range))
 }
 
+/// Whether a name fits a pattern as a whole: `*` is any text, `?` one letter, `[ab]` one of these.
+pub fn fits_pattern(pattern: &str, name: &str) -> bool {
+    glob::fits(pattern, name)
+}
+
 /// The nearest of some names, if any is near enough to be a slip of the pen.
 pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distance = |name: &str| strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase());

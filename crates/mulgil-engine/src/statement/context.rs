@@ -1,17 +1,20 @@
 //! What a statement works with: the names of its session, the table that it changes, and the loop that
 //! tries a change again when somebody else's commit came first.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use datafusion::sql::sqlparser::ast::{Delete, Ident, Merge, ObjectName, Query, Statement, TableFactor, Update, With};
+use datafusion::{
+    arrow::datatypes::Fields,
+    sql::sqlparser::ast::{Delete, Ident, Merge, ObjectName, Query, Statement, TableFactor, Update, With},
+};
 use deltalake::{kernel::LogicalFileView, kernel::transaction::CommitProperties, protocol::DeltaOperation};
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
     grid::Zone,
     name::Relation,
-    port::{Fault, StatementOutcome},
-    task::Reads,
+    port::{Fault, Format, QueryLimits, StatementOutcome},
+    task::{Binding, Reads},
 };
 
 use super::{
@@ -25,6 +28,7 @@ use crate::{
     fault::Author,
     hidden::{self, DAY, INTERVAL, TimePartition},
     names::{self, Meaning, Meanings, UNNAMED_SCHEMA},
+    output::Output,
     session::{Ready, Scope, Sessions},
     store::LOG_DIR,
     table,
@@ -39,6 +43,7 @@ pub(super) struct Context<'a> {
     sessions: &'a Arc<Sessions>,
     scope: Scope,
     meanings: Meanings,
+    scratch: &'a Path,
 }
 
 /// The table that a statement changes.
@@ -53,12 +58,30 @@ pub(super) struct Changed {
 
 impl<'a> Context<'a> {
     /// Of a session's scope.
-    pub(super) fn new(sessions: &'a Arc<Sessions>, scope: Scope) -> Self {
+    pub(super) fn new(sessions: &'a Arc<Sessions>, scope: Scope, scratch: &'a Path) -> Self {
         let meanings = names::meanings(&scope.bindings, scope.catalog.as_deref());
         Self {
             sessions,
             scope,
             meanings,
+            scratch,
+        }
+    }
+
+    /// The same with one name more.
+    pub(super) fn with(&self, binding: Binding) -> Self {
+        let mut scope = self.scope.clone();
+        scope.bindings = scope.bindings.iter().cloned().chain([binding]).collect();
+        Self::new(self.sessions, scope, self.scratch)
+    }
+
+    /// How rows are written.
+    pub(super) fn output(&self, format: Format, limits: QueryLimits) -> Output {
+        Output {
+            zone: self.scope.zone.clone(),
+            format,
+            limits,
+            scratch: self.scratch.to_owned(),
         }
     }
 
@@ -316,6 +339,11 @@ impl<'a> Context<'a> {
         change
             .carry_out(self.warehouse(), Some(ready), operation, self.properties())
             .await
+    }
+
+    /// The columns of a table that is changed.
+    pub(super) async fn columns_of(&self, changed: &Changed) -> Result<Fields, Fault> {
+        Ok(self.open(changed).await?.columns)
     }
 
     async fn open(&self, changed: &Changed) -> Result<Written, Fault> {

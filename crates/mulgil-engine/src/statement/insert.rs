@@ -100,7 +100,35 @@ async fn add_rows(
     insert: &Insert,
     source: Query,
 ) -> Result<StatementOutcome, Fault> {
-    let mode = if insert.overwrite {
+    let how = |columns: &Fields| {
+        let names = named(insert, changed, columns)?;
+        let source = typed_values(source.clone(), &names, columns)?;
+        Ok((names, source))
+    };
+    add(context, changed, insert.overwrite, &how).await
+}
+
+/// Adds the rows of a query, whose columns have these names in the table.
+pub(super) async fn add_named(
+    context: &Context<'_>,
+    changed: &Changed,
+    names: &[String],
+    source: Query,
+) -> Result<StatementOutcome, Fault> {
+    let how = |_: &Fields| Ok((names.to_vec(), source.clone()));
+    add(context, changed, false, &how).await
+}
+
+/// Which columns get values, and the rows that have them.
+type How<'a> = dyn Fn(&Fields) -> Result<(Vec<String>, Query), Fault> + Sync + 'a;
+
+async fn add(
+    context: &Context<'_>,
+    changed: &Changed,
+    overwrites: bool,
+    how: &How<'_>,
+) -> Result<StatementOutcome, Fault> {
+    let mode = if overwrites {
         SaveMode::Overwrite
     } else {
         SaveMode::Append
@@ -109,11 +137,10 @@ async fn add_rows(
     loop {
         tries += 1;
         let written = open(context, changed).await?;
-        let names = named(insert, changed, &written.columns)?;
-        let source = typed_values(source.clone(), &names, &written.columns)?;
+        let (names, source) = how(&written.columns)?;
         let columns = written.columns.clone();
         let ready = plan(context, source, move |plan| placed(plan, &names, &columns)).await?;
-        let files = if insert.overwrite { written.files()? } else { Vec::new() };
+        let files = if overwrites { written.files()? } else { Vec::new() };
         let operation = DeltaOperation::Write {
             mode,
             partition_by: Some(written.partition_by.clone()),
@@ -124,7 +151,7 @@ async fn add_rows(
             files,
             numbered: None,
             again: Again::Refused,
-            replaces_all: insert.overwrite,
+            replaces_all: overwrites,
             metadata: Vec::new(),
         };
         let done = change

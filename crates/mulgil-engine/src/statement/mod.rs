@@ -23,6 +23,7 @@ use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
     port::{ByteSink, Fault, Format, QueryLimits, SessionSpec, SqlSession, StatementOutcome},
+    task::Binding,
 };
 use tokio::sync::mpsc;
 
@@ -30,7 +31,7 @@ use self::{
     context::Context,
     parse::{Parsed, Typed, unsupported},
 };
-use crate::{Inner, catalog::Catalog, cpu::Cpu, fault::Author, output, session::Scope, table::Snapshots};
+use crate::{Inner, catalog::Catalog, cpu::Cpu, fault::Author, session::Scope, table::Snapshots};
 
 /// Pieces of a result that wait for a slow reader; then the query waits.
 const PIECES_AHEAD: usize = 4;
@@ -134,8 +135,8 @@ impl Session {
             snapshots: self.snapshots(),
             target: None,
         };
-        let context = Context::new(sessions, scope);
-        let outcome = run(&context, parsed, output, sink).await?;
+        let context = Context::new(sessions, scope, &self.inner.config.spill_dir);
+        let outcome = run(&context, parsed, sink).await?;
         if let (Some(transaction), StatementOutcome::Changed { relation, .. }) = (&mut self.transaction, &outcome) {
             transaction.written.push(relation.to_string());
             transaction.snapshots.forget(relation).await;
@@ -146,6 +147,10 @@ impl Session {
 
 #[async_trait]
 impl SqlSession for Session {
+    fn bind(&mut self, bindings: Vec<Binding>) {
+        self.spec.bindings = bindings;
+    }
+
     async fn run(
         &mut self,
         sql: &str,
@@ -222,8 +227,8 @@ async fn run(
         let statement = show::as_query(context, statement).await?;
         let ready = context.plan(statement).await?;
         let rows = ready.rows(&Author::Typed)?;
-        let outcome = output::write(rows, context.zone(), format, limits, sink).await?;
-        return Ok(StatementOutcome::Rows(outcome));
+        let output = context.output(format, limits);
+        return Ok(StatementOutcome::Rows(output.write(rows, sink).await?));
     }
     context.may_write()?;
     match statement {

@@ -10,6 +10,7 @@ mod plan;
 mod query;
 mod run;
 mod runs;
+mod sql;
 mod status;
 mod why;
 
@@ -48,6 +49,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Status(flags) => status::status(global, &flags).await,
         Command::Why(flags) => why::why(global, &flags).await,
         Command::Query(flags) => query::query(global, &flags).await,
+        Command::Sql(flags) => sql::sql(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,
         Command::Explain(flags) => explain::explain(&flags),
