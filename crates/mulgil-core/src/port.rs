@@ -11,7 +11,7 @@ use crate::{
     interval::{Interval, RangeSet},
     name::{Instance, Relation},
     project::{CodeFp, Fingerprint, Source},
-    task::{Binding, Claim, Column, FileSeen, FillSpec, TestSpec},
+    task::{Binding, Claim, Column, FileSeen, FillSpec, ScriptSpec, TestSpec},
 };
 
 /// A coded failure; boxed because it is rare and large.
@@ -34,6 +34,10 @@ pub trait Engine: Send + Sync {
 
     /// Runs data tests; a test that cannot be run is a fault, one that fails is an outcome.
     async fn test(&self, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault>;
+
+    /// Runs statements, one after the other; what one has done is durable when the next begins, and
+    /// stays where a later one fails.
+    async fn script(&self, spec: &ScriptSpec) -> Result<(), Fault>;
 
     /// Streams a query's result.
     async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault>;
@@ -246,6 +250,9 @@ pub struct CommitTag {
     /// What an incremental table holds of the instance after the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<RowSum>,
+    /// Whether hooks were still to run after it. Who finds it unrecorded cannot know whether they did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub then_hooks: bool,
 }
 
 /// Rows, counted and added up, so that others can be added and taken away without looking at them.

@@ -10,6 +10,7 @@ mod hidden;
 mod log;
 mod materialize;
 mod output;
+mod script;
 mod session;
 mod source;
 mod store;
@@ -32,7 +33,7 @@ use mulgil_core::{
         TestOutcome,
     },
     project::Source,
-    task::{Claim, FillSpec, TestSpec},
+    task::{Claim, FillSpec, ScriptSpec, TestSpec},
 };
 use tokio::sync::{OnceCell, mpsc, watch};
 
@@ -120,6 +121,12 @@ impl Engine for EmbeddedEngine {
     async fn test(&self, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
         let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
         let work = async move { data_test::run(inner.sessions().await?, &spec).await };
+        self.cpu.run(work).await
+    }
+
+    async fn script(&self, spec: &ScriptSpec) -> Result<(), Fault> {
+        let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
+        let work = async move { script::run(inner.sessions().await?, &spec).await };
         self.cpu.run(work).await
     }
 

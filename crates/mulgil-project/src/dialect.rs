@@ -95,10 +95,6 @@ pub(crate) fn no_effect(what: &str) -> Diagnostic {
 
 /// What dbt, or one of its adapters, knows of models and what does nothing here yet.
 const IDLE_OF_MODELS: &[&str] = &[
-    "pre-hook",
-    "pre_hook",
-    "post-hook",
-    "post_hook",
     "concurrent_batches",
     "sql_header",
     "database",
@@ -188,10 +184,6 @@ pub(crate) const OF_SNAPSHOTS: Words = Words {
     idle: &[
         "target_database",
         "database",
-        "pre-hook",
-        "pre_hook",
-        "post-hook",
-        "post_hook",
         "full_refresh",
         "quoting",
         "grants",
@@ -209,10 +201,6 @@ pub(crate) const OF_SEEDS: Words = Words {
     idle: &[
         "quote_columns",
         "full_refresh",
-        "pre-hook",
-        "pre_hook",
-        "post-hook",
-        "post_hook",
         "database",
         "quoting",
         "grants",

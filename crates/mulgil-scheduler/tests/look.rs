@@ -21,7 +21,7 @@ use mulgil_core::{
     },
     project::{Fingerprint, Project, Source},
     run::{TaskKind, Trigger},
-    task::{Claim, FillSpec, TestSpec},
+    task::{Claim, FillSpec, Hooks, ScriptSpec, TestSpec},
     timeline::Timeline,
 };
 use mulgil_scheduler::{Known, gather, record};
@@ -75,6 +75,10 @@ impl Engine for Logs {
 
     async fn test(&self, _: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
         unreachable!("nothing is tested here")
+    }
+
+    async fn script(&self, _: &ScriptSpec) -> Result<(), Fault> {
+        unreachable!("no script is run here")
     }
 
     async fn query(&self, _: &QuerySpec, _: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
@@ -169,6 +173,7 @@ impl World {
             fingerprint: node.fingerprint,
             replaces_all: false,
             may_replace_all: false,
+            hooks: Hooks::default(),
         };
         (self.store.claim(request, self.now()).await.unwrap(), spec)
     }
@@ -192,6 +197,7 @@ impl World {
             intervals: intervals.clone(),
             replaces_all: spec.replaces_all,
             total: None,
+            then_hooks: false,
         };
         let version = self
             .logs

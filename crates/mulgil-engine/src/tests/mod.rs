@@ -19,7 +19,7 @@ use mulgil_core::{
     name::{Instance, Key, NodeName, Relation},
     port::{ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, QuerySpec},
     project::{CodeFp, Materialization},
-    task::{Binding, Claim, FillQuery, FillSpec, Reads},
+    task::{Binding, Claim, FillQuery, FillSpec, Hooks, Reads, ScriptSpec},
 };
 use tempfile::TempDir;
 
@@ -200,6 +200,7 @@ fn fill_days(range: Interval, sql: &str) -> FillSpec {
         fingerprint: CodeFp::default(),
         replaces_all: false,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 
@@ -221,6 +222,7 @@ fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
         fingerprint: CodeFp::default(),
         replaces_all: true,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 

@@ -12,6 +12,7 @@ mod failures;
 mod faults;
 mod flights;
 mod harness;
+mod hooks;
 mod incremental;
 mod keys;
 mod look;
