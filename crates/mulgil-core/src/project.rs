@@ -278,6 +278,17 @@ pub enum TestKind {
 }
 
 impl TestKind {
+    /// The column that it looks at; none for a query.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::NotNull { column }
+            | Self::Unique { column }
+            | Self::AcceptedValues { column, .. }
+            | Self::Relationships { column, .. } => Some(column),
+            Self::Query { .. } => None,
+        }
+    }
+
     /// The other nodes that it looks into: they are filled before it runs.
     pub fn looks_into(&self) -> &[NodeName] {
         match self {
