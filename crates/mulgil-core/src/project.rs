@@ -414,6 +414,12 @@ pub enum FileFormat {
         /// Words that mean NULL, besides the empty field.
         null_words: Vec<String>,
     },
+    /// CSV as dbt reads its seeds: a field without letters is NULL, in quotes too; so is `null` in a
+    /// column that is not text.
+    DbtSeed {
+        /// Between fields.
+        delimiter: char,
+    },
     /// One JSON object per line; a name that ends in `.gz` is unpacked.
     JsonLines,
     /// Parquet.

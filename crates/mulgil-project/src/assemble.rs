@@ -33,6 +33,7 @@ use crate::{
     mentions::{self, Known},
     properties::{Context, Described, Properties},
     rendering::{self, Rendering},
+    seeds,
     template::{Facts, Globals, Mention, Rendered, Templates},
     values,
 };
@@ -188,15 +189,24 @@ impl<'a> Assembly<'a> {
                 continue;
             };
             let mut layer = self.manifest.seeds.layer_of(&path);
-            if let Some(described) = self.properties.seeds.get(name.as_str()) {
-                config::overlay(&mut layer, &described.settings);
+            let own = self.properties.seeds.get(name.as_str()).map(|one| &one.settings);
+            if let Some(own) = own {
+                config::overlay(&mut layer, own);
             }
             if !config::is_enabled(&layer, faults) {
                 self.known.disabled.insert(name);
                 continue;
             }
+            let reading = seeds::Reading {
+                dialect: self.manifest.dialect,
+                layer: &layer,
+                own,
+            };
+            let (format, columns) = reading.read(&bytes, faults);
             let config = config::seed(&layer, &self.manifest.zone, faults);
             let seed = SeedFile {
+                format,
+                columns,
                 content: Fingerprint::of([bytes.as_slice()]),
                 size: bytes.len() as u64,
                 modified_ns,

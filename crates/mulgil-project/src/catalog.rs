@@ -10,7 +10,7 @@ use mulgil_core::{
     grid::{Grid, Unit},
     mapping::Mapping,
     name::{NodeName, Relation},
-    project::{FilePattern, Fingerprint, Input, Source, Upstream},
+    project::{FileFormat, FilePattern, Fingerprint, Input, Source, Upstream},
 };
 
 use crate::{
@@ -68,6 +68,9 @@ pub(crate) struct SeedFile {
     pub(crate) content: Fingerprint,
     pub(crate) size: u64,
     pub(crate) modified_ns: i64,
+    pub(crate) format: FileFormat,
+    /// Types that are given, in the words of SQL.
+    pub(crate) columns: BTreeMap<String, String>,
 }
 
 /// Something that a model's SQL names.

@@ -14,7 +14,7 @@ use mulgil_core::{
     interval::{Instant, Interval},
     name::{Instance, Key, NodeName},
     port::Fault,
-    project::{Batch, DataTest, FileFormat, FilePattern, Source},
+    project::{Batch, DataTest, FilePattern, Source},
     task::{Binding, BoundTest, FileSeen, FillQuery, Reads},
 };
 
@@ -279,14 +279,11 @@ fn seed_query(model: &Model, seed: &SeedFile, range: Interval) -> FillQuery {
     let source = Source {
         name: model.name.clone(),
         files: FilePattern::Single(model.file.clone()),
-        format: FileFormat::Csv {
-            delimiter: ',',
-            null_words: Vec::new(),
-        },
+        format: seed.format.clone(),
         grid: Grid::whole(model.grid.zone.clone()),
         event_time: None,
         zone: model.config.zone.clone(),
-        columns: BTreeMap::new(),
+        columns: seed.columns.clone(),
         description: None,
         place: Place::file(&model.file),
     };

@@ -119,6 +119,8 @@ pub(crate) const SEED_KEYS: &[&str] = &[
     "pre-hook",
     "post_hook",
     "post-hook",
+    "column_types",
+    "delimiter",
 ];
 
 /// How a model is made.
@@ -220,7 +222,8 @@ pub(crate) fn spelled(key: &str) -> &str {
     }
 }
 
-/// Lays a nearer layer over a farther one. Tags and hooks add up, as in dbt; everything else is replaced.
+/// Lays a nearer layer over a farther one. Tags, hooks and types of columns add up, as in dbt; everything
+/// else is replaced.
 pub(crate) fn overlay(under: &mut Layer, over: &Layer) {
     for (key, setting) in over {
         let mut setting = setting.clone();
@@ -232,6 +235,14 @@ pub(crate) fn overlay(under: &mut Layer, over: &Layer) {
                 all.dedup();
             }
             setting.value = Json::Array(all);
+        }
+        if key == "column_types"
+            && let Some(Json::Object(below)) = under.get(key).map(|below| &below.value)
+            && let Json::Object(nearer) = &setting.value
+        {
+            let mut all = below.clone();
+            all.extend(nearer.clone());
+            setting.value = Json::Object(all);
         }
         under.insert(key.clone(), setting);
     }

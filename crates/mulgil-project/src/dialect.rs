@@ -166,6 +166,9 @@ const IDLE_OF_MODELS: &[&str] = &[
     "timeout",
 ];
 
+/// Notes on seeds. Names of columns are kept as they are written, quoted or not.
+const QUIET_OF_SEEDS: &[&str] = &["docs", "group", "access", "quote_columns"];
+
 /// Notes on models.
 const QUIET_OF_MODELS: &[&str] = &["docs", "group", "access", "static_analysis", "deprecation_date"];
 
@@ -197,9 +200,8 @@ pub(crate) const OF_SNAPSHOTS: Words = Words {
 /// What seeds may set.
 pub(crate) const OF_SEEDS: Words = Words {
     known: crate::config::SEED_KEYS,
-    quiet: QUIET_OF_MODELS,
+    quiet: QUIET_OF_SEEDS,
     idle: &[
-        "quote_columns",
         "full_refresh",
         "database",
         "quoting",
@@ -211,7 +213,7 @@ pub(crate) const OF_SEEDS: Words = Words {
         "labels",
         "fast",
     ],
-    refused: &["column_types", "delimiter"],
+    refused: &[],
 };
 
 /// What data tests may set.

@@ -31,6 +31,7 @@ mod properties;
 mod reader;
 mod rendered;
 mod rendering;
+mod seeds;
 mod settings;
 mod snapshot;
 mod snapshots;

@@ -17,5 +17,6 @@ mod incremental;
 mod keys;
 mod look;
 mod prune;
+mod seeds;
 mod selectors;
 mod snapshots;
