@@ -36,6 +36,8 @@ pub enum Reason {
     },
     /// Somebody else wrote into the table.
     Target,
+    /// The hooks that belong to it have not run to their end.
+    Hooks,
     /// It is among the newest intervals that are filled again at each tick.
     Lookback,
     /// It is not sealed yet and its source may have changed.
@@ -56,6 +58,7 @@ impl Reason {
             Self::Upstream { .. } => "upstream",
             Self::Source { .. } => "source",
             Self::Target => "target",
+            Self::Hooks => "hooks",
             Self::Lookback => "lookback",
             Self::Settle => "settle",
             Self::Tick => "tick",
@@ -70,6 +73,7 @@ impl From<&Cause> for Reason {
             Cause::Upstream(node) => Self::Upstream { node: node.clone() },
             Cause::Source(source) => Self::Source { source: source.clone() },
             Cause::Target => Self::Target,
+            Cause::Hooks => Self::Hooks,
             Cause::Manual => Self::Manual,
         }
     }
@@ -122,6 +126,9 @@ pub fn stale(node: &Node, state: &NodeState, wanted: &RangeSet, observed: bool, 
         mark(&asked.intersect(&nameable(node, now)), &Reason::Manual);
     }
     let expected = wanted.intersect(&filled);
+    if let Some(unfinished) = state.dirty.get(&Cause::Hooks) {
+        mark(&unfinished.intersect(&expected), &Reason::Hooks);
+    }
     if !is_view {
         mark(&ticked(node, state, &expected, now), &Reason::Tick);
         mark(
@@ -135,7 +142,8 @@ pub fn stale(node: &Node, state: &NodeState, wanted: &RangeSet, observed: bool, 
             Reason::Tick
         };
         mark(&looked_back(node, state, wanted, &expected, now), &again);
-        for cause in state.dirty.keys().rev().filter(|cause| **cause != Cause::Manual) {
+        let changed = |cause: &&Cause| !matches!(cause, Cause::Manual | Cause::Hooks);
+        for cause in state.dirty.keys().rev().filter(changed) {
             mark(&state.dirty[cause].intersect(&expected), &Reason::from(cause));
         }
     }

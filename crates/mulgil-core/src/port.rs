@@ -11,7 +11,7 @@ use crate::{
     interval::{Instant, Interval, RangeSet},
     name::{Instance, Relation},
     project::{CodeFp, Fingerprint, Source},
-    task::{Binding, Claim, Column, FileSeen, FillSpec, TestSpec},
+    task::{Binding, Claim, Column, FileSeen, FillSpec, ScriptSpec, TestSpec},
 };
 
 /// A coded failure; boxed because it is rare and large.
@@ -40,6 +40,10 @@ pub trait Engine: Send + Sync {
 
     /// Begins to run statements one after another.
     fn session(&self, spec: &SessionSpec) -> Box<dyn SqlSession>;
+
+    /// Runs statements, one after the other; what one has done is durable when the next begins, and
+    /// stays where a later one fails.
+    async fn script(&self, spec: &ScriptSpec) -> Result<(), Fault>;
 
     /// Looks at a source's files. What is as in `known` is not read again.
     async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault>;
@@ -316,6 +320,9 @@ pub struct CommitTag {
     /// What an incremental table holds of the instance after the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<RowSum>,
+    /// Whether hooks were still to run after it. Who finds it unrecorded cannot know whether they did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub then_hooks: bool,
 }
 
 /// Rows, counted and added up, so that others can be added and taken away without looking at them.

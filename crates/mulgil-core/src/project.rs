@@ -278,6 +278,17 @@ pub enum TestKind {
 }
 
 impl TestKind {
+    /// The column that it looks at; none for a query.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::NotNull { column }
+            | Self::Unique { column }
+            | Self::AcceptedValues { column, .. }
+            | Self::Relationships { column, .. } => Some(column),
+            Self::Query { .. } => None,
+        }
+    }
+
     /// The other nodes that it looks into: they are filled before it runs.
     pub fn looks_into(&self) -> &[NodeName] {
         match self {
@@ -402,6 +413,12 @@ pub enum FileFormat {
         delimiter: char,
         /// Words that mean NULL, besides the empty field.
         null_words: Vec<String>,
+    },
+    /// CSV as dbt reads its seeds: a field without letters is NULL, in quotes too; so is `null` in a
+    /// column that is not text.
+    DbtSeed {
+        /// Between fields.
+        delimiter: char,
     },
     /// One JSON object per line; a name that ends in `.gz` is unpacked.
     JsonLines,

@@ -24,6 +24,8 @@ pub enum Cause {
     Target,
     /// A person asked for it.
     Manual,
+    /// The hooks that belong to the fill have not run to their end.
+    Hooks,
 }
 
 /// The failures of a range since it was last filled.

@@ -79,6 +79,35 @@ pub struct FillSpec {
     /// Whether all may be replaced where the rest of the table does not fit what this fill makes: what
     /// that removes is made anew by the fills that follow.
     pub may_replace_all: bool,
+    /// What is run before and after it.
+    #[serde(default)]
+    pub hooks: Hooks,
+}
+
+/// What is run around a fill, in order. It is no part of what the rows are made with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Before the query.
+    pub before: Vec<ScriptSpec>,
+    /// After the commit. A fill is done when the last of them is.
+    pub after: Vec<ScriptSpec>,
+}
+
+/// SQL that is run for what it does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScriptSpec {
+    /// One or more statements.
+    pub sql: String,
+    /// What the names in it mean.
+    pub bindings: Vec<Binding>,
+    /// The zone of the session.
+    pub zone: Zone,
+    /// The schema of names that are written without one and that no binding has.
+    pub schema: String,
+    /// The attempt on whose behalf it runs, so that what it commits is not taken for somebody else's;
+    /// none for what stands around a whole run.
+    #[serde(default)]
+    pub claim: Option<Claim>,
 }
 
 /// One query of a fill.

@@ -205,6 +205,7 @@ impl Timeline {
                 state.dirty.entry(cause).or_default().insert(range);
             }
             "foreign" => state.dirty.entry(Cause::Target).or_default().insert(range),
+            "unfinished" => state.dirty.entry(Cause::Hooks).or_default().insert(range),
             "asked" => state.dirty.entry(Cause::Manual).or_default().insert(range),
             "live" => state.live.insert(range, Live { attempt: 1, epoch: 1 }),
             "untested" => state.untested.insert(range),

@@ -274,3 +274,15 @@ fn a_test_of_a_relationship_waits_for_what_it_looks_into() {
     };
     assert_snapshot!(timeline.started(4), @"");
 }
+
+#[test]
+fn what_is_filled_and_whose_hooks_have_not_run_is_due_and_nothing_reads_it_before() {
+    let facts = "filled orders 2026-11-10..2026-11-20\nfilled weekly 2026-11-10..2026-11-20
+        unfinished orders 2026-11-12";
+    assert_snapshot!(told(&shop(facts)), @"
+    fill orders 2026-11-12  (hooks)
+    fill weekly 2026-11-12..2026-11-19  (upstream orders)?
+    fill report all  (missing)
+    ");
+    assert_snapshot!(started(&shop(facts)), @"start orders 2026-11-12");
+}

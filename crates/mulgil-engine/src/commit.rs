@@ -20,6 +20,8 @@ use crate::{
     materialize::{parts::Part, target::PartitionValues},
 };
 
+/// Under which key of a commit's own information the claim stands for which a hook wrote it.
+pub(crate) const HOOK: &str = "mulgil.hook";
 /// Commits after which the table's state is written down as a whole.
 const CHECKPOINT_EVERY: u64 = 25;
 

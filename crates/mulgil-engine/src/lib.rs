@@ -38,7 +38,7 @@ use mulgil_core::{
         SqlSession, TableLog, TestOutcome,
     },
     project::Source,
-    task::{Claim, FillSpec, TestSpec},
+    task::{Claim, FillSpec, ScriptSpec, TestSpec},
 };
 use tokio::sync::{OnceCell, mpsc, watch};
 
@@ -133,6 +133,13 @@ impl Engine for EmbeddedEngine {
             Arc::clone(&self.cpu),
             spec.clone(),
         ))
+    }
+
+    async fn script(&self, spec: &ScriptSpec) -> Result<(), Fault> {
+        let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
+        self.cpu
+            .run(async move { statement::script(&inner, &spec).await })
+            .await
     }
 
     async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {

@@ -19,7 +19,7 @@ use mulgil_core::{
 };
 
 use crate::{
-    fault,
+    commit, fault,
     hidden::{DAY, INTERVAL},
     materialize::target::{TAG, ZONE_PROPERTY, instant},
     store::LOG_DIR,
@@ -209,13 +209,14 @@ struct Described {
 }
 
 fn describe(version: i64, actions: Vec<Action>, layout: &Layout) -> Described {
-    let (mut seq, mut committed_at_us, mut tag) = (0, 0, None);
+    let (mut seq, mut committed_at_us, mut tag, mut is_hook) = (0, 0, None, false);
     let mut touched = BTreeSet::new();
     for action in actions {
         match action {
             Action::CommitInfo(info) => {
                 committed_at_us = info.timestamp.unwrap_or_default() * 1_000;
                 tag = tag_of(&info);
+                is_hook = info.info.contains_key(commit::HOOK);
             }
             Action::Txn(txn) if txn.app_id.starts_with(APP_PREFIX) => seq = seq.max(txn.version),
             Action::Add(add) if add.data_change => {
@@ -235,6 +236,10 @@ fn describe(version: i64, actions: Vec<Action>, layout: &Layout) -> Described {
             | Action::Protocol(_)
             | Action::DomainMetadata(_) => {}
         }
+    }
+    if is_hook {
+        // What a hook does to rows is a part of the fill around it.
+        touched.clear();
     }
     let touched = touched
         .into_iter()

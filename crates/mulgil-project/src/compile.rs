@@ -14,13 +14,14 @@ use mulgil_core::{
     interval::{Instant, Interval},
     name::{Instance, Key, NodeName},
     port::Fault,
-    project::{Batch, DataTest, FileFormat, FilePattern, Source},
+    project::{Batch, DataTest, FilePattern, Source},
     task::{Binding, BoundTest, FileSeen, FillQuery, Reads},
 };
 
 use crate::{
     catalog::{Catalog, Model, SeedFile},
     config::Kind,
+    hooks::RunHooks,
     reader::{self, Reader, Seen},
     snapshot,
     template::{Facts, Mention, Rendered, RunFacts, Templates},
@@ -30,7 +31,7 @@ use crate::{
 /// Renders the queries of a project. Cheap to clone, and shared between threads.
 #[derive(Clone)]
 pub struct Compiler {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     run: Option<RunFacts>,
 }
 
@@ -38,6 +39,7 @@ pub struct Compiler {
 pub(crate) struct Inner {
     pub(crate) templates: Templates,
     pub(crate) catalog: Catalog,
+    pub(crate) run_hooks: RunHooks,
     pub(crate) batches: HashMap<NodeName, Batch>,
 }
 
@@ -205,7 +207,7 @@ impl Compiler {
         Ok(self.render(model, &instance.key, range, is_incremental)?.sql)
     }
 
-    fn model(&self, name: &NodeName) -> Result<&Model, Fault> {
+    pub(crate) fn model(&self, name: &NodeName) -> Result<&Model, Fault> {
         self.inner.catalog.model(name).ok_or_else(|| {
             Box::new(
                 Diagnostic::error(codes::NOT_FOUND, format!("the project has no model or seed `{name}`"))
@@ -231,8 +233,9 @@ impl Compiler {
         }
     }
 
-    fn render(&self, model: &Model, key: &Key, range: Interval, is_incremental: bool) -> Result<Rendered, Fault> {
-        let facts = Facts {
+    /// What a template of a model is told.
+    pub(crate) fn facts(&self, model: &Model, key: &Key, range: Interval, is_incremental: bool) -> Facts {
+        Facts {
             model: model.name.to_string(),
             this: format!("\"{}\".\"{}\"", model.relation.schema, model.relation.name),
             zone: model.grid.zone.clone(),
@@ -242,7 +245,12 @@ impl Compiler {
             prints_key_words: false,
             run: self.run.clone(),
             sentinels: false,
-        };
+            words: BTreeMap::new(),
+        }
+    }
+
+    fn render(&self, model: &Model, key: &Key, range: Interval, is_incremental: bool) -> Result<Rendered, Fault> {
+        let facts = self.facts(model, key, range, is_incremental);
         let mut rendered = self.inner.templates.render(&model.file, &facts).map_err(Box::new)?;
         if let Some(snapshot) = &model.config.snapshot {
             let this = facts.is_incremental.then_some(facts.this.as_str());
@@ -271,14 +279,11 @@ fn seed_query(model: &Model, seed: &SeedFile, range: Interval) -> FillQuery {
     let source = Source {
         name: model.name.clone(),
         files: FilePattern::Single(model.file.clone()),
-        format: FileFormat::Csv {
-            delimiter: ',',
-            null_words: Vec::new(),
-        },
+        format: seed.format.clone(),
         grid: Grid::whole(model.grid.zone.clone()),
         event_time: None,
         zone: model.config.zone.clone(),
-        columns: BTreeMap::new(),
+        columns: seed.columns.clone(),
         description: None,
         place: Place::file(&model.file),
     };

@@ -14,6 +14,7 @@ use mulgil_core::{
 use serde_json::Value as Json;
 
 use crate::{
+    hooks,
     settings::Reader,
     snapshot::{SCD_ID, Snapshot},
     yaml::Node,
@@ -72,6 +73,10 @@ pub(crate) const MODEL_KEYS: &[&str] = &[
     "owner",
     "description",
     "meta",
+    "pre_hook",
+    "pre-hook",
+    "post_hook",
+    "post-hook",
 ];
 
 /// What snapshots may set.
@@ -93,6 +98,10 @@ pub(crate) const SNAPSHOT_KEYS: &[&str] = &[
     "event_time",
     "timezone",
     "meta",
+    "pre_hook",
+    "pre-hook",
+    "post_hook",
+    "post-hook",
 ];
 
 /// What seeds may set.
@@ -106,6 +115,12 @@ pub(crate) const SEED_KEYS: &[&str] = &[
     "event_time",
     "timezone",
     "meta",
+    "pre_hook",
+    "pre-hook",
+    "post_hook",
+    "post-hook",
+    "column_types",
+    "delimiter",
 ];
 
 /// How a model is made.
@@ -146,6 +161,21 @@ pub(crate) struct Window {
     pub(crate) place: Place,
 }
 
+/// A text that is run before or after a fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hook {
+    /// The template.
+    pub(crate) sql: String,
+    pub(crate) place: Place,
+}
+
+/// The hooks of one model, in the order in which they run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Around {
+    pub(crate) before: Vec<Hook>,
+    pub(crate) after: Vec<Hook>,
+}
+
 /// A value and where it is written.
 pub(crate) type Placed<T> = (T, Place);
 
@@ -176,21 +206,43 @@ pub(crate) struct Config {
     pub(crate) tags: Vec<String>,
     pub(crate) owner: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) hooks: Around,
     /// Where the interval is set, if it is.
     pub(crate) interval_place: Option<Place>,
     /// Whether a setting could not be read, so that its absence is not worth a word.
     pub(crate) has_unreadable: bool,
 }
 
-/// Lays a nearer layer over a farther one. Tags add up, as in dbt; everything else is replaced.
+/// The one spelling under which a setting is kept.
+pub(crate) fn spelled(key: &str) -> &str {
+    match key {
+        "pre-hook" => "pre_hook",
+        "post-hook" => "post_hook",
+        key => key,
+    }
+}
+
+/// Lays a nearer layer over a farther one. Tags, hooks and types of columns add up, as in dbt; everything
+/// else is replaced.
 pub(crate) fn overlay(under: &mut Layer, over: &Layer) {
     for (key, setting) in over {
         let mut setting = setting.clone();
-        if let Some(below) = under.get(key).filter(|_| key == "tags") {
-            let mut tags = as_list(&below.value);
-            tags.extend(as_list(&setting.value));
-            tags.dedup();
-            setting.value = Json::Array(tags);
+        let adds_up = ["tags", "pre_hook", "post_hook"].contains(&key.as_str());
+        if let Some(below) = under.get(key).filter(|_| adds_up) {
+            let mut all = as_list(&below.value);
+            all.extend(as_list(&setting.value));
+            if key == "tags" {
+                all.dedup();
+            }
+            setting.value = Json::Array(all);
+        }
+        if key == "column_types"
+            && let Some(Json::Object(below)) = under.get(key).map(|below| &below.value)
+            && let Json::Object(nearer) = &setting.value
+        {
+            let mut all = below.clone();
+            all.extend(nearer.clone());
+            setting.value = Json::Object(all);
         }
         under.insert(key.clone(), setting);
     }
@@ -234,6 +286,7 @@ pub(crate) fn model(layer: &Layer, zone: &Zone, own: &Layer, faults: &mut Vec<Di
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
+        hooks: reader.around(),
         incremental: (kind == Kind::Incremental).then(|| reader.incremental()),
         snapshot: None,
         kind,
@@ -272,6 +325,7 @@ pub(crate) fn seed(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>) -> 
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
+        hooks: reader.around(),
         interval_place: None,
         has_unreadable: false,
     }
@@ -331,6 +385,10 @@ fn check_fit(config: &Config, layer: &Layer, own: &Layer, faults: &mut Vec<Diagn
         }
     }
     check_incremental(config, layer, own, faults);
+    if config.kind == Kind::Ephemeral {
+        let hooks = ["pre_hook", "post_hook"].into_iter().filter_map(|key| own.get(key));
+        faults.extend(hooks.map(|hook| hooks::without_fill(hook.place.clone())));
+    }
     if config.kind.is_query() {
         let useless = ["keys", "schedule"]
             .into_iter()

@@ -21,6 +21,7 @@ mod fingerprint;
 mod folder;
 mod generic;
 mod graph;
+mod hooks;
 mod ignore;
 mod manifest;
 mod mentions;
@@ -30,6 +31,7 @@ mod properties;
 mod reader;
 mod rendered;
 mod rendering;
+mod seeds;
 mod settings;
 mod snapshot;
 mod snapshots;
@@ -50,7 +52,7 @@ use std::{
 
 use mulgil_core::{diagnostic::Diagnostic, project::Project};
 
-pub use crate::{compile::Compiler, template::RunFacts};
+pub use crate::{compile::Compiler, hooks::RunResult, template::RunFacts};
 
 /// What a project is loaded for.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,6 +20,7 @@ use crate::{
     dialect::{Dialect, OF_MODELS, OF_SEEDS, OF_SNAPSHOTS, Words},
     files::{MANIFEST, Manifests, Paths},
     folder::{Folder, FolderReader},
+    hooks::OnRun,
     profiles::{Aim, Target},
     text, values,
     yaml::{self, Entry, Node, Value},
@@ -64,6 +65,7 @@ pub(crate) struct Manifest {
     pub(crate) sources: Vec<Source>,
     pub(crate) vars: BTreeMap<String, Json>,
     pub(crate) settings: Settings,
+    pub(crate) on_run: OnRun,
 }
 
 impl Manifest {
@@ -126,6 +128,7 @@ pub(crate) fn read(
         sources: reader.sources(tree.get("sources"), &zone),
         vars: reader.vars(tree.get("vars"), &name),
         settings: reader.settings(&tree),
+        on_run: OnRun::default(),
         name,
         zone,
     };
@@ -147,6 +150,7 @@ impl Manifest {
         let own = std::mem::replace(&mut self.snapshots, dbt.snapshots);
         self.snapshots.lay_over(own);
         self.tests = dbt.tests;
+        self.on_run = dbt.on_run;
         let own = std::mem::replace(&mut self.vars, dbt.vars);
         self.vars.extend(own);
         let Some(target) = dbt.target else { return };

@@ -178,7 +178,7 @@ impl Reader<'_> {
                     .unwrap_or_default();
                 FileFormat::Csv { delimiter, null_words }
             }
-            format @ (FileFormat::JsonLines | FileFormat::Parquet) => {
+            format @ (FileFormat::DbtSeed { .. } | FileFormat::JsonLines | FileFormat::Parquet) => {
                 for node in [delimiter_node, nulls_node].into_iter().flatten() {
                     self.bad(node, "`delimiter` and `nulls` have a meaning only for CSV", "remove it");
                 }

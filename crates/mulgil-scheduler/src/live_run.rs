@@ -16,7 +16,7 @@ use mulgil_core::{
     state::State,
     task::{Claim, FillSpec, TaskSpec, TestSpec, Work},
 };
-use mulgil_project::{Compiler, RunFacts};
+use mulgil_project::Compiler;
 use mulgil_store::{ClaimRequest, Failure};
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -78,17 +78,14 @@ impl<'a> LiveRun<'a> {
         watch: Arc<dyn Watch>,
         run: i64,
         limits: Limits,
+        compiler: Compiler,
         unseen: Vec<Diagnostic>,
     ) -> Result<Self, Fault> {
-        let facts = RunFacts {
-            started_at: limits.failed_since,
-            invocation_id: run.to_string(),
-        };
         Ok(Self {
             runner,
             watch,
             run,
-            compiler: runner.compiler.for_run(facts),
+            compiler,
             seen: runner.store.sources_seen().await?,
             state: runner.store.load_state(&runner.project).await?,
             limits,
@@ -112,6 +109,13 @@ impl<'a> LiveRun<'a> {
         }
         leave(self.runner, &self.state, &self.limits, &mut self.summary);
         Ok(self.summary)
+    }
+
+    /// The run of which nothing may start, and why.
+    pub(crate) fn refused(mut self, fault: Diagnostic) -> RunSummary {
+        self.summary.stopped = Some(fault);
+        leave(self.runner, &self.state, &self.limits, &mut self.summary);
+        self.summary
     }
 
     async fn turns(&mut self, interrupt: impl Future<Output = ()>) -> Result<(), Fault> {
@@ -215,7 +219,10 @@ impl<'a> LiveRun<'a> {
                 runner.store.append_log(claim.attempt, log, now).await?;
                 self.spawn(attempt, task_spec(claim, task.work));
             }
-            Err(fault) => self.failed(&attempt, &fault).await?,
+            Err(fault) => {
+                let how = self.how_it_failed(&attempt, &fault);
+                self.failed(&attempt, &fault, how).await?;
+            }
         }
         runner
             .store
@@ -251,13 +258,15 @@ impl<'a> LiveRun<'a> {
             .ok_or_else(|| bug("a task ended that was not started"))?;
         let touched = match (outcome, &spec.work) {
             (Ok(Outcome::Filled(filled)), Work::Fill(fill)) => self.filled(&attempt, fill, &filled).await?,
+            (Ok(Outcome::HookFailed(filled, fault)), Work::Fill(fill)) => {
+                self.hook_failed(&attempt, fill, filled.as_ref(), fault).await?
+            }
             (Ok(Outcome::Tested(outcomes)), Work::Test(test)) => self.tested(&attempt, test, outcomes).await?,
             (Ok(_), _) => return Err(bug("a task gave what its work cannot give")),
             (Err(fault), _) => {
-                self.failed(&attempt, &fault).await?;
-                if matches!(fault.code.0 / 1000, 5 | 9) {
-                    return Err(fault);
-                }
+                let how = self.how_it_failed(&attempt, &fault);
+                self.failed(&attempt, &fault, how).await?;
+                stop_at_machine(fault)?;
                 vec![attempt.instance]
             }
         };
@@ -288,6 +297,32 @@ impl<'a> LiveRun<'a> {
         Ok(touched)
     }
 
+    /// Records that a hook failed, with the rows that are there nevertheless. Gives the instances whose
+    /// state is another now.
+    async fn hook_failed(
+        &mut self,
+        attempt: &Attempt,
+        fill: &FillSpec,
+        filled: Option<&FillOutcome>,
+        fault: Fault,
+    ) -> Result<Vec<Instance>, Fault> {
+        let (store, now) = (&self.runner.store, self.now());
+        let mut touched = vec![attempt.instance.clone()];
+        if let Some(filled) = filled {
+            let recorded = store
+                .record_unfinished_fill(&self.runner.project, &attempt.claim, fill, filled, now)
+                .await?;
+            store
+                .append_log(attempt.claim.attempt, log::filled(filled), now)
+                .await?;
+            touched.extend(recorded.dirtied);
+        }
+        // Smaller commits would not make the hook succeed.
+        self.failed(attempt, &fault, Failure::Counted).await?;
+        stop_at_machine(fault)?;
+        Ok(touched)
+    }
+
     /// Gives the instances whose state is another now.
     async fn tested(
         &mut self,
@@ -309,7 +344,7 @@ impl<'a> LiveRun<'a> {
         for outcome in outcomes {
             let name = attempt.instance.node.clone();
             match judge(tests, &outcome.name, outcome.failures) {
-                Verdict::Passed => self.summary.passed_tests += 1,
+                Verdict::Passed => self.summary.passed_tests.push((name, outcome.name)),
                 Verdict::Warned => self.summary.failed_tests.push((name, outcome, Severity::Warning)),
                 Verdict::Failed => self.summary.failed_tests.push((name, outcome, Severity::Error)),
             }
@@ -325,8 +360,20 @@ impl<'a> LiveRun<'a> {
             .finished(number, &attempt.instance, attempt.range, attempt.kind, done, rows);
     }
 
+    /// Whether smaller commits may do without the rows that made it fail.
+    fn how_it_failed(&mut self, attempt: &Attempt, fault: &Fault) -> Failure {
+        // Data tests are over the whole table; a part of it would answer another question.
+        let node = self.runner.project.node(&attempt.instance.node);
+        let narrows = |node: &Node| self.limits.narrow(node, &attempt.instance, attempt.range, fault.code);
+        if attempt.kind == TaskKind::Fill && node.is_some_and(narrows) {
+            Failure::Narrowed
+        } else {
+            Failure::Counted
+        }
+    }
+
     /// Records a failure, with what it says in the attempt's log.
-    async fn failed(&mut self, attempt: &Attempt, fault: &Fault) -> Result<(), Fault> {
+    async fn failed(&mut self, attempt: &Attempt, fault: &Fault, how: Failure) -> Result<(), Fault> {
         let Attempt {
             claim,
             instance,
@@ -335,24 +382,13 @@ impl<'a> LiveRun<'a> {
             fingerprint,
         } = attempt;
         let (runner, now) = (self.runner, self.now());
-        // Data tests are over the whole table; a part of it would answer another question.
-        let is_narrowed = *kind == TaskKind::Fill
-            && runner
-                .project
-                .node(&instance.node)
-                .is_some_and(|node| self.limits.narrow(node, instance, *range, fault.code));
-        let how = if is_narrowed {
-            Failure::Narrowed
-        } else {
-            Failure::Counted
-        };
         let fault = &log::masked_fault(fault, &runner.compiler.secrets());
         runner.store.append_log(claim.attempt, log::failed(fault), now).await?;
         runner
             .store
             .record_failure(claim, *range, fault, how, *fingerprint, now)
             .await?;
-        if is_narrowed {
+        if how == Failure::Narrowed {
             self.watch.narrowed(claim.attempt, instance, *range, fault);
         } else {
             let failed = FailedAttempt {
@@ -422,6 +458,14 @@ pub(crate) fn leave(runner: &Runner, state: &State, limits: &Limits, summary: &m
 async fn pause(now: Instant, until: Option<Instant>) {
     let micros = until.map_or(0, |until| until.0.saturating_sub(now.0)).max(0);
     tokio::time::sleep(std::time::Duration::from_micros(micros.unsigned_abs())).await;
+}
+
+/// Nothing else would do better on a machine that fails, or where we are wrong ourselves.
+fn stop_at_machine(fault: Fault) -> Result<(), Fault> {
+    if matches!(fault.code.0 / 1000, 5 | 9) {
+        return Err(fault);
+    }
+    Ok(())
 }
 
 fn bug(message: &str) -> Fault {

@@ -12,12 +12,14 @@ use mulgil_core::{
     port::{Engine, Fault, TestOutcome},
     project::{Materialization, Project},
     run::{RunState, TaskKind, Trigger},
+    task::ScriptSpec,
 };
-use mulgil_project::Compiler;
+use mulgil_project::{Compiler, RunFacts, RunResult};
 use mulgil_store::{NewRun, RelationEntry, Store};
 
 use crate::{
     live_run::{LiveRun, leave},
+    log,
     look::{Known, gather, record},
 };
 
@@ -66,7 +68,7 @@ pub struct RunSummary {
     /// Data tests that did not hold, with whether they block.
     pub failed_tests: Vec<(NodeName, TestOutcome, Severity)>,
     /// Data tests that held.
-    pub passed_tests: u64,
+    pub passed_tests: Vec<(NodeName, String)>,
     /// Steps that could not start because something before them failed.
     pub upstream_failed: Vec<Step>,
     /// What waits for something that is not there.
@@ -104,6 +106,51 @@ impl RunSummary {
         let is_left =
             !self.unseen.is_empty() || !self.failed.is_empty() || !self.held.is_empty() || !self.blocking.is_empty();
         !is_left && !blocking && self.stopped.is_none() && !self.interrupted
+    }
+
+    /// How each node and each data test ended, in dbt's words.
+    pub fn results(&self) -> Vec<RunResult> {
+        let of = |node: &NodeName, status| RunResult {
+            node: node.clone(),
+            test: None,
+            status,
+            message: None,
+            failures: None,
+        };
+        let failed = |node: &NodeName| self.failed.iter().any(|failed| failed.instance.node == *node);
+        let filled = self.filled.iter().map(|(instance, ..)| &instance.node);
+        let mut results: Vec<RunResult> = Vec::new();
+        for node in filled.filter(|node| !failed(node)) {
+            if !results.iter().any(|result| result.node == *node) {
+                results.push(of(node, "success"));
+            }
+        }
+        results.extend(self.failed.iter().map(|failed| RunResult {
+            message: Some(failed.fault.message.clone()),
+            ..of(&failed.instance.node, "error")
+        }));
+        results.extend(
+            self.upstream_failed
+                .iter()
+                .map(|step| of(&step.instance.node, "skipped")),
+        );
+        results.extend(self.passed_tests.iter().map(|(node, test)| RunResult {
+            test: Some(test.clone()),
+            failures: Some(0),
+            ..of(node, "pass")
+        }));
+        results.extend(self.failed_tests.iter().map(|(node, outcome, severity)| RunResult {
+            test: Some(outcome.name.clone()),
+            failures: Some(outcome.failures),
+            ..of(
+                node,
+                match severity {
+                    Severity::Error => "fail",
+                    Severity::Warning => "warn",
+                },
+            )
+        }));
+        results
     }
 
     fn state(&self) -> RunState {
@@ -166,6 +213,18 @@ impl Runner {
         Ok(undeclared)
     }
 
+    /// Runs what stands before or behind a run.
+    async fn around_run(&self, hooks: Result<Vec<ScriptSpec>, Fault>) -> Result<(), Fault> {
+        let run = async {
+            for hook in hooks? {
+                self.engine.script(&hook).await?;
+            }
+            Ok(())
+        };
+        let ran: Result<(), Fault> = run.await;
+        ran.map_err(|fault| log::masked_fault(&fault, &self.compiler.secrets()))
+    }
+
     /// Fills what is due in the scope and runs its data tests, until nothing more can start.
     /// `interrupt` resolves when a person wants it to stop.
     pub async fn run(
@@ -196,8 +255,23 @@ impl Runner {
             named: request.named.clone(),
         };
         let run = self.store.begin_run(new, started_at).await?.id;
-        let live = LiveRun::new(self, watch, run, limits, unseen).await?;
-        let summary = live.finish(interrupt).await?;
+        let compiler = self.compiler.for_run(RunFacts {
+            started_at,
+            invocation_id: run.to_string(),
+        });
+        let live = LiveRun::new(self, watch, run, limits, compiler.clone(), unseen).await?;
+        let seen = self.store.sources_seen().await?;
+        let summary = match self.around_run(compiler.run_start(&seen)).await {
+            Ok(()) => {
+                let mut summary = live.finish(interrupt).await?;
+                if summary.stopped.is_none() && !summary.interrupted {
+                    let ended = self.around_run(compiler.run_end(&summary.results(), &seen)).await;
+                    summary.stopped = ended.err().map(|fault| *fault);
+                }
+                summary
+            }
+            Err(fault) => live.refused(*fault),
+        };
         self.store.end_run(run, summary.state(), (self.clock)()).await?;
         Ok(summary)
     }

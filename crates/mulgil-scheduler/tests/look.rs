@@ -21,7 +21,7 @@ use mulgil_core::{
     },
     project::{Fingerprint, Project, Source},
     run::{TaskKind, Trigger},
-    task::{Claim, FillSpec, TestSpec},
+    task::{Claim, FillSpec, Hooks, ScriptSpec, TestSpec},
     timeline::Timeline,
 };
 use mulgil_scheduler::{Known, gather, record};
@@ -83,6 +83,10 @@ impl Engine for Logs {
 
     fn session(&self, _: &SessionSpec) -> Box<dyn SqlSession> {
         unreachable!("nothing is typed here")
+    }
+
+    async fn script(&self, _: &ScriptSpec) -> Result<(), Fault> {
+        unreachable!("no script is run here")
     }
 
     async fn observe(&self, _: &Source, _: &SourceSeen) -> Result<SourceSeen, Fault> {
@@ -173,6 +177,7 @@ impl World {
             fingerprint: node.fingerprint,
             replaces_all: false,
             may_replace_all: false,
+            hooks: Hooks::default(),
         };
         (self.store.claim(request, self.now()).await.unwrap(), spec)
     }
@@ -196,6 +201,7 @@ impl World {
             intervals: intervals.clone(),
             replaces_all: spec.replaces_all,
             total: None,
+            then_hooks: false,
         };
         let version = self
             .logs

@@ -153,6 +153,9 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
             let cause = Cause::Upstream(outdated.upstream.node.clone());
             document.add(seq, cause, outdated.ranges.clone(), true);
         }
+        if record.hooks_left {
+            document.add(seq, Cause::Hooks, record.range.into(), true);
+        }
     })
     .await?;
     sqlx::query("update node set relation = $2 where instance = $1")
@@ -182,7 +185,7 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
         .bind(record.version)
         .execute(&mut *conn)
         .await?;
-    if mine.rows_affected() > 0 {
+    if mine.rows_affected() > 0 && !record.hooks_left {
         end_attempt(&mut *conn, record.attempt, RunState::Success, at, None).await?;
     }
     put_relation(&mut *conn, record).await?;

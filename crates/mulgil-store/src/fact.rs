@@ -170,6 +170,10 @@ pub struct FillRecord {
     /// Whether blocking data tests have to pass before readers may read it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untested: bool,
+    /// Whether hooks that belong to it did not run to their end, as far as is known: it is stale from the
+    /// start, and its attempt goes on to its failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooks_left: bool,
     /// Whether the table's log showed it to us, not the attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,

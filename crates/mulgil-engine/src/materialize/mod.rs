@@ -156,6 +156,7 @@ impl Fill<'_> {
             intervals: filled.clone(),
             replaces_all: replaced_all,
             total: is_incremental.then(|| rows.contents[0].into()),
+            then_hooks: !self.spec.hooks.after.is_empty(),
         };
         // From here on a commit may name the new files, even if we are not told of it.
         let new_files = files.keep();

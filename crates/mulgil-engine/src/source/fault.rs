@@ -69,7 +69,7 @@ impl Origin {
         Self {
             source: source.name.clone(),
             file: file.into(),
-            is_csv: matches!(source.format, FileFormat::Csv { .. }),
+            is_csv: matches!(source.format, FileFormat::Csv { .. } | FileFormat::DbtSeed { .. }),
         }
     }
 
@@ -301,7 +301,7 @@ pub(super) fn event_time_type(source: &Source, column: &str, found: &DataType) -
 
 /// The event-time column is not there.
 pub(super) fn event_time_missing(source: &Source, column: &str, has: &[String]) -> Fault {
-    let is_csv = matches!(source.format, FileFormat::Csv { .. });
+    let is_csv = matches!(source.format, FileFormat::Csv { .. } | FileFormat::DbtSeed { .. });
     let remedy = match (
         uncut(has).filter(|_| is_csv),
         has.iter().find(|name| name.trim() == column),

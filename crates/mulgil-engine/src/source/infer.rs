@@ -11,7 +11,7 @@ use mulgil_core::{
 };
 
 use super::{
-    csv::CsvFile,
+    csv::{CsvFile, Nulls},
     fault::{self, Origin},
     json::JsonFile,
     parquet::schema_of,
@@ -131,7 +131,12 @@ fn look_at(root: &Path, source: &Source, origin: Origin, rows: usize) -> Result<
     };
     match &source.format {
         FileFormat::Csv { delimiter, null_words } => {
-            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, null_words)?;
+            let nulls = Nulls::Words(null_words.clone());
+            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, nulls)?;
+            look_at_csv(source, csv, rows)
+        }
+        FileFormat::DbtSeed { delimiter } => {
+            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, Nulls::AsDbt)?;
             look_at_csv(source, csv, rows)
         }
         FileFormat::JsonLines => look_at_json(source, &mut JsonFile::open(file, origin)?, rows),

@@ -22,6 +22,7 @@ use mulgil_core::{
 };
 
 use super::{
+    csv::Nulls,
     event::{EventCheck, EventKind, EventTime, RowRule},
     fault::{self, ColumnSpec, Origin},
     parquet::ParquetRows,
@@ -122,7 +123,12 @@ impl SourceShape {
         Ok(match &self.source.format {
             FileFormat::Csv { delimiter, null_words } => {
                 let delimiter = ascii(&self.source, *delimiter)?;
-                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, null_words, wanted)?))
+                let nulls = Nulls::Words(null_words.clone());
+                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, nulls, wanted)?))
+            }
+            FileFormat::DbtSeed { delimiter } => {
+                let delimiter = ascii(&self.source, *delimiter)?;
+                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, Nulls::AsDbt, wanted)?))
             }
             FileFormat::JsonLines => Rows::Json(Box::new(JsonRows::open(file, origin, wanted)?)),
             FileFormat::Parquet => Rows::Parquet(Box::new(ParquetRows::open(file, origin, wanted)?)),

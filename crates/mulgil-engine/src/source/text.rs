@@ -8,7 +8,7 @@ use mulgil_core::port::Fault;
 
 use super::{
     cell::{BatchBuilder, Cell, ColumnBuilder},
-    csv::{CsvFile, Record},
+    csv::{CsvFile, Nulls, Record},
     event::{EventCheck, Verdict},
     fault::{ColumnSpec, Misfit, Origin, RowPlace, Spot},
     json::{JsonFile, Object},
@@ -50,14 +50,8 @@ struct Table {
 
 impl CsvRows {
     /// Opens a file and finds its columns.
-    pub(super) fn open(
-        file: File,
-        origin: Origin,
-        delimiter: u8,
-        null_words: &[String],
-        wanted: Wanted,
-    ) -> Result<Self, Fault> {
-        let csv = CsvFile::open(file, origin.clone(), delimiter, null_words)?;
+    pub(super) fn open(file: File, origin: Origin, delimiter: u8, nulls: Nulls, wanted: Wanted) -> Result<Self, Fault> {
+        let csv = CsvFile::open(file, origin.clone(), delimiter, nulls)?;
         for name in &wanted.all {
             if !csv.header.contains(name) {
                 return Err(origin.missing_column(name, &csv.header, wanted.declared.contains(name)));

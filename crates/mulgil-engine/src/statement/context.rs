@@ -14,8 +14,10 @@ use mulgil_core::{
     grid::Zone,
     name::Relation,
     port::{Fault, Format, QueryLimits, StatementOutcome},
-    task::{Binding, Reads},
+    task::{Binding, Claim, Reads},
 };
+
+use serde_json::json;
 
 use super::{
     ast,
@@ -44,6 +46,8 @@ pub(super) struct Context<'a> {
     scope: Scope,
     meanings: Meanings,
     scratch: &'a Path,
+    claim: Option<&'a Claim>,
+    is_hook: bool,
 }
 
 /// The table that a statement changes.
@@ -65,6 +69,17 @@ impl<'a> Context<'a> {
             scope,
             meanings,
             scratch,
+            claim: None,
+            is_hook: false,
+        }
+    }
+
+    /// The same for a hook, of the attempt that holds a claim: the ledger knows of what it commits.
+    pub(super) fn of_hook(self, claim: Option<&'a Claim>) -> Self {
+        Self {
+            claim,
+            is_hook: true,
+            ..self
         }
     }
 
@@ -72,7 +87,11 @@ impl<'a> Context<'a> {
     pub(super) fn with(&self, binding: Binding) -> Self {
         let mut scope = self.scope.clone();
         scope.bindings = scope.bindings.iter().cloned().chain([binding]).collect();
-        Self::new(self.sessions, scope, self.scratch)
+        Self {
+            claim: self.claim,
+            is_hook: self.is_hook,
+            ..Self::new(self.sessions, scope, self.scratch)
+        }
     }
 
     /// How rows are written.
@@ -82,6 +101,15 @@ impl<'a> Context<'a> {
             format,
             limits,
             scratch: self.scratch.to_owned(),
+        }
+    }
+
+    /// Whose SQL it is.
+    pub(super) fn author(&self) -> Author {
+        if self.is_hook {
+            Author::Node("a hook".to_owned())
+        } else {
+            Author::Typed
         }
     }
 
@@ -129,7 +157,7 @@ impl<'a> Context<'a> {
 
     /// Plans a query.
     pub(super) async fn plan(&self, statement: Statement) -> Result<Ready, Fault> {
-        self.sessions.plan_query(statement, &self.scope, &Author::Typed).await
+        self.sessions.plan_query(statement, &self.scope, &self.author()).await
     }
 
     /// The relation that a name means, whether or not it is there.
@@ -353,7 +381,10 @@ impl<'a> Context<'a> {
 
     /// What the commits of statements say of themselves.
     pub(super) fn properties(&self) -> CommitProperties {
-        commit::alone()
+        match self.claim {
+            Some(claim) => commit::alone().with_metadata([(commit::HOOK.to_owned(), json!(claim))]),
+            None => commit::alone(),
+        }
     }
 
     /// Plans the query of a change: its values in the types of the table's columns.
@@ -371,7 +402,7 @@ impl<'a> Context<'a> {
         };
         let columns = written.columns.clone();
         self.sessions
-            .plan_shaped(Statement::Query(Box::new(query)), &scope, &Author::Typed, |plan| {
+            .plan_shaped(Statement::Query(Box::new(query)), &scope, &self.author(), |plan| {
                 shape::in_types(plan, &columns)
             })
             .await

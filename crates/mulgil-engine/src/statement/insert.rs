@@ -30,7 +30,6 @@ use super::{
     write::{Again, Change, INSERT, Written, broken},
 };
 use crate::{
-    fault::Author,
     hidden,
     session::{Ready, Scope},
     table,
@@ -244,7 +243,7 @@ pub(super) async fn plan(
     let statement = Statement::Query(Box::new(query));
     context
         .sessions()
-        .plan_shaped(statement, &scope, &Author::Typed, shape)
+        .plan_shaped(statement, &scope, &context.author(), shape)
         .await
 }
 

@@ -23,7 +23,7 @@ use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
     port::{ByteSink, Fault, Format, QueryLimits, SessionSpec, SqlSession, StatementOutcome},
-    task::Binding,
+    task::{Binding, ScriptSpec},
 };
 use tokio::sync::mpsc;
 
@@ -42,6 +42,55 @@ pub(crate) struct Session {
     cpu: Arc<Cpu>,
     spec: SessionSpec,
     transaction: Option<Transaction>,
+}
+
+/// Runs the statements of a script one after another; the rows of queries are dropped.
+pub(crate) async fn script(inner: &Arc<Inner>, spec: &ScriptSpec) -> Result<(), Fault> {
+    let all = QueryLimits {
+        timeout_ms: u64::MAX,
+        max_rows: None,
+    };
+    for parsed in parse::statements(&spec.sql, &Author::Node("a hook".to_owned()))? {
+        let sessions = inner.sessions().await?;
+        let catalog = Catalog::load(sessions.warehouse(), &spec.schema)?;
+        let scope = Scope {
+            bindings: spec.bindings.as_slice().into(),
+            catalog: Some(Arc::new(catalog)),
+            zone: spec.zone.clone(),
+            // Each statement sees what is there when it begins.
+            snapshots: Arc::default(),
+            target: None,
+        };
+        let context = Context::new(sessions, scope, &inner.config.spill_dir).of_hook(spec.claim.as_ref());
+        run(&context, parsed, (Format::Csv, all), &mut Nowhere)
+            .await
+            .map_err(of_hook)?;
+    }
+    Ok(())
+}
+
+/// A fault of SQL that stands in the project, not at a prompt.
+fn of_hook(fault: Fault) -> Fault {
+    let code = if fault.code == codes::BAD_QUERY {
+        codes::SQL_FAILED
+    } else {
+        fault.code
+    };
+    Box::new(Diagnostic {
+        code,
+        place: None,
+        ..*fault
+    })
+}
+
+/// Takes bytes that nobody wants.
+struct Nowhere;
+
+#[async_trait]
+impl ByteSink for Nowhere {
+    async fn write(&mut self, _bytes: &[u8]) -> Result<(), Fault> {
+        Ok(())
+    }
 }
 
 /// What lies between `begin` and `commit`.
@@ -136,7 +185,7 @@ impl Session {
             target: None,
         };
         let context = Context::new(sessions, scope, &self.inner.config.spill_dir);
-        let outcome = run(&context, parsed, sink).await?;
+        let outcome = run(&context, parsed, output, sink).await?;
         if let (Some(transaction), StatementOutcome::Changed { relation, .. }) = (&mut self.transaction, &outcome) {
             transaction.written.push(relation.to_string());
             transaction.snapshots.forget(relation).await;
@@ -226,7 +275,7 @@ async fn run(
     if parse::only_reads(&statement) {
         let statement = show::as_query(context, statement).await?;
         let ready = context.plan(statement).await?;
-        let rows = ready.rows(&Author::Typed)?;
+        let rows = ready.rows(&context.author())?;
         let output = context.output(format, limits);
         return Ok(StatementOutcome::Rows(output.write(rows, sink).await?));
     }

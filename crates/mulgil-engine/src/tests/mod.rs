@@ -22,7 +22,7 @@ use mulgil_core::{
         ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, SessionSpec, SqlSession,
     },
     project::{CodeFp, Materialization},
-    task::{Binding, Claim, FillQuery, FillSpec, Reads},
+    task::{Binding, Claim, FillQuery, FillSpec, Hooks, Reads, ScriptSpec},
 };
 use tempfile::TempDir;
 
@@ -209,6 +209,7 @@ fn fill_days(range: Interval, sql: &str) -> FillSpec {
         fingerprint: CodeFp::default(),
         replaces_all: false,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 
@@ -230,6 +231,7 @@ fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
         fingerprint: CodeFp::default(),
         replaces_all: true,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 

@@ -15,7 +15,7 @@ use mulgil_core::{
         Project, Source, TestKind, Upstream,
     },
     run::{TaskKind, Trigger},
-    task::{Claim, Column, FileSeen, FillSpec},
+    task::{Claim, Column, FileSeen, FillSpec, Hooks},
 };
 use mulgil_store::{ClaimRequest, NewRun, Recorded, Store};
 
@@ -278,6 +278,7 @@ pub(crate) fn spec(project: &Project, of: &Instance, range: Interval) -> FillSpe
         fingerprint: node.fingerprint,
         replaces_all: false,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 
@@ -419,6 +420,7 @@ pub(crate) fn ours(version: i64, claim: &Claim, of: &str, range: Interval, inter
             intervals,
             replaces_all: false,
             total: None,
+            then_hooks: false,
         }),
     }
 }

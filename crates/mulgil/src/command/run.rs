@@ -173,9 +173,9 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
     };
     let intervals = summary.filled.iter().map(|(_, intervals, _)| intervals).sum();
     let rows = summary.filled.iter().map(|(.., rows)| rows).sum();
-    let tests = summary.passed_tests + summary.failed_tests.len() as u64;
+    let tests = (summary.passed_tests.len() + summary.failed_tests.len()) as u64;
     let tested = if tests > 0 {
-        format!(", {} of {tests} data tests passed", summary.passed_tests)
+        format!(", {} of {tests} data tests passed", summary.passed_tests.len())
     } else {
         String::new()
     };
