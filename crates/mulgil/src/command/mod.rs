@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod dbt;
 mod demo;
 mod explain;
 mod gen_docs;
@@ -50,6 +51,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Query(flags) => query::query(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,
+        Command::Dbt(verb) => dbt::dbt(global, &verb).await,
         Command::Explain(flags) => explain::explain(&flags),
         Command::GenDocs => gen_docs::gen_docs(),
     }

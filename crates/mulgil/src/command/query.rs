@@ -44,7 +44,7 @@ pub(crate) async fn query(global: &Global, flags: &cli::Query) -> Outcome {
             max_rows: flags.limit,
         },
     };
-    let mut sink = Stdout { is_closed: false };
+    let mut sink = Stdout::default();
     let outcome = tokio::select! {
         outcome = engine.query(&spec, &mut sink) => outcome,
         () = wire::interrupt() => return Ok(wire::INTERRUPTED),
@@ -76,8 +76,11 @@ fn from_stdin() -> Result<String, Diagnostic> {
     Ok(sql)
 }
 
-struct Stdout {
-    is_closed: bool,
+/// Standard output, as a query writes to it.
+#[derive(Default)]
+pub(super) struct Stdout {
+    /// Whether the reader has had enough.
+    pub(super) is_closed: bool,
 }
 
 #[async_trait]
