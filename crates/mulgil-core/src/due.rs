@@ -44,6 +44,8 @@ pub enum Reason {
     Settle,
     /// Its schedule ticked.
     Tick,
+    /// A person's run takes all that it selects.
+    Again,
     /// A person asked for it.
     Manual,
 }
@@ -62,6 +64,7 @@ impl Reason {
             Self::Lookback => "lookback",
             Self::Settle => "settle",
             Self::Tick => "tick",
+            Self::Again => "again",
             Self::Manual => "manual",
         }
     }
@@ -74,6 +77,7 @@ impl From<&Cause> for Reason {
             Cause::Source(source) => Self::Source { source: source.clone() },
             Cause::Target => Self::Target,
             Cause::Hooks => Self::Hooks,
+            Cause::Again => Self::Again,
             Cause::Manual => Self::Manual,
         }
     }
@@ -125,6 +129,9 @@ pub fn stale(node: &Node, state: &NodeState, wanted: &RangeSet, observed: bool, 
     if let Some(asked) = state.dirty.get(&Cause::Manual) {
         mark(&asked.intersect(&nameable(node, now)), &Reason::Manual);
     }
+    if let Some(again) = state.dirty.get(&Cause::Again) {
+        mark(&again.intersect(&nameable(node, now)), &Reason::Again);
+    }
     let expected = wanted.intersect(&filled);
     if let Some(unfinished) = state.dirty.get(&Cause::Hooks) {
         mark(&unfinished.intersect(&expected), &Reason::Hooks);
@@ -142,7 +149,7 @@ pub fn stale(node: &Node, state: &NodeState, wanted: &RangeSet, observed: bool, 
             Reason::Tick
         };
         mark(&looked_back(node, state, wanted, &expected, now), &again);
-        let changed = |cause: &&Cause| !matches!(cause, Cause::Manual | Cause::Hooks);
+        let changed = |cause: &&Cause| !matches!(cause, Cause::Manual | Cause::Again | Cause::Hooks);
         for cause in state.dirty.keys().rev().filter(changed) {
             mark(&state.dirty[cause].intersect(&expected), &Reason::from(cause));
         }

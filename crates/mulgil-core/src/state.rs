@@ -24,6 +24,8 @@ pub enum Cause {
     Target,
     /// A person asked for it.
     Manual,
+    /// A person's run took it, right or not; what its table keeps is kept.
+    Again,
     /// The hooks that belong to the fill have not run to their end.
     Hooks,
 }

@@ -206,6 +206,7 @@ impl Timeline {
             }
             "foreign" => state.dirty.entry(Cause::Target).or_default().insert(range),
             "unfinished" => state.dirty.entry(Cause::Hooks).or_default().insert(range),
+            "again" => state.dirty.entry(Cause::Again).or_default().insert(range),
             "asked" => state.dirty.entry(Cause::Manual).or_default().insert(range),
             "live" => state.live.insert(range, Live { attempt: 1, epoch: 1 }),
             "untested" => state.untested.insert(range),

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -23,8 +24,10 @@ use crate::{
     config::Kind,
     hooks::RunHooks,
     reader::{self, Reader, Seen},
+    rendering::Rendering,
     snapshot,
     template::{Facts, Mention, Rendered, RunFacts, Templates},
+    test_query,
     test_sql::{limited, row_breaks_if, test_sql},
 };
 
@@ -261,6 +264,39 @@ impl Compiler {
         Ok(rendered)
     }
 
+    /// A text as dbt's `--inline` has it: the query that it becomes, and what its names mean.
+    ///
+    /// # Errors
+    /// When the template fails, or names what is not there.
+    pub fn inline(&self, text: &str, seen: &Seen) -> Result<(String, Vec<Binding>), Fault> {
+        let bad = |why: String| {
+            Box::new(
+                Diagnostic::error(codes::TEMPLATE_FAILED, why)
+                    .with_remedy("look at the names in `ref` and `source`; `mulgil dbt ls` lists them"),
+            )
+        };
+        let (sql, mentions) = self.inner.templates.render_text(text).map_err(bad)?;
+        let catalog = &self.inner.catalog;
+        for mention in &mentions {
+            if let Some(what) = missing(catalog, mention) {
+                return Err(bad(format!("the query names {what}, which is not in this project")));
+            }
+        }
+        let nobody = test_query::unresolved(
+            "inline",
+            PathBuf::from("--inline"),
+            Rendering::plain(Facts::sentinels("", false), Rendered::default()),
+        );
+        let reader = Reader {
+            catalog,
+            model: &nobody,
+            key: &Key::default(),
+            range: None,
+            seen,
+        };
+        Ok((sql, reader.bindings(&mentions, None, true)))
+    }
+
     /// A relation as a whole: a table without a scope, a view as its query.
     fn whole(&self, model: &Model, seen: &Seen) -> Reads {
         let reader = Reader {
@@ -271,6 +307,23 @@ impl Compiler {
             seen,
         };
         reader.node(model, None, true)
+    }
+}
+
+/// What a text names and the project does not have.
+fn missing(catalog: &Catalog, mention: &Mention) -> Option<String> {
+    match mention {
+        Mention::Ref { name, .. } => {
+            let is_there = catalog.by_name.contains_key(&NodeName::new(name));
+            (!is_there).then(|| format!("`ref('{name}')`"))
+        }
+        Mention::Source { group, table, .. } => {
+            let is_there = catalog.sources.contains_key(&NodeName::new(format!("{group}.{table}")));
+            (!is_there).then(|| format!("`source('{group}', '{table}')`"))
+        }
+        Mention::MissingVar(name) => Some(format!("the variable `{name}`")),
+        Mention::MissingEnvVar(name) => Some(format!("the environment variable `{name}`")),
+        Mention::Config(_) | Mention::Key(_) | Mention::Interval(_) | Mention::This => None,
     }
 }
 

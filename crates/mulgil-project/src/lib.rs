@@ -108,6 +108,25 @@ pub struct Settings {
     pub query_timeout_ms: Option<u64>,
 }
 
+/// Reads variables as dbt's `--vars` has them: a mapping in YAML.
+///
+/// # Errors
+/// When the text is no mapping.
+pub fn parse_vars(text: &str) -> Result<BTreeMap<String, serde_json::Value>, Diagnostic> {
+    let mut faults = Vec::new();
+    let tree = yaml::parse_dbt(Path::new("--vars"), text, &mut faults);
+    let entries = tree
+        .as_ref()
+        .and_then(yaml::Node::entries)
+        .filter(|_| faults.is_empty());
+    let entries = entries.ok_or_else(|| {
+        Diagnostic::error(mulgil_core::codes::USAGE, format!("`--vars {text}` is no mapping"))
+            .with_remedy("write it in YAML: `--vars '{start: 2024-01-01, limit: 10}'`")
+    })?;
+    let pairs = entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json()));
+    Ok(pairs.collect())
+}
+
 /// Loads the project in a folder. It does not stop at the first fault: the diagnostics name all
 /// that could be found.
 pub fn load(root: &Path, options: &LoadOptions) -> Loaded {

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use mulgil_core::{
     codes, crash,
     data_test::{Verdict, judge},
-    decide::{Action, Limits, decide},
+    decide::{Action, Limits, Tasks, decide},
     diagnostic::{Diagnostic, Severity},
-    interval::{Instant, Interval},
+    interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     plan::{Forecast, Step, StepAction},
     port::{Fault, FillOutcome, Progress, SourceSeen, TestOutcome},
@@ -23,7 +23,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::{
     log,
     perform::{Outcome, Task, perform, task_spec},
-    run::{FailedAttempt, RunSummary, Runner, Watch},
+    run::{FailedAttempt, OnFailure, RunSummary, Runner, Watch},
 };
 
 /// A run and all that its turns change.
@@ -37,6 +37,8 @@ pub(crate) struct LiveRun<'a> {
     limits: Limits,
     state: State,
     summary: RunSummary,
+    /// What a failure does to the rest.
+    pub(crate) on_failure: OnFailure,
     tasks: JoinSet<Result<Outcome, Fault>>,
     /// What the tasks are.
     attempts: BTreeMap<Id, (Attempt, Arc<TaskSpec>)>,
@@ -94,6 +96,7 @@ impl<'a> LiveRun<'a> {
                 unseen,
                 ..RunSummary::default()
             },
+            on_failure: OnFailure::GoOn,
             tasks: JoinSet::new(),
             attempts: BTreeMap::new(),
         })
@@ -123,7 +126,11 @@ impl<'a> LiveRun<'a> {
         self.watch.planned(&self.planned());
         loop {
             let now = self.now();
-            let (starting, wake_at) = self.decided(now);
+            let (starting, wake_at) = if self.begins_no_more() {
+                (Vec::new(), None)
+            } else {
+                self.decided(now)
+            };
             let is_idle = starting.is_empty() && self.tasks.is_empty() && wake_at.is_none();
             for one in starting {
                 self.start(one).await?;
@@ -146,6 +153,15 @@ impl<'a> LiveRun<'a> {
         }
     }
 
+    fn begins_no_more(&self) -> bool {
+        let mut tests = self.summary.failed_tests.iter();
+        let has_failed = !self.summary.failed.is_empty() || tests.any(|(_, _, severity)| *severity == Severity::Error);
+        match self.on_failure {
+            OnFailure::GoOn => false,
+            OnFailure::Stop => has_failed,
+        }
+    }
+
     /// The steps of the scope, for a progress display.
     fn planned(&self) -> Vec<Step> {
         let plan = Forecast::new(&self.runner.project, &self.state, self.now()).plan();
@@ -159,6 +175,12 @@ impl<'a> LiveRun<'a> {
     fn decided(&mut self, now: Instant) -> (Vec<Starting>, Option<Instant>) {
         let live = self.attempts.values();
         self.limits.testing = live.filter(|(attempt, _)| attempt.kind == TaskKind::Test).count();
+        if self.limits.tasks == Tasks::Fills {
+            // Nobody waits for data tests.
+            for state in self.state.nodes.values_mut() {
+                state.untested = RangeSet::new();
+            }
+        }
         let forecast = Forecast::new(&self.runner.project, &self.state, now);
         let decision = decide(&forecast, &self.limits);
         let compile = |action: Action| {
@@ -343,7 +365,14 @@ impl<'a> LiveRun<'a> {
         self.finished(attempt, outcomes.len() as u64, 0);
         for outcome in outcomes {
             let name = attempt.instance.node.clone();
-            match judge(tests, &outcome.name, outcome.failures) {
+            if let Tasks::Tests(asked) = &mut self.limits.tasks
+                && let Some(left) = asked.get_mut(&name)
+            {
+                left.remove(&outcome.name);
+            }
+            let verdict = judge(tests, &outcome.name, outcome.failures);
+            self.watch.tested(&name, &outcome, verdict);
+            match verdict {
                 Verdict::Passed => self.summary.passed_tests.push((name, outcome.name)),
                 Verdict::Warned => self.summary.failed_tests.push((name, outcome, Severity::Warning)),
                 Verdict::Failed => self.summary.failed_tests.push((name, outcome, Severity::Error)),
@@ -444,6 +473,7 @@ pub(crate) fn leave(runner: &Runner, state: &State, limits: &Limits, summary: &m
         .collect();
     summary.blocking = forecast
         .failed_tests()
+        .filter(|_| limits.tasks == Tasks::FillsAndTests)
         .filter(|(node, test)| limits.scope.has_node(&node.name) && !told.contains(&(&node.name, &test.name)))
         .map(|(node, test)| (node.name.clone(), test.name.clone()))
         .collect();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mulgil_core::{
     crash,
-    decide::{Limits, Scope, decide},
+    data_test::Verdict,
+    decide::{Limits, Scope, Tasks, decide},
     diagnostic::{Diagnostic, Severity},
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
@@ -50,8 +51,40 @@ pub struct RunRequest {
     pub scope: Scope,
     /// Ranges that are due because a person named them.
     pub manual: Vec<(Instance, RangeSet)>,
+    /// Ranges that are due because the run takes them, right or not; what their tables keep is kept.
+    pub again: Vec<(Instance, RangeSet)>,
     /// Instances that a person named: what is held of them is let go.
     pub named: Vec<Instance>,
+    /// What is done of it.
+    pub tasks: Tasks,
+    /// What a failure does to the rest.
+    pub on_failure: OnFailure,
+}
+
+impl RunRequest {
+    /// Fills what is due of the whole project and runs its data tests.
+    pub fn of_all(trigger: Trigger) -> Self {
+        Self {
+            trigger,
+            selector: String::new(),
+            scope: Scope::All,
+            manual: Vec::new(),
+            again: Vec::new(),
+            named: Vec::new(),
+            tasks: Tasks::FillsAndTests,
+            on_failure: OnFailure::GoOn,
+        }
+    }
+}
+
+/// What a run does after something of it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// All that does not depend on it.
+    #[default]
+    GoOn,
+    /// Nothing more begins.
+    Stop,
 }
 
 /// How a run ended.
@@ -186,6 +219,8 @@ pub trait Watch: Send + Sync {
     fn narrowed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic);
     /// An attempt failed.
     fn failed(&self, attempt: i64, failed: &FailedAttempt);
+    /// A data test ran.
+    fn tested(&self, _node: &NodeName, _outcome: &TestOutcome, _verdict: Verdict) {}
 }
 
 impl Runner {
@@ -235,8 +270,11 @@ impl Runner {
     ) -> Result<RunSummary, Fault> {
         let unseen = self.catch_up().await?;
         let started_at = (self.clock)();
-        let limits = Limits::new(self.parallel, request.scope.clone(), started_at);
-        if request.manual.is_empty() && request.named.is_empty() {
+        let limits = Limits {
+            tasks: request.tasks.clone(),
+            ..Limits::new(self.parallel, request.scope.clone(), started_at)
+        };
+        if request.manual.is_empty() && request.again.is_empty() && request.named.is_empty() {
             let state = self.store.load_state(&self.project).await?;
             let forecast = Forecast::new(&self.project, &state, started_at);
             if decide(&forecast, &limits).actions.is_empty() {
@@ -252,6 +290,7 @@ impl Runner {
             trigger: request.trigger,
             selector: request.selector.clone(),
             manual: request.manual.clone(),
+            again: request.again.clone(),
             named: request.named.clone(),
         };
         let run = self.store.begin_run(new, started_at).await?.id;
@@ -259,7 +298,8 @@ impl Runner {
             started_at,
             invocation_id: run.to_string(),
         });
-        let live = LiveRun::new(self, watch, run, limits, compiler.clone(), unseen).await?;
+        let mut live = LiveRun::new(self, watch, run, limits, compiler.clone(), unseen).await?;
+        live.on_failure = request.on_failure;
         let seen = self.store.sources_seen().await?;
         let summary = match self.around_run(compiler.run_start(&seen)).await {
             Ok(()) => {

@@ -15,7 +15,6 @@ use std::{
 use async_trait::async_trait;
 use mulgil_core::{
     codes,
-    decide::Scope,
     diagnostic::Diagnostic,
     interval::{Instant, Interval},
     name::{Instance, Relation},
@@ -218,13 +217,7 @@ impl World {
     }
 
     async fn run(&self) -> RunSummary {
-        let request = RunRequest {
-            trigger: Trigger::Manual,
-            selector: String::new(),
-            scope: Scope::All,
-            manual: Vec::new(),
-            named: Vec::new(),
-        };
+        let request = RunRequest::of_all(Trigger::Manual);
         self.runner
             .run(&request, Arc::new(Silent), std::future::pending())
             .await

@@ -142,6 +142,7 @@ impl World {
             trigger: Trigger::Manual,
             selector: String::new(),
             manual: Vec::new(),
+            again: Vec::new(),
             named: Vec::new(),
         };
         self.store.begin_run(new, self.now()).await.unwrap();

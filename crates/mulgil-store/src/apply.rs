@@ -82,9 +82,11 @@ async fn run_began(conn: &mut SqliteConnection, seq: i64, at: Instant, run: &Run
         .bind(at.0)
         .execute(&mut *conn)
         .await?;
-    for (instance, ranges) in &run.manual {
+    let manual = run.manual.iter().map(|asked| (asked, Cause::Manual));
+    let again = run.again.iter().map(|asked| (asked, Cause::Again));
+    for ((instance, ranges), cause) in manual.chain(again) {
         document::change(&mut *conn, &text::of_instance(instance), |document| {
-            document.ask(seq, ranges);
+            document.ask(seq, cause.clone(), ranges);
         })
         .await?;
     }

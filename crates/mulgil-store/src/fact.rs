@@ -111,6 +111,9 @@ pub struct RunBegan {
     /// The ranges that a person asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manual: Vec<(Instance, RangeSet)>,
+    /// The ranges that a person's run takes as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<(Instance, RangeSet)>,
     /// Instances that a person named: what is held of them is let go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<Instance>,

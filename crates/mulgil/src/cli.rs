@@ -1,5 +1,7 @@
 //! What can be typed. These comments are the manual: `mulgil help` and the reference print them.
 
+pub(crate) mod dbt;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -63,6 +65,9 @@ pub(crate) enum Command {
     Runs(Runs),
     /// Print what a run, or one attempt, said
     Logs(Logs),
+    /// Do what one of dbt's commands does, with its flags
+    #[command(subcommand)]
+    Dbt(dbt::Dbt),
     /// Explain an error code
     Explain(Explain),
     /// Print the reference of all commands as Markdown

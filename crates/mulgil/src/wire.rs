@@ -25,7 +25,7 @@ use mulgil_scheduler::{Known, Runner};
 use mulgil_store::{DataLock, Holder, RelationEntry, Store};
 
 use crate::{
-    cli::{Global, Select},
+    cli::{Global, Select, dbt::Aim},
     command::Faults,
     say,
 };
@@ -136,6 +136,11 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 
 /// Reads the project around a folder. Every fault comes at once; warnings are said on stderr.
 pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
+    open_as(global, &Aim::default())
+}
+
+/// Reads the project as dbt's flags have it.
+pub(crate) fn open_as(global: &Global, aim: &Aim) -> Result<Opened, Faults> {
     let root = mulgil_project::find_root(&global.project_dir).ok_or_else(|| {
         let folder = std::path::absolute(&global.project_dir).unwrap_or_else(|_| global.project_dir.clone());
         Diagnostic::error(
@@ -147,11 +152,20 @@ pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
         )
         .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil demo`")
     })?;
+    let target = aim.target.clone().or_else(|| global.env.clone());
+    let mut vars = vars(&global.vars)?;
+    if let Some(text) = &aim.vars {
+        vars.extend(mulgil_project::parse_vars(text)?);
+    }
+    let mut env = environment();
+    if let Some(folder) = &aim.profiles_dir {
+        env.insert("DBT_PROFILES_DIR".to_owned(), folder.clone());
+    }
     let options = LoadOptions {
-        environment: global.env.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
-        vars: vars(&global.vars)?,
-        env: environment(),
-        target: global.env.clone(),
+        environment: target.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
+        vars,
+        env,
+        target,
         home: std::env::home_dir(),
     };
     let loaded = mulgil_project::load(&root, &options);

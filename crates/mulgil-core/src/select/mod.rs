@@ -2,6 +2,7 @@
 //! language is dbt's, with keys and intervals. It is read (`parse`), matched with the project
 //! (`matching`), carried along the graph (`graph`) and joined as sets (`evaluate`).
 
+pub mod choose;
 mod evaluate;
 mod glob;
 mod graph;

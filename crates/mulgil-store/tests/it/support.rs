@@ -246,6 +246,7 @@ pub(crate) async fn begin(store: &Store, manual: Vec<(Instance, RangeSet)>) -> i
         trigger: Trigger::Manual,
         selector: String::new(),
         manual,
+        again: Vec::new(),
         named: Vec::new(),
     };
     store.begin_run(new, minute(0)).await.expect("a run").id

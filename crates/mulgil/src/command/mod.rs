@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod dbt;
 mod demo;
 mod explain;
 mod gen_docs;
@@ -52,6 +53,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Sql(flags) => sql::sql(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,
+        Command::Dbt(verb) => dbt::dbt(global, &verb).await,
         Command::Explain(flags) => explain::explain(&flags),
         Command::GenDocs => gen_docs::gen_docs(),
     }

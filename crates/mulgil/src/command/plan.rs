@@ -113,6 +113,7 @@ pub(crate) fn reason_text(reason: &Reason) -> String {
         Reason::Lookback => "lookback: filled again at each tick".to_owned(),
         Reason::Settle => "settle: not sealed yet".to_owned(),
         Reason::Tick => "tick: its schedule came due".to_owned(),
+        Reason::Again => "again: a run took all that it selects".to_owned(),
         Reason::Manual => "manual: a person asked for it".to_owned(),
     }
 }

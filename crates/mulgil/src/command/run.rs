@@ -38,11 +38,11 @@ pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
         selector = format!("{selector} --full").trim().to_owned();
     }
     let request = RunRequest {
-        trigger: Trigger::Manual,
         selector,
         scope: scope(&selection, flags.select.is_narrow()),
         manual,
         named: selection.named.iter().cloned().collect(),
+        ..RunRequest::of_all(Trigger::Manual)
     };
     perform(
         &opened,

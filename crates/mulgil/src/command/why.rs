@@ -218,6 +218,7 @@ fn evidence_text(node: &Node, evidence: &Evidence) -> String {
             "the process that filled it was gone before it could say that the hooks had run".to_owned()
         }
         Cause::Hooks => format!("a hook failed after attempt {} had filled it", detail["attempt"]),
+        Cause::Again => format!("taken by run {} ({})", detail["run"], text("selector")),
         Cause::Manual => format!(
             "asked for by run {} ({} {})",
             detail["run"],
