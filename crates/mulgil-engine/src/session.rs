@@ -40,6 +40,7 @@ use crate::{
     fault::{self, Author},
     hidden::{self, TimePartition},
     source,
+    store::Store,
     table::{self, Snapshots},
     trunc::{DateTrunc, LocalCasts},
     warehouse::Warehouse,
@@ -83,6 +84,9 @@ impl Sessions {
     /// Makes the pool, the spill folder and the functions that all sessions share.
     pub(crate) fn new(config: &EngineConfig, warehouse: Arc<Warehouse>) -> Result<Self, Fault> {
         let runtime = runtime(config)?;
+        if let Store::Remote(store) = warehouse.store() {
+            runtime.register_object_store(&store.bucket_url()?, warehouse.store().objects());
+        }
         let mut base = SessionStateBuilder::new()
             .with_config(session_config(config))
             .with_runtime_env(runtime)
@@ -406,13 +410,15 @@ impl Names {
                 scope,
                 files,
             } => {
-                let provider = source::provider(warehouse.root(), source, columns, *scope, files)?;
+                let place = warehouse.files(source)?;
+                let provider = source::provider(&place, source, columns, *scope, files)?;
                 table::in_zone(provider, &self.zone)
             }
             Reads::Seed { source, file } => {
-                let seen = source::observe(warehouse.root(), source, &SourceSeen::default()).await?;
+                let place = warehouse.files(source)?;
+                let seen = source::observe(&place, source, &SourceSeen::default()).await?;
                 let files = std::slice::from_ref(file);
-                let provider = source::provider(warehouse.root(), source, &seen.columns, None, files)?;
+                let provider = source::provider(&place, source, &seen.columns, None, files)?;
                 table::in_zone(provider, &self.zone)
             }
             Reads::Query { sql, bindings } => self.open_view(name, sql, bindings).await,
