@@ -200,6 +200,13 @@ pub struct StoreOptions {
     pub allow_http: bool,
 }
 
+impl StoreOptions {
+    /// Whether all is left to whoever reads it.
+    pub fn says_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Where a warehouse lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

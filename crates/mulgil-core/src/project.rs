@@ -433,7 +433,7 @@ pub struct Source {
     /// Where the files are.
     pub files: FilePattern,
     /// How the object store that they lie in is reached, as far as the source says it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "StoreOptions::says_nothing")]
     pub store: StoreOptions,
     /// Their format.
     #[serde(flatten)]

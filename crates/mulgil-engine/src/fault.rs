@@ -193,6 +193,14 @@ pub(crate) fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
     None
 }
 
+/// Follows a chain of errors for a fault that was told by a store, and nothing else.
+pub(crate) fn told_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .take(MAX_CHAIN)
+        .find_map(|error| error.downcast_ref::<Diagnostic>())
+        .map(|diagnostic| Box::new(diagnostic.clone()))
+}
+
 /// An error as text, with no more than its first line.
 fn outer_text(error: &io::Error) -> String {
     first_line(&error.to_string()).to_owned()

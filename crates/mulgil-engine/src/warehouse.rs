@@ -22,6 +22,7 @@ use url::Url;
 
 use crate::{
     fault,
+    materialize::parts,
     source::Files,
     store::{Disk, DurableStore, LOG_DIR, RemoteStore, Store, Stores},
 };
@@ -52,7 +53,7 @@ impl Warehouse {
     pub(crate) fn new(config: &EngineConfig, disk: Box<dyn Disk>) -> Result<Self, Fault> {
         let own = match &config.warehouse {
             Location::Folder(_) => None,
-            Location::Bucket { url, options } => Some((url.clone(), options.clone())),
+            Location::Bucket { url, options } => Some((url.kind, options.clone())),
         };
         let stores = Stores::new(config.environment.clone(), own);
         let (folder, store) = match &config.warehouse {
@@ -178,14 +179,13 @@ impl Warehouse {
     }
 
     /// Removes a relation's table: it is gone at once, its files a little later. A folder that is no
-    /// table is left alone.
+    /// table is left alone, but for what a removal that was killed left of one.
     pub(crate) async fn drop_table(&self, relation: &Relation) -> Result<(), Fault> {
         let is_table = self.has_table(relation).await?;
         let folder = self.folder(relation);
         match &self.store {
             Store::Local(store) => self.drop_on_disk(store, is_table.then_some(&*folder)),
-            Store::Remote(_) if !is_table => Ok(()),
-            Store::Remote(store) => drop_objects(store, &place_of(store, &folder)?).await,
+            Store::Remote(store) => drop_objects(store, &place_of(store, &folder)?, is_table).await,
         }
     }
 
@@ -264,7 +264,7 @@ fn place_of(store: &RemoteStore, folder: &Path) -> Result<ObjectPath, Fault> {
 
 /// Removes all that lies in a table's folder. Its log goes first and from its newest entry, so that a
 /// kill leaves an older version of the table, or no table and files that nobody reads.
-async fn drop_objects(store: &RemoteStore, folder: &ObjectPath) -> Result<(), Fault> {
+async fn drop_objects(store: &RemoteStore, folder: &ObjectPath, is_table: bool) -> Result<(), Fault> {
     let to_fault = |error: &Error| store.fault(folder, error);
     let found: Vec<ObjectPath> = store
         .list(Some(folder))
@@ -273,7 +273,10 @@ async fn drop_objects(store: &RemoteStore, folder: &ObjectPath) -> Result<(), Fa
         .await
         .map_err(|error| to_fault(&error))?;
     let log = folder.clone().join(LOG_DIR);
-    let (mut entries, files): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| path.prefix_matches(&log));
+    let (mut entries, files): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .filter(|path| is_table || path.filename().is_some_and(parts::is_ours))
+        .partition(|path| path.prefix_matches(&log));
     entries.sort_by_cached_key(order_of_removal);
     for some in entries.chunks(REMOVED_AT_ONCE).chain(files.chunks(REMOVED_AT_ONCE)) {
         let paths: Vec<_> = some.iter().cloned().map(Ok).collect();

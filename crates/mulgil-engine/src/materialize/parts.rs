@@ -38,6 +38,24 @@ const FILE_BYTES: usize = 256 << 20;
 /// Batches that may wait for each encoder.
 const WAITING_BATCHES: usize = 8;
 
+/// What the names of data files end with.
+const ENDING: &str = ".parquet";
+
+/// Whether a file has a name that only our data files have: `part-<claim>-<random>-<encoder>-<number>`.
+pub(crate) fn is_ours(name: &str) -> bool {
+    let Some(name) = name.strip_suffix(ENDING) else {
+        return false;
+    };
+    let has_digits = |text: &str, least: usize| text.len() >= least && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_hex = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name.split('-').collect::<Vec<_>>().as_slice() {
+        ["part", claim, random, encoder, number] => {
+            has_digits(claim, 8) && is_hex(random) && has_digits(encoder, 1) && has_digits(number, 5)
+        }
+        _ => false,
+    }
+}
+
 /// One data file, closed.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -321,7 +339,7 @@ impl Encoder {
     }
 
     fn create(&mut self) -> Result<OpenFile, Fault> {
-        let name = format!("{}-{:05}.parquet", self.prefix, self.files.paths.len());
+        let name = format!("{}-{:05}{ENDING}", self.prefix, self.files.paths.len());
         let path = self.folder.join(&name);
         let file = self
             .files
@@ -385,4 +403,22 @@ fn bytes_of(rows: &RecordBatch) -> usize {
 
 fn write_fault(error: &ParquetError, path: &Path) -> Fault {
     fault::parquet(error, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_files_are_told_from_those_of_others() {
+        assert!(is_ours("part-00000003-e2aac3ac2bcd85b3-0-00001.parquet"));
+        for other in [
+            "part-00000-0f1b2c3d-1111-2222-3333-444455556666-c000.snappy.parquet",
+            "part-00000003-e2aac3ac2bcd85b3-0-00001.csv",
+            "part-00000003-e2aac3ac2bcd85b3-0.parquet",
+            "orders.parquet",
+        ] {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
 }

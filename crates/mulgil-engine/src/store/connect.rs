@@ -38,8 +38,9 @@ const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// The connections of this process, made when they are first needed.
 pub(crate) struct Stores {
     environment: Environment,
-    /// The warehouse's own bucket and how it is reached: what lies beside it is reached likewise.
-    own: Option<(ObjectUrl, StoreOptions)>,
+    /// How the warehouse's store is reached: others of its kind are reached likewise, unless they say
+    /// otherwise themselves.
+    own: Option<(StoreKind, StoreOptions)>,
     open: Mutex<HashMap<(ObjectUrl, StoreOptions), RemoteStore>>,
 }
 
@@ -51,10 +52,10 @@ impl fmt::Debug for Stores {
 
 impl Stores {
     /// With the credentials of an environment.
-    pub(crate) fn new(environment: Environment, own: Option<(ObjectUrl, StoreOptions)>) -> Self {
+    pub(crate) fn new(environment: Environment, own: Option<(StoreKind, StoreOptions)>) -> Self {
         Self {
             environment,
-            own: own.map(|(url, options)| (url.root(), options)),
+            own,
             open: Mutex::default(),
         }
     }
@@ -63,7 +64,7 @@ impl Stores {
     pub(crate) fn of(&self, url: &ObjectUrl, options: &StoreOptions) -> Result<RemoteStore, Fault> {
         let root = url.root();
         let options = match &self.own {
-            Some((own, like)) if *own == root && *options == StoreOptions::default() => like,
+            Some((kind, like)) if *kind == root.kind && options.says_nothing() => like,
             Some(_) | None => options,
         };
         let key = (root, options.clone());

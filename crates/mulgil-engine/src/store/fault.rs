@@ -129,7 +129,7 @@ pub(super) fn plain_http(endpoint: &str) -> Fault {
 /// The store cannot be spoken to as it is set.
 pub(super) fn unusable(place: &str, error: &Error) -> Fault {
     let text = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    let message = if text.contains("ecret access key") || text.contains("ccess key id") {
+    let message = if text.contains("SecretAccessKey") || text.contains("AccessKeyId") {
         "one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set, and the other is not".to_owned()
     } else {
         format!("what is set for the store of {place} cannot be used")
@@ -143,12 +143,7 @@ fn no_bucket(asked: Asked<'_>) -> Fault {
     human(
         Diagnostic::error(
             codes::BUCKET_MISSING,
-            format!(
-                "{} has no bucket `{}`, which {} names",
-                asked.kind.title(),
-                asked.bucket,
-                asked.place
-            ),
+            format!("{} has no bucket `{}`{}", asked.kind.title(), asked.bucket, at(asked)),
         )
         .with_remedy("correct the name, or make the bucket first"),
     )
@@ -183,14 +178,10 @@ fn other_region(asked: Asked<'_>) -> Fault {
 }
 
 fn unreachable(asked: Asked<'_>, why: &str) -> Fault {
-    let at = asked
-        .endpoint
-        .map(|endpoint| format!(" at {endpoint}"))
-        .unwrap_or_default();
     Box::new(
         Diagnostic::error(
             codes::STORE_UNREACHABLE,
-            format!("{} cannot be reached{at}: {why}", asked.place),
+            format!("{} cannot be reached{}: {why}", asked.place, at(asked)),
         )
         .with_remedy("check the network and `endpoint`")
         .with_retry(Retry::Later),
@@ -206,6 +197,14 @@ fn failed(asked: Asked<'_>, text: &str) -> Fault {
         .with_remedy("nothing at first: it is tried again by itself; if it stays so, look at the store's own status")
         .with_retry(Retry::Later),
     )
+}
+
+/// Where the store is, for the middle of a sentence.
+fn at(asked: Asked<'_>) -> String {
+    asked
+        .endpoint
+        .map(|endpoint| format!(" at {endpoint}"))
+        .unwrap_or_default()
 }
 
 fn human(diagnostic: Diagnostic) -> Fault {

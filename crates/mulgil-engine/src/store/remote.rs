@@ -144,7 +144,7 @@ impl RemoteStore {
     /// The fault of a failed request.
     pub(crate) fn fault(&self, path: &Path, error: &Error) -> Fault {
         let place = self.name_of(path);
-        crate::fault::hidden_inside(error)
+        crate::fault::told_inside(error)
             .or_else(|| self.coded(&place.display().to_string(), error))
             .unwrap_or_else(|| crate::fault::io(&io::Error::other(error.to_string()), &place))
     }
@@ -163,7 +163,7 @@ impl RemoteStore {
 
     /// An error with its coded fault inside, so that it comes out below Delta and DataFusion.
     fn told(&self, path: Option<&Path>, error: Error) -> Error {
-        if crate::fault::hidden_inside(&error).is_some() {
+        if crate::fault::told_inside(&error).is_some() {
             return error;
         }
         let place = self.name_of(path.unwrap_or(&Path::default()));

@@ -15,6 +15,7 @@ mod harness;
 mod incremental;
 mod keys;
 mod look;
+mod object_store;
 mod prune;
 mod selectors;
 mod snapshots;
