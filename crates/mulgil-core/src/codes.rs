@@ -141,6 +141,16 @@ codes! {
     // --- MG2: connections and logins -----------------------------------------------------------
     /// A source's file or folder that cannot be read.
     SOURCE_UNREACHABLE = 2001;
+    /// An object store that refuses what it was asked, for its credentials or their rights.
+    STORE_DENIED = 2101;
+    /// Credentials for an object store that are nowhere to be found, or cannot be used.
+    NO_CREDENTIALS = 2102;
+    /// An object store that cannot be reached.
+    STORE_UNREACHABLE = 2103;
+    /// A bucket that does not exist.
+    BUCKET_MISSING = 2104;
+    /// An object store that lets two writers write over each other.
+    STORE_UNSAFE = 2105;
 
     // --- MG3: data -----------------------------------------------------------------------------
     /// A model's SQL that does not parse, or that the engine cannot plan.
@@ -231,6 +241,8 @@ codes! {
     QUERY_TIMEOUT = 5105;
     /// A table that cannot be read.
     TABLE_UNREADABLE = 5106;
+    /// An object store that fails or is too busy, again and again.
+    STORE_FAILED = 5201;
 
     // --- MG9: our bugs -------------------------------------------------------------------------
     /// Something that cannot happen has happened.

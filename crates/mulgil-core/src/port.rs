@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     diagnostic::Diagnostic,
+    environment::Environment,
     grid::Zone,
     interval::{Instant, Interval, RangeSet},
+    location::Location,
     name::{Instance, Relation},
     project::{CodeFp, Fingerprint, Source},
     task::{Binding, Claim, Column, FileSeen, FillSpec, ScriptSpec, TestSpec},
@@ -334,13 +336,15 @@ pub struct RowSum {
     pub sum: Fingerprint,
 }
 
-/// The folder and limits that an embedded engine works with.
+/// The places and limits that an embedded engine works with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
     /// The project folder: relative paths of sources start here.
     pub root: PathBuf,
-    /// The warehouse folder.
-    pub warehouse: PathBuf,
+    /// Where the tables lie.
+    pub warehouse: Location,
+    /// Where credentials of object stores are found.
+    pub environment: Environment,
     /// Bytes that queries together may hold before they spill.
     pub memory_bytes: u64,
     /// Where they spill.

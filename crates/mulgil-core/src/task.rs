@@ -186,7 +186,7 @@ pub struct FileSeen {
     pub size: u64,
     /// The modification time in nanoseconds since 1970, for a cheap comparison.
     pub modified_ns: i64,
-    /// The hash of its bytes, 32 hex digits.
+    /// The hash of its bytes, 32 hex digits; in an object store, of the tag that the store gives them.
     pub content: String,
     /// The interval that its name gives it; none for a single file.
     pub interval: Option<Interval>,

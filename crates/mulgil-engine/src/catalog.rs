@@ -2,17 +2,21 @@
 //! made. Nothing is kept of it elsewhere: a schema is a folder, a table is a folder in it with a log,
 //! and a view is one small object under the schema's `.views`.
 
-use std::{collections::BTreeMap, io, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
+use futures::{StreamExt, TryStreamExt, stream};
 use mulgil_core::{codes, diagnostic::Diagnostic, name::Relation, port::Fault};
 use serde::{Deserialize, Serialize};
 
-use crate::{fault, names::Meaning, store::LOG_DIR, warehouse::Warehouse};
+use crate::{names::Meaning, warehouse::Warehouse};
 
 /// What says that a schema was made, and what for.
 const SCHEMA_FILE: &str = ".schema.json";
 /// The folder of a schema's views.
 const VIEWS: &str = ".views";
+
+/// Tables that are looked for at once.
+const TABLES_AT_ONCE: usize = 16;
 
 /// A view that a person made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,22 +52,12 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Looks into a warehouse. The default schema is there even if nothing lies in it.
-    pub(crate) fn load(warehouse: &Warehouse, default_schema: &str) -> Result<Self, Fault> {
+    pub(crate) async fn load(warehouse: &Warehouse, default_schema: &str) -> Result<Self, Fault> {
         let mut schemas = BTreeMap::from([(default_schema.to_owned(), BTreeMap::new())]);
-        for schema in folders(&warehouse.root_folder())? {
-            let folder = warehouse.root_folder().join(&schema);
-            let mut entries = BTreeMap::new();
-            for name in folders(&folder)? {
-                if folder.join(&name).join(LOG_DIR).is_dir() {
-                    entries.insert(name, Entry::Table);
-                }
-            }
-            for (name, view) in views(warehouse, &schema)? {
-                entries.insert(name, Entry::View(view));
-            }
-            let is_made = !entries.is_empty() || folder.join(SCHEMA_FILE).is_file();
-            if is_made || schema == default_schema {
-                schemas.insert(schema, entries);
+        for schema in visible(warehouse.names_in(warehouse.root_folder()).await?.folders) {
+            let found = entries(warehouse, &schema).await?;
+            if found.is_made || schema == default_schema {
+                schemas.insert(schema, found.entries);
             }
         }
         Ok(Self {
@@ -149,25 +143,71 @@ impl Catalog {
     }
 }
 
+/// What lies in a schema's folder.
+struct Found {
+    entries: BTreeMap<String, Entry>,
+    /// Whether anybody made the schema, or something in it.
+    is_made: bool,
+}
+
+async fn entries(warehouse: &Warehouse, schema: &str) -> Result<Found, Fault> {
+    let folder = warehouse.root_folder().join(schema);
+    let names = warehouse.names_in(&folder).await?;
+    let has_views = names.folders.iter().any(|name| name == VIEWS);
+    let is_made = names.files.iter().any(|name| name == SCHEMA_FILE);
+    let tables: Vec<Option<String>> = stream::iter(visible(names.folders))
+        .map(|name| async {
+            let relation = Relation {
+                schema: schema.to_owned(),
+                name,
+            };
+            let is_table = warehouse.has_table(&relation).await?;
+            Ok::<_, Fault>(is_table.then_some(relation.name))
+        })
+        .buffered(TABLES_AT_ONCE)
+        .try_collect()
+        .await?;
+    let mut entries: BTreeMap<String, Entry> = tables
+        .into_iter()
+        .flatten()
+        .map(|name| (name, Entry::Table))
+        .collect();
+    if has_views {
+        for (name, view) in views(warehouse, schema).await? {
+            entries.insert(name, Entry::View(view));
+        }
+    }
+    Ok(Found {
+        is_made: is_made || !entries.is_empty(),
+        entries,
+    })
+}
+
+/// Names that are not the warehouse's own.
+fn visible(names: Vec<String>) -> Vec<String> {
+    names.into_iter().filter(|name| !name.starts_with('.')).collect()
+}
+
 /// Makes a schema.
-pub(crate) fn create_schema(warehouse: &Warehouse, schema: &str, comment: Option<String>) -> Result<(), Fault> {
+pub(crate) async fn create_schema(warehouse: &Warehouse, schema: &str, comment: Option<String>) -> Result<(), Fault> {
     let path = warehouse.root_folder().join(schema).join(SCHEMA_FILE);
-    warehouse.put(&path, &to_json(&StoredSchema { comment })?)
+    warehouse.put(&path, to_json(&StoredSchema { comment })?).await
 }
 
 /// Removes a schema in which nothing lies any more.
-pub(crate) fn drop_schema(warehouse: &Warehouse, schema: &str) -> Result<(), Fault> {
-    warehouse.remove(&warehouse.root_folder().join(schema).join(SCHEMA_FILE))
+pub(crate) async fn drop_schema(warehouse: &Warehouse, schema: &str) -> Result<(), Fault> {
+    let path = warehouse.root_folder().join(schema).join(SCHEMA_FILE);
+    warehouse.remove(&path).await
 }
 
 /// Makes or replaces a view.
-pub(crate) fn put_view(warehouse: &Warehouse, relation: &Relation, view: &StoredView) -> Result<(), Fault> {
-    warehouse.put(&view_path(warehouse, relation), &to_json(view)?)
+pub(crate) async fn put_view(warehouse: &Warehouse, relation: &Relation, view: &StoredView) -> Result<(), Fault> {
+    warehouse.put(&view_path(warehouse, relation), to_json(view)?).await
 }
 
 /// Removes a view.
-pub(crate) fn drop_view(warehouse: &Warehouse, relation: &Relation) -> Result<(), Fault> {
-    warehouse.remove(&view_path(warehouse, relation))
+pub(crate) async fn drop_view(warehouse: &Warehouse, relation: &Relation) -> Result<(), Fault> {
+    warehouse.remove(&view_path(warehouse, relation)).await
 }
 
 fn view_path(warehouse: &Warehouse, relation: &Relation) -> PathBuf {
@@ -175,44 +215,19 @@ fn view_path(warehouse: &Warehouse, relation: &Relation) -> PathBuf {
     folder.join(format!("{}.json", relation.name))
 }
 
-fn views(warehouse: &Warehouse, schema: &str) -> Result<Vec<(String, StoredView)>, Fault> {
+async fn views(warehouse: &Warehouse, schema: &str) -> Result<Vec<(String, StoredView)>, Fault> {
     let folder = warehouse.root_folder().join(schema).join(VIEWS);
     let mut views = Vec::new();
-    for name in entries(&folder)? {
+    for name in warehouse.names_in(&folder).await?.files {
         let Some(view) = name.strip_suffix(".json") else {
             continue;
         };
         let path = folder.join(&name);
-        let bytes = std::fs::read(&path).map_err(|error| fault::io(&error, &path))?;
+        let bytes = warehouse.get(&path).await?;
         let stored = serde_json::from_slice(&bytes).map_err(|error| damaged(&path, &error))?;
         views.push((view.to_owned(), stored));
     }
     Ok(views)
-}
-
-/// The folders in a folder, but for those that are ours.
-fn folders(folder: &std::path::Path) -> Result<Vec<String>, Fault> {
-    let names = entries(folder)?.into_iter();
-    Ok(names
-        .filter(|name| !name.starts_with('.') && folder.join(name).is_dir())
-        .collect())
-}
-
-fn entries(folder: &std::path::Path) -> Result<Vec<String>, Fault> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(fault::io(&error, folder)),
-    };
-    entries
-        .map(|entry| Ok(entry.map_err(|error| fault::io(&error, folder))?.file_name()))
-        .filter_map(|name: Result<std::ffi::OsString, Fault>| match name {
-            Ok(name) => name.into_string().ok().map(Ok),
-            Err(fault) => Some(Err(fault)),
-        })
-        .collect()
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>, Fault> {

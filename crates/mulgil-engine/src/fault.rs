@@ -159,9 +159,24 @@ pub(crate) fn parquet(error: &ParquetError, path: &Path) -> Fault {
     })
 }
 
-/// A failure of the file system.
+/// A failure of the file system, or of a store in its place.
 pub(crate) fn io(error: &io::Error, path: &Path) -> Fault {
+    if let Some(fault) = error.get_ref().and_then(|inner| hidden_inside(inner)) {
+        return fault;
+    }
     disk(error.kind(), &error.to_string(), Some(path))
+}
+
+/// A folder that no URL can name.
+pub(crate) fn no_url(folder: &Path) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::DISK_FAILED,
+            format!("the folder {} cannot be named by a URL", folder.display()),
+        )
+        .with_remedy("choose a warehouse folder whose name is plain text")
+        .with_retry(Retry::AfterHumanFix),
+    )
 }
 
 /// What is nearest to a name among others, if anything is near.
@@ -176,7 +191,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// Follows a chain of errors for a fault of our own, or one of the disk, wherever it hides.
-fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
+pub(crate) fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
     let mut next = Some(error);
     for _ in 0..MAX_CHAIN {
         let current = next?;
@@ -199,6 +214,14 @@ fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
         };
     }
     None
+}
+
+/// Follows a chain of errors for a fault that was told by a store, and nothing else.
+pub(crate) fn told_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .take(MAX_CHAIN)
+        .find_map(|error| error.downcast_ref::<Diagnostic>())
+        .map(|diagnostic| Box::new(diagnostic.clone()))
 }
 
 /// An error as text, with no more than its first line.

@@ -1,4 +1,4 @@
-//! The embedded engine: DataFusion over Delta tables in a local folder, behind core's `Engine`.
+//! The embedded engine: DataFusion over Delta tables in a folder or a bucket, behind core's `Engine`.
 //! It fills tables, runs queries and data tests, looks at sources and reads tables' histories. It
 //! knows no ledger, no schedule and no clock: what is due, when and why is decided elsewhere.
 
@@ -64,10 +64,10 @@ struct Inner {
 }
 
 impl EmbeddedEngine {
-    /// Over a warehouse folder, which is created with its first table.
+    /// Over a warehouse: a folder, which is created with its first table, or a place in a bucket.
     ///
     /// # Errors
-    /// When its threads cannot be started.
+    /// When its threads cannot be started, or there are no credentials for the bucket.
     pub fn new(config: EngineConfig) -> Result<Self, Fault> {
         Self::on_disk(config, Box::new(OsDisk))
     }
@@ -144,7 +144,12 @@ impl Engine for EmbeddedEngine {
 
     async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
         let (inner, source, known) = (Arc::clone(&self.inner), source.clone(), known.clone());
-        let work = async move { source::observe(inner.warehouse.root(), &source, &known).await };
+        let work = async move {
+            {
+                let files = inner.warehouse.files(&source)?;
+                source::observe(&files, &source, &known).await
+            }
+        };
         self.cpu.run(work).await
     }
 
@@ -156,7 +161,8 @@ impl Engine for EmbeddedEngine {
 
     async fn drop_table(&self, relation: &Relation) -> Result<(), Fault> {
         let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
-        self.cpu.run(async move { inner.warehouse.drop_table(&relation) }).await
+        let work = async move { inner.warehouse.drop_table(&relation).await };
+        self.cpu.run(work).await
     }
 }
 

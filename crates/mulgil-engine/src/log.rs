@@ -1,12 +1,12 @@
 //! A table's history as the ledger reads it: which commits are ours, by the tag that they carry, and
-//! which rows a foreign one may have changed. It reads the log as it lies on the disk.
+//! which rows a foreign one may have changed. It reads the log as it was written, entry by entry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use bytes::Bytes;
 use deltalake::kernel::{Action, CommitInfo};
 use jiff::{Timestamp, civil::Date};
 use mulgil_core::{
@@ -22,12 +22,17 @@ use crate::{
     commit, fault,
     hidden::{DAY, INTERVAL},
     materialize::target::{TAG, ZONE_PROPERTY, instant},
-    store::LOG_DIR,
     warehouse::Warehouse,
 };
 
 /// How the app ids of all ledgers begin.
 const APP_PREFIX: &str = "mulgil/";
+
+/// Entries of a log that are held at once while they are read.
+const READ_AT_ONCE: usize = 128;
+
+/// Entries that are read at once where mostly the newest tells all.
+const READ_BACK_AT_ONCE: usize = 4;
 
 /// The commits of a table after a version, oldest first; nothing when there is no table.
 pub(crate) async fn commits_after(
@@ -45,13 +50,14 @@ pub(crate) async fn commits_after(
     let table_id = state.metadata().id().to_owned();
     let bytes = state.log_data().iter().map(|file| file.size() as u64).sum();
     let files = state.log_data().num_files() as u64;
-    tokio::task::spawn_blocking(move || {
-        let log = folder.join(LOG_DIR);
-        let first = after.map_or(0, |after| after + 1);
-        let mut commits = Vec::new();
-        let (mut gap, mut highest_seq) = (false, 0);
-        for number in first..=version {
-            match read_commit(&log, number)? {
+    let log = Log { warehouse, relation };
+    let first = after.map_or(0, |after| after + 1);
+    let mut commits = Vec::new();
+    let (mut gap, mut highest_seq) = (false, 0);
+    let versions: Vec<i64> = (first..=version).collect();
+    for some in versions.chunks(READ_AT_ONCE) {
+        for (number, actions) in log.read(some.to_vec()).await? {
+            match actions {
                 Some(actions) => {
                     let commit = describe(number, actions, &layout);
                     highest_seq = highest_seq.max(commit.seq);
@@ -60,26 +66,62 @@ pub(crate) async fn commits_after(
                 None => gap = true,
             }
         }
-        if highest_seq == 0 {
-            highest_seq = seq_before(&log, first)?;
+    }
+    if highest_seq == 0 {
+        highest_seq = log.seq_before(first).await?;
+    }
+    Ok(Some(TableLog {
+        table_id,
+        version,
+        highest_seq,
+        commits,
+        gap,
+        bytes,
+        files,
+    }))
+}
+
+/// The log of one table.
+struct Log<'a> {
+    warehouse: &'a Warehouse,
+    relation: &'a Relation,
+}
+
+impl Log<'_> {
+    /// The actions of versions; nothing for one whose entry was cleaned away.
+    async fn read(&self, versions: Vec<i64>) -> Result<Vec<(i64, Option<Vec<Action>>)>, Fault> {
+        let entries = self.warehouse.read_entries(self.relation, versions.clone()).await?;
+        let parsed = |(version, entry): (i64, Option<Bytes>)| {
+            let actions = entry.map(|bytes| actions(&bytes)).transpose();
+            let to_fault = |error| unreadable(&self.warehouse.entry(self.relation, version), &error);
+            actions.map(|actions| (version, actions)).map_err(to_fault)
+        };
+        versions.into_iter().zip(entries).map(parsed).collect()
+    }
+
+    /// The sequence number of our newest commit before a version; 0 where none is left in the log.
+    async fn seq_before(&self, version: i64) -> Result<i64, Fault> {
+        let versions: Vec<i64> = (0..version).rev().collect();
+        for some in versions.chunks(READ_BACK_AT_ONCE) {
+            for (_, actions) in self.read(some.to_vec()).await? {
+                let Some(actions) = actions else { return Ok(0) };
+                let seqs = actions.iter().filter_map(|action| match action {
+                    Action::Txn(txn) if txn.app_id.starts_with(APP_PREFIX) => Some(txn.version),
+                    _ => None,
+                });
+                if let Some(seq) = seqs.max() {
+                    return Ok(seq);
+                }
+            }
         }
-        Ok(Some(TableLog {
-            table_id,
-            version,
-            highest_seq,
-            commits,
-            gap,
-            bytes,
-            files,
-        }))
-    })
-    .await
-    .map_err(|error| -> Fault {
-        Box::new(Diagnostic::error(
-            codes::BUG,
-            format!("reading a table's log broke: {error}"),
-        ))
-    })?
+        Ok(0)
+    }
+}
+
+fn actions(entry: &[u8]) -> Result<Vec<Action>, serde_json::Error> {
+    serde_json::Deserializer::from_slice(entry)
+        .into_iter::<Action>()
+        .collect()
 }
 
 /// The newest version of a table that was there at a moment.
@@ -115,24 +157,27 @@ pub(crate) async fn history(warehouse: &Warehouse, relation: &Relation) -> Resul
     let Some(log) = commits_after(warehouse, relation, None).await? else {
         return Ok(Vec::new());
     };
-    let folder = warehouse.folder(relation).join(LOG_DIR);
-    let entry = |commit: Commit| -> Result<Entry, Fault> {
-        let actions = read_commit(&folder, commit.version)?.unwrap_or_default();
-        let operation = actions.into_iter().find_map(|action| match action {
-            Action::CommitInfo(info) => info.operation,
-            _ => None,
-        });
-        Ok(Entry {
-            version: commit.version,
-            committed_at_us: commit.committed_at_us,
-            operation: operation.unwrap_or_default(),
-            filled: match commit.author {
-                Author::Ours(tag) => Some(tag.instance.to_string()),
-                Author::Foreign => None,
-            },
-        })
-    };
-    log.commits.into_iter().map(entry).collect()
+    let reader = Log { warehouse, relation };
+    let mut entries = Vec::with_capacity(log.commits.len());
+    for commits in log.commits.chunks(READ_AT_ONCE) {
+        let versions = commits.iter().map(|commit| commit.version).collect();
+        for (commit, (version, actions)) in commits.iter().zip(reader.read(versions).await?) {
+            let operation = actions.unwrap_or_default().into_iter().find_map(|action| match action {
+                Action::CommitInfo(info) => info.operation,
+                _ => None,
+            });
+            entries.push(Entry {
+                version,
+                committed_at_us: commit.committed_at_us,
+                operation: operation.unwrap_or_default(),
+                filled: match &commit.author {
+                    Author::Ours(tag) => Some(tag.instance.to_string()),
+                    Author::Foreign => None,
+                },
+            });
+        }
+    }
+    Ok(entries)
 }
 
 /// How a table is partitioned.
@@ -261,42 +306,6 @@ fn order(touched: Touched) -> (Key, Interval) {
 
 fn tag_of(info: &CommitInfo) -> Option<CommitTag> {
     serde_json::from_value(info.info.get(TAG)?.clone()).ok()
-}
-
-/// The actions of a version; nothing when its entry was cleaned away.
-fn read_commit(log: &Path, version: i64) -> Result<Option<Vec<Action>>, Fault> {
-    let path = commit_path(log, version);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fault::io(&error, &path)),
-    };
-    serde_json::Deserializer::from_slice(&bytes)
-        .into_iter::<Action>()
-        .collect::<Result<Vec<_>, _>>()
-        .map(Some)
-        .map_err(|error| unreadable(&path, &error))
-}
-
-/// The sequence number of our newest commit before a version; 0 where none is left in the log.
-fn seq_before(log: &Path, version: i64) -> Result<i64, Fault> {
-    for number in (0..version).rev() {
-        let Some(actions) = read_commit(log, number)? else {
-            break;
-        };
-        let seqs = actions.iter().filter_map(|action| match action {
-            Action::Txn(txn) if txn.app_id.starts_with(APP_PREFIX) => Some(txn.version),
-            _ => None,
-        });
-        if let Some(seq) = seqs.max() {
-            return Ok(seq);
-        }
-    }
-    Ok(0)
-}
-
-fn commit_path(log: &Path, version: i64) -> PathBuf {
-    log.join(format!("{version:020}.json"))
 }
 
 fn unreadable(path: &Path, error: &serde_json::Error) -> Fault {

@@ -298,13 +298,14 @@ impl Names {
                 scope,
                 files,
             } => {
-                let provider = source::provider(warehouse.root(), source, columns, *scope, files)?;
+                let provider = source::provider(&warehouse.files(source)?, source, columns, *scope, files)?;
                 table::in_zone(provider, &self.zone)
             }
             Reads::Seed { source, file } => {
-                let seen = source::observe(warehouse.root(), source, &SourceSeen::default()).await?;
+                let place = warehouse.files(source)?;
+                let seen = source::observe(&place, source, &SourceSeen::default()).await?;
                 let files = std::slice::from_ref(file);
-                let provider = source::provider(warehouse.root(), source, &seen.columns, None, files)?;
+                let provider = source::provider(&place, source, &seen.columns, None, files)?;
                 table::in_zone(provider, &self.zone)
             }
             Reads::Query { sql, bindings } => self.open_view(name, sql, &Arc::from(bindings.as_slice()), None).await,

@@ -30,6 +30,7 @@ use crate::{
     meaning::{self, Meaning},
     names::{self, CATALOG, Names, UNNAMED_SCHEMA},
     statement::{dialect, parse},
+    store::Store,
     table::Snapshots,
     trunc::{DateTrunc, LocalCasts},
     warehouse::Warehouse,
@@ -81,6 +82,9 @@ impl Sessions {
     /// Makes the pool, the spill folder and the functions that all sessions share.
     pub(crate) fn new(config: &EngineConfig, warehouse: Arc<Warehouse>) -> Result<Self, Fault> {
         let runtime = runtime(config)?;
+        if let Store::Remote(store) = warehouse.store() {
+            runtime.register_object_store(&store.bucket_url()?, warehouse.store().objects());
+        }
         let mut base = SessionStateBuilder::new()
             .with_config(session_config(config))
             .with_runtime_env(runtime)

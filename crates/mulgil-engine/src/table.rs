@@ -91,7 +91,7 @@ impl Snapshots {
         if let Some(snapshot) = opened.get(&place) {
             return Ok(Arc::clone(snapshot));
         }
-        if !warehouse.has_table(relation)? {
+        if !warehouse.has_table(relation).await? {
             return Err(not_filled(relation));
         }
         let log_store = warehouse.log_store(relation)?;

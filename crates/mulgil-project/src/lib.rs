@@ -43,6 +43,7 @@ mod test_query;
 mod test_sql;
 mod text;
 mod values;
+mod warehouse;
 mod yaml;
 
 use std::{

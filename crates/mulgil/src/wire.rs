@@ -10,6 +10,7 @@ use std::{
 use mulgil_core::{
     codes, crash,
     diagnostic::{Diagnostic, Severity},
+    environment::Environment,
     grid::Zone,
     interval::Instant,
     name::NodeName,
@@ -198,6 +199,7 @@ impl Opened {
         let config = EngineConfig {
             root: self.project.root.clone(),
             warehouse: self.project.warehouse.clone(),
+            environment: Environment::new(environment(), std::env::home_dir()),
             memory_bytes: self.settings.memory_bytes.unwrap_or_else(default_memory),
             spill_dir: self.data_dir.join("spill"),
             spill_bytes: SPILL_BYTES,

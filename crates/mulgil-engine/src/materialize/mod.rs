@@ -67,12 +67,17 @@ pub(crate) async fn fill(
         progress,
         author: Author::Node(spec.instance.to_string()),
     };
-    match spec.materialization {
+    let outcome = match spec.materialization {
         Materialization::Interval => interval::fill(&fill).await,
         Materialization::Incremental | Materialization::Snapshot => incremental::fill(&fill).await,
         Materialization::Table | Materialization::Seed => table::fill(&fill).await,
         Materialization::View => view::fill(&fill).await,
+    };
+    if outcome.is_err() {
+        // What it wrote for nothing is being removed.
+        warehouse.store().settle().await;
     }
+    outcome
 }
 
 /// A fill under way.

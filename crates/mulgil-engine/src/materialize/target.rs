@@ -91,6 +91,7 @@ impl Target {
         time: TimePartition,
         replaces: Replaces,
     ) -> Result<Self, Fault> {
+        warehouse.check_writes().await?;
         let mut target = Self {
             folder: warehouse.folder(&spec.relation),
             table: warehouse.open(&spec.relation).await?,

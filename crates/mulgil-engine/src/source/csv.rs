@@ -1,13 +1,14 @@
 //! CSV as RFC 4180 has it: takes a file apart into records and fields, strictly, so that a broken
 //! row is found where it is broken. Knows nothing of types.
 
-use std::{borrow::Cow, fs::File, ops::Range};
+use std::{borrow::Cow, ops::Range};
 
 use mulgil_core::port::Fault;
 
 use super::{
     cell::Cell,
     fault::{Origin, Spot, shown},
+    files::Input,
     window::{Window, spot_in},
 };
 
@@ -64,7 +65,7 @@ enum Step {
 
 impl CsvFile {
     /// Reads the header line.
-    pub(super) fn open(file: File, origin: Origin, delimiter: u8, nulls: Nulls) -> Result<Self, Fault> {
+    pub(super) fn open(file: Input, origin: Origin, delimiter: u8, nulls: Nulls) -> Result<Self, Fault> {
         let mut csv = Self {
             window: Window::open(file, origin)?,
             delimiter,

@@ -14,6 +14,7 @@ use mulgil_core::{
 };
 
 use super::types::{expected_words, is_code, sql_words};
+use crate::fault::hidden_inside;
 
 /// How much of a value a message shows.
 const SHOWN_CHARS: usize = 60;
@@ -75,6 +76,10 @@ impl Origin {
 
     /// The file cannot be reached: a right that is missing, a broken disk.
     pub(super) fn unreachable(&self, error: &io::Error) -> Fault {
+        // A store says better than we what is wrong with it.
+        if let Some(fault) = error.get_ref().and_then(|inner| hidden_inside(inner)) {
+            return fault;
+        }
         self.fault(
             codes::SOURCE_UNREACHABLE,
             format!("a file of source `{}` cannot be read: {error}", self.source),

@@ -142,9 +142,9 @@ impl<'a> Context<'a> {
     }
 
     /// Refuses to write beside a look at the past.
-    pub(super) fn may_write(&self) -> Result<(), Fault> {
+    pub(super) async fn may_write(&self) -> Result<(), Fault> {
         match self.scope.snapshots.past() {
-            None => Ok(()),
+            None => self.warehouse().check_writes().await,
             Some(_) => Err(Box::new(
                 Diagnostic::error(
                     codes::NOT_CHANGEABLE,

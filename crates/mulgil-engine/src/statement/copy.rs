@@ -16,6 +16,7 @@ use mulgil_core::{
     codes,
     diagnostic::{Diagnostic, Place},
     grid::Grid,
+    location::StoreOptions,
     name::NodeName,
     port::{ByteSink, Fault, Format, QueryLimits, SourceSeen, StatementOutcome},
     project::{FileFormat, FilePattern, Source},
@@ -224,9 +225,10 @@ async fn read_file(
             Named::Csv | Named::Json => types(&known, &names),
         },
         description: None,
+        store: StoreOptions::default(),
         place: Place::file(filename),
     };
-    let seen = source::observe(context.warehouse().root(), &source, &SourceSeen::default()).await?;
+    let seen = source::observe(&context.warehouse().files(&source)?, &source, &SourceSeen::default()).await?;
     if seen.files.is_empty() {
         return Err(not_there(filename));
     }

@@ -51,7 +51,7 @@ use crate::{
 const COMMENT: &str = "comment";
 
 /// Makes a schema.
-pub(super) fn create_schema(
+pub(super) async fn create_schema(
     context: &Context<'_>,
     name: &SchemaName,
     if_not_exists: bool,
@@ -75,7 +75,7 @@ pub(super) fn create_schema(
             ))
         };
     }
-    catalog::create_schema(context.warehouse(), &schema, None)?;
+    catalog::create_schema(context.warehouse(), &schema, None).await?;
     Ok(done(format!("made the schema `{schema}`")))
 }
 
@@ -403,7 +403,7 @@ pub(super) async fn create_view(
         reads,
         comment: create.comment,
     };
-    catalog::put_view(context.warehouse(), &relation, &view)?;
+    catalog::put_view(context.warehouse(), &relation, &view).await?;
     Ok(done(format!("made the view `{relation}`")))
 }
 
@@ -773,20 +773,20 @@ pub(super) async fn drop(
                 (None, _) => return Err(context.nothing(name)),
                 (Some(Meaning::Bound(_)), _) => return Err(of_project(name)),
                 (Some(Meaning::Stored(relation)), ObjectType::Table) => {
-                    dropped.extend(drop_readers(context, relation, cascade)?);
-                    context.warehouse().drop_table(relation)?;
+                    dropped.extend(drop_readers(context, relation, cascade).await?);
+                    context.warehouse().drop_table(relation).await?;
                     dropped.push(relation.to_string());
                 }
                 (Some(Meaning::View(_)), ObjectType::View) => {
                     let relation = context.relation(name)?;
-                    dropped.extend(drop_readers(context, &relation, cascade)?);
-                    catalog::drop_view(context.warehouse(), &relation)?;
+                    dropped.extend(drop_readers(context, &relation, cascade).await?);
+                    catalog::drop_view(context.warehouse(), &relation).await?;
                     dropped.push(relation.to_string());
                 }
                 (Some(Meaning::Stored(_)), _) => return Err(other_kind(name, "a table", "drop table")),
                 (Some(Meaning::View(_)), _) => return Err(other_kind(name, "a view", "drop view")),
             },
-            ObjectType::Schema => dropped.extend(drop_schema(context, name, if_exists, cascade)?),
+            ObjectType::Schema => dropped.extend(drop_schema(context, name, if_exists, cascade).await?),
             other => return Err(refused(&format!("DROP {other}"))),
         }
     }
@@ -796,7 +796,7 @@ pub(super) async fn drop(
     })
 }
 
-fn drop_schema(context: &Context<'_>, name: &ObjectName, if_exists: bool, cascade: bool) -> Result<Vec<String>, Fault> {
+async fn drop_schema(context: &Context<'_>, name: &ObjectName, if_exists: bool, cascade: bool) -> Result<Vec<String>, Fault> {
     let schema = context.relation(name)?.name;
     let catalog = context.catalog()?;
     if !context.has_schema(&schema)? {
@@ -834,20 +834,20 @@ fn drop_schema(context: &Context<'_>, name: &ObjectName, if_exists: bool, cascad
     }
     let mut dropped = Vec::new();
     for (relation, meaning) in inside {
-        dropped.extend(drop_readers(context, &relation, true)?);
+        dropped.extend(drop_readers(context, &relation, true).await?);
         match meaning {
-            Meaning::View(_) => catalog::drop_view(context.warehouse(), &relation)?,
-            Meaning::Stored(_) | Meaning::Bound(_) => context.warehouse().drop_table(&relation)?,
+            Meaning::View(_) => catalog::drop_view(context.warehouse(), &relation).await?,
+            Meaning::Stored(_) | Meaning::Bound(_) => context.warehouse().drop_table(&relation).await?,
         }
         dropped.push(relation.to_string());
     }
-    catalog::drop_schema(context.warehouse(), &schema)?;
+    catalog::drop_schema(context.warehouse(), &schema).await?;
     dropped.push(schema);
     Ok(dropped)
 }
 
 /// Drops the views that read a relation, and those that read them, if they may go.
-fn drop_readers(context: &Context<'_>, relation: &Relation, cascade: bool) -> Result<Vec<String>, Fault> {
+async fn drop_readers(context: &Context<'_>, relation: &Relation, cascade: bool) -> Result<Vec<String>, Fault> {
     if !cascade {
         refuse_if_read(context, relation)?;
         return Ok(Vec::new());
@@ -856,7 +856,7 @@ fn drop_readers(context: &Context<'_>, relation: &Relation, cascade: bool) -> Re
     let mut rest = context.catalog()?.readers(relation);
     while let Some(reader) = rest.pop() {
         rest.extend(context.catalog()?.readers(&reader));
-        catalog::drop_view(context.warehouse(), &reader)?;
+        catalog::drop_view(context.warehouse(), &reader).await?;
         dropped.push(reader.to_string());
     }
     Ok(dropped)
@@ -883,7 +883,7 @@ pub(super) async fn comment(
 ) -> Result<StatementOutcome, Fault> {
     let (table, column) = match kind {
         CommentObject::Table => (name.clone(), None),
-        CommentObject::View => return comment_view(context, name, text),
+        CommentObject::View => return comment_view(context, name, text).await,
         CommentObject::Column => {
             let mut parts = name.0.clone();
             let column = parts.pop().and_then(|part| part.as_ident().map(hidden::folded));
@@ -918,7 +918,7 @@ pub(super) async fn comment(
     Ok(done(format!("`{name}` has its comment")))
 }
 
-fn comment_view(context: &Context<'_>, name: &ObjectName, text: Option<String>) -> Result<StatementOutcome, Fault> {
+async fn comment_view(context: &Context<'_>, name: &ObjectName, text: Option<String>) -> Result<StatementOutcome, Fault> {
     let Some(Meaning::View(view)) = context.meaning(name) else {
         return Err(context.nothing(name));
     };
@@ -926,7 +926,7 @@ fn comment_view(context: &Context<'_>, name: &ObjectName, text: Option<String>) 
         comment: text,
         ..view.clone()
     };
-    catalog::put_view(context.warehouse(), &context.relation(name)?, &view)?;
+    catalog::put_view(context.warehouse(), &context.relation(name)?, &view).await?;
     Ok(done(format!("`{name}` has its comment")))
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn optimize(context: &Context<'_>, name: &ObjectName) -> Result
 
 /// Removes files that only old versions of a table name.
 pub(super) async fn vacuum(context: &Context<'_>, vacuum: &Vacuum) -> Result<StatementOutcome, Fault> {
-    context.may_write()?;
+    context.may_write().await?;
     let changed = context.changed(&vacuum.name)?;
     let hours = vacuum.retain_hours.unwrap_or(RETAIN_HOURS);
     let removed = remove_old(context.sessions(), &changed.relation, hours, vacuum.is_dry).await?;

@@ -52,7 +52,7 @@ pub(crate) async fn script(inner: &Arc<Inner>, spec: &ScriptSpec) -> Result<(), 
     };
     for parsed in parse::statements(&spec.sql, &Author::Node("a hook".to_owned()))? {
         let sessions = inner.sessions().await?;
-        let catalog = Catalog::load(sessions.warehouse(), &spec.schema)?;
+        let catalog = Catalog::load(sessions.warehouse(), &spec.schema).await?;
         let scope = Scope {
             bindings: spec.bindings.as_slice().into(),
             catalog: Some(Arc::new(catalog)),
@@ -176,7 +176,7 @@ impl Session {
             Typed::Vacuum(_) => {}
         }
         let sessions = self.inner.sessions().await?;
-        let catalog = Catalog::load(sessions.warehouse(), &self.spec.schema)?;
+        let catalog = Catalog::load(sessions.warehouse(), &self.spec.schema).await?;
         let scope = Scope {
             bindings: self.spec.bindings.as_slice().into(),
             catalog: Some(Arc::new(catalog)),
@@ -279,7 +279,7 @@ async fn run(
         let output = context.output(format, limits);
         return Ok(StatementOutcome::Rows(output.write(rows, sink).await?));
     }
-    context.may_write()?;
+    context.may_write().await?;
     match statement {
         Statement::Query(query) => {
             let (with, writing) = writing(*query)?;
@@ -296,7 +296,7 @@ async fn run(
             options: None,
             default_collate_spec: None,
             clone: None,
-        } => define::create_schema(context, &schema_name, if_not_exists),
+        } => define::create_schema(context, &schema_name, if_not_exists).await,
         Statement::CreateTable(create) => define::create_table(context, create).await,
         Statement::CreateView(create) => define::create_view(context, create, &text).await,
         Statement::AlterTable(alter) => define::alter_table(context, alter).await,

@@ -15,8 +15,10 @@ use std::{
 
 use async_trait::async_trait;
 use mulgil_core::{
+    environment::Environment,
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval},
+    location::Location,
     name::{Instance, Key, NodeName, Relation},
     port::{
         ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, SessionSpec, SqlSession,
@@ -67,7 +69,8 @@ impl ByteSink for Bytes {
 fn config(dir: &TempDir) -> EngineConfig {
     EngineConfig {
         root: dir.path().to_owned(),
-        warehouse: dir.path().join("warehouse"),
+        warehouse: Location::Folder(dir.path().join("warehouse")),
+        environment: Environment::default(),
         memory_bytes: 256 << 20,
         spill_dir: dir.path().join("spill"),
         spill_bytes: 1 << 30,

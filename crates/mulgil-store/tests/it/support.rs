@@ -7,6 +7,7 @@ use mulgil_core::{
     diagnostic::{Place, Severity},
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval, RangeSet},
+    location::{Location, StoreOptions},
     mapping::Mapping,
     name::{Instance, Key, NodeName, Relation},
     port::{Author, Commit, CommitTag, FillOutcome, Filled, SourceSeen, TableLog, Touched},
@@ -145,6 +146,7 @@ pub(crate) fn source(name: &str, files: FilePattern) -> Source {
     Source {
         name: name.into(),
         files,
+        store: StoreOptions::default(),
         format: FileFormat::JsonLines,
         grid,
         event_time: Some("event_at".to_owned()),
@@ -170,7 +172,7 @@ pub(crate) fn shop() -> Project {
         zone: Zone::UTC,
         schema: "dev_shop".to_owned(),
         root: PathBuf::from("/project"),
-        warehouse: PathBuf::from("/project/warehouse"),
+        warehouse: Location::Folder(PathBuf::from("/project/warehouse")),
         nodes: vec![
             node("flights", by(Unit::Day), &[("raw.events", Mapping::Overlap)]),
             node("weather", by(Unit::Day), &[("raw.weather", Mapping::Overlap)]),

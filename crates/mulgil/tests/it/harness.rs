@@ -207,7 +207,8 @@ fn line(step: &Value) -> String {
     )
 }
 
-fn done(output: Output) -> Done {
+/// How a started program ended.
+pub(crate) fn done(output: Output) -> Done {
     Done {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

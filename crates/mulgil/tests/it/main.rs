@@ -17,6 +17,7 @@ mod hooks;
 mod incremental;
 mod keys;
 mod look;
+mod object_store;
 mod prune;
 mod seeds;
 mod selectors;

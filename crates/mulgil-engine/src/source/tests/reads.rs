@@ -409,7 +409,7 @@ async fn a_scope_finds_its_rows_behind_many_that_are_passed_over() {
         let day = interval("2013-01-02T00:00:00Z", "2013-01-03T00:00:00Z");
         let count = fixture.sql_over("select count(*) from t where id >= 8000", &seen, Some(day));
         assert!(count.await.unwrap().contains("| 2 "));
-        let shape = SourceShape::new(fixture.path(), &fixture.source, &seen.columns).unwrap();
+        let shape = SourceShape::new(&fixture.place(), &fixture.source, &seen.columns).unwrap();
         let batches = |rule| {
             let mut reader = shape.open(&seen.files[0], &[0, 1, 2], rule).unwrap();
             std::iter::from_fn(move || reader.next().unwrap().map(|batch| batch.num_rows())).collect::<Vec<_>>()
@@ -455,7 +455,7 @@ impl Fixture {
     async fn written(&self, format: Format) -> Vec<u8> {
         let seen = self.first_look().await;
         let context = session();
-        let table = provider(self.path(), &self.source, &seen.columns, None, &seen.files).unwrap();
+        let table = provider(&self.place(), &self.source, &seen.columns, None, &seen.files).unwrap();
         let rows = context.read_table(table).unwrap().execute_stream().await.unwrap();
         let output = Output {
             zone: self.source.zone.clone(),

@@ -60,7 +60,7 @@ models:
 
         error[MG1006]: `cloud` is no kind of warehouse
           --> mulgil.yml:3:19
-        do: write `local`: Delta tables on disk
+        do: write `local`: Delta tables on disk; or `s3`, `gcs`, `azure` with a `url`
 
         error[MG1005]: `warehouse` has no key `paht`
           --> mulgil.yml:3:26
