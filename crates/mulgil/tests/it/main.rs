@@ -15,6 +15,8 @@ mod harness;
 mod incremental;
 mod keys;
 mod look;
+mod outputs;
 mod prune;
 mod selectors;
 mod snapshots;
+mod sql;

@@ -18,7 +18,7 @@ use super::{
     super::{event::RowRule, provider, reader::SourceShape},
     Fixture, gzip, interval, parquet, session,
 };
-use crate::output::write;
+use crate::output::Output;
 
 #[tokio::test]
 async fn types_of_csv() {
@@ -457,12 +457,17 @@ impl Fixture {
         let context = session();
         let table = provider(self.path(), &self.source, &seen.columns, None, &seen.files).unwrap();
         let rows = context.read_table(table).unwrap().execute_stream().await.unwrap();
-        let limits = QueryLimits {
-            timeout_ms: 1_000,
-            max_rows: None,
+        let output = Output {
+            zone: self.source.zone.clone(),
+            format,
+            limits: QueryLimits {
+                timeout_ms: 1_000,
+                max_rows: None,
+            },
+            scratch: std::env::temp_dir(),
         };
         let mut kept = Kept(Vec::new());
-        write(rows, &self.source.zone, format, limits, &mut kept).await.unwrap();
+        output.write(rows, &mut kept).await.unwrap();
         kept.0
     }
 }
