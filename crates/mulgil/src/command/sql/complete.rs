@@ -124,6 +124,12 @@ impl Words {
                 .collect()
         } else if word.is_empty() {
             BTreeSet::new()
+        } else if wants_table(&text[..start]) {
+            let tables = self.tables.keys();
+            tables
+                .filter(|name| name.to_lowercase().starts_with(&word))
+                .cloned()
+                .collect()
         } else {
             self.all(text)
                 .filter(|way| way.to_lowercase().starts_with(&word))
@@ -159,6 +165,14 @@ impl Words {
         words.extend(KEYWORDS.map(str::to_owned));
         words.into_iter()
     }
+}
+
+/// Whether a table has to follow a text.
+fn wants_table(before: &str) -> bool {
+    let last = before.split_whitespace().next_back().unwrap_or_default();
+    ["from", "join", "describe"]
+        .iter()
+        .any(|word| last.eq_ignore_ascii_case(word))
 }
 
 /// Whether an entry can be run: a command of the shell, nothing, or statements that all end.
@@ -224,6 +238,11 @@ mod tests {
         let ways = |text: &str| words.ways(text).1;
         assert_eq!(ways("sel"), ["select"]);
         assert_eq!(ways("select * from cust"), ["customers"]);
+        assert_eq!(ways("select * from ord"), ["orders"]);
+        assert_eq!(
+            ways("select * from orders ord"),
+            ["order", "order_id", "orders", "orders.amount", "orders.order_id"]
+        );
         assert_eq!(ways("select * from dev.o"), ["dev.orders"]);
         assert_eq!(
             ways("select * from customers where n"),

@@ -1,6 +1,7 @@
 //! What holds between two statements, and how one of them is run.
 
 use mulgil_core::{
+    codes,
     diagnostic::{Diagnostic, Place},
     port::{ByteSink, Fault, Format, QueryLimits, QueryOutcome, SharedEngine, SqlSession, StatementOutcome},
     statements::Statement,
@@ -124,7 +125,9 @@ impl Shell {
         let is_cut = screen.is_cut();
         match outcome {
             None => {
-                say::talk("cancelled");
+                // A terminal has just shown `^C`.
+                say::talk(if self.is_typed { "\ncancelled" } else { "cancelled" });
+                self.leave_engine();
                 Ended::Interrupted
             }
             Some(Ok(StatementOutcome::Rows(outcome))) => {
@@ -140,6 +143,9 @@ impl Shell {
             }
             Some(Err(_)) if stdout.is_closed => Ended::Quit,
             Some(Err(fault)) => {
+                if fault.code == codes::QUERY_TIMEOUT {
+                    self.leave_engine();
+                }
                 let fault = placed(*fault, statement, origin);
                 say::fault_in(&fault, whole, origin.file.is_some());
                 Ended::Failed(Box::new(fault))
@@ -152,6 +158,16 @@ impl Shell {
         if let Some(interrupts) = &mut self.interrupts {
             let mut idle = std::task::Context::from_waker(std::task::Waker::noop());
             while interrupts.poll_recv(&mut idle).is_ready() {}
+        }
+    }
+
+    /// Leaves the engine to what it still computes, and takes another one: a query that never pauses holds
+    /// its threads until the program ends.
+    fn leave_engine(&mut self) {
+        if let Ok(engine) = self.opened.engine() {
+            self.engine = engine;
+            // A transaction's snapshots go with it.
+            self.session = None;
         }
     }
 
