@@ -10,10 +10,12 @@ mod chaos;
 mod disk;
 mod ga4;
 mod measure;
+mod memory;
 mod peers;
 mod place;
 mod report;
 mod spine;
+mod sql;
 mod synthetic;
 mod tpc;
 
@@ -28,11 +30,15 @@ fn main() -> Result<()> {
         ["bench", "spine"] => spine::bench(),
         ["bench", "tpch", scales @ ..] => tpc::compare(Suite::H, scales),
         ["bench", "tpcds", scales @ ..] => tpc::compare(Suite::Ds, scales),
+        ["bench", "sql", parts @ ..] => sql::bench(parts),
+        ["bench", "memory", rows @ ..] => memory::bench(rows.first().copied()),
         ["bench", "ga4"] => ga4::bench(Form::Json, None),
         ["bench", "ga4", "json", mib] => ga4::bench(Form::Json, Some(mib)),
         ["bench", "ga4", "parquet", mib @ ..] => ga4::bench(Form::Parquet, mib.first().copied()),
         ["chaos", "spine", options @ ..] => chaos::spine(chaos::Options::parse(options)?),
         ["chaos", "disk", options @ ..] => disk::chaos(chaos::Options::parse(options)?),
-        _ => bail!("write `bench spine|tpch|tpcds|ga4`, or `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`"),
+        _ => bail!(
+            "write `bench spine|sql|tpch|tpcds|memory|ga4`, or `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`"
+        ),
     }
 }

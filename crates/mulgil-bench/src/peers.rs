@@ -80,6 +80,15 @@ fn ours() -> PathBuf {
     place::repository().join("crates/mulgil-bench/peers")
 }
 
+/// A folder of Parquet files with tables made from row numbers, of so many rows each: those of
+/// `peers/tables.py` that are named.
+pub(crate) fn tables(rows: u64, names: &[&str]) -> Result<PathBuf> {
+    place::kept(&format!("{}-{rows}", names.join("-")), |folder| {
+        let mut script = Peers::Duckdb.script("tables.py")?;
+        done(script.arg(rows.to_string()).arg(folder).args(names))
+    })
+}
+
 /// Runs a program to its end; it must succeed. What it prints is ours.
 pub(crate) fn done(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?}"))?;
@@ -95,11 +104,11 @@ pub(crate) struct Duckdb {
 }
 
 /// What DuckDB said to one query.
-pub(crate) struct Answer {
+struct Answer {
     /// How long each run took.
-    pub(crate) seconds: Vec<f64>,
+    seconds: Vec<f64>,
     /// Its rows as text; none when they were not asked for.
-    pub(crate) rows: Vec<Vec<Option<String>>>,
+    rows: Vec<Vec<Option<String>>>,
 }
 
 impl Duckdb {

@@ -75,6 +75,21 @@ pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
         })
         .collect();
     let whole = json!({ "date": date, "machine": machine, "versions": versions, "rows": json_rows });
+    let table = table(name, rows, notes)?;
+    let folder = place::repository().join("docs/bench");
+    fs::create_dir_all(&folder)?;
+    fs::write(
+        folder.join(format!("{name}.json")),
+        serde_json::to_string_pretty(&whole)? + "\n",
+    )?;
+    fs::write(folder.join(format!("{name}.md")), &table)?;
+    println!("{table}");
+    Ok(())
+}
+
+/// The readable table, with its head and what is to be said of it.
+pub(crate) fn table(name: &str, rows: &[Row], notes: &str) -> Result<String> {
+    let (date, machine, versions) = (date(), machine(), versions());
     let mut table = format!("# Benchmark: {name}\n\n{date}, {machine}, {versions}.\n\n");
     table.push_str("| work | metric | Mulgil | goal | met | peer |\n|---|---|---:|---|---|---|\n");
     for row in rows {
@@ -106,15 +121,7 @@ pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
         )?;
     }
     write!(table, "\n{}\n", notes.trim())?;
-    let folder = place::repository().join("docs/bench");
-    fs::create_dir_all(&folder)?;
-    fs::write(
-        folder.join(format!("{name}.json")),
-        serde_json::to_string_pretty(&whole)? + "\n",
-    )?;
-    fs::write(folder.join(format!("{name}.md")), &table)?;
-    println!("{table}");
-    Ok(())
+    Ok(table)
 }
 
 /// Three significant digits are what such a measurement is worth.
