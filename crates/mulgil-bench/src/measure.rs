@@ -44,6 +44,11 @@ pub(crate) fn run(command: &mut Command) -> Result<Taken> {
 
 /// Runs a program to its end, however that is. Its stdout is the caller's to set.
 pub(crate) fn watch(command: &mut Command) -> Result<Watched> {
+    watch_while(command, || true)
+}
+
+/// As [`watch`], but ends the program when `is_fine` says at one of the looks that it must not go on.
+pub(crate) fn watch_while(command: &mut Command, mut is_fine: impl FnMut() -> bool) -> Result<Watched> {
     let began = Instant::now();
     let mut child = command.stderr(Stdio::piped()).spawn()?;
     let mut stderr = child.stderr.take().context("stderr is piped")?;
@@ -59,6 +64,9 @@ pub(crate) fn watch(command: &mut Command) -> Result<Watched> {
             break status;
         }
         peak_kib = peak_kib.max(high_water(&status_file).unwrap_or(0));
+        if !is_fine() {
+            child.kill()?;
+        }
         thread::sleep(SAMPLE);
     };
     let taken = Taken {

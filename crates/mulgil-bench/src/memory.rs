@@ -4,11 +4,9 @@
 use std::{
     fmt::Write as _,
     fs::File,
-    path::{Path, PathBuf},
+    path::Path,
     process::Stdio,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -29,6 +27,10 @@ const BIG_ROW: u64 = 508;
 const MEMORY: &str = "memory: 1GB\n";
 /// A cap that the sort cannot keep to.
 const CAP: &str = "spill: 1GB\n";
+/// Bytes of spill at which a program is ended.
+const MOST_SPILLED: u64 = 14 << 30;
+/// How often the spill folder is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 /// Seconds that the query without end may take.
 const TIMEOUT: u64 = 2;
 
@@ -41,7 +43,7 @@ const SHOWS: [(&str, &str); 3] = [
         "select key, count(*) as rows, max(payload) as payload from big group by key",
     ),
     (
-        "join with a table of 1.6 GB on a key in no order",
+        "join with a table of a sixth of its size on a key in no order",
         "select count(*) as rows, max(big.payload || other.name) as last from big join other on big.key = other.key",
     ),
 ];
@@ -83,11 +85,7 @@ struct Report {
 
 impl Report {
     fn show(&mut self, project: &Path, work: &str, sql: &str) -> Result<()> {
-        let (watched, spilled) = spilling(project, || {
-            let mut command = place::mulgil(project)?;
-            command.args(["query", sql, "-o", "csv", "--limit", "5"]);
-            measure::watch(command.stdout(Stdio::null()))
-        })?;
+        let (watched, spilled) = spilling(project, sql)?;
         println!("{work}: {:?}, {} MiB spilled", watched.taken, spilled >> 20);
         let is_done = watched.status.success();
         let only_done = |figure: f64| is_done.then_some(figure);
@@ -152,11 +150,7 @@ impl Report {
         let text = std::fs::read_to_string(&manifest)?;
         std::fs::write(&manifest, text.replace(MEMORY, &format!("{MEMORY}{CAP}")))?;
         let (_, sql) = SHOWS[0];
-        let (watched, spilled) = spilling(project, || {
-            let mut command = place::mulgil(project)?;
-            command.args(["query", sql, "-o", "csv", "--limit", "5"]);
-            measure::watch(command.stdout(Stdio::null()))
-        })?;
+        let (watched, spilled) = spilling(project, sql)?;
         let work = format!("the sort with `{}`: it must end, and say why", CAP.trim());
         let is_told = watched.said.contains("MG5") && watched.said.contains("spill");
         let seconds = (!watched.status.success() && is_told).then_some(watched.taken.seconds);
@@ -187,24 +181,26 @@ impl Report {
     }
 }
 
-/// Runs something, and the largest size that the project's spill folder had meanwhile.
-fn spilling(project: &Path, run: impl FnOnce() -> Result<Watched>) -> Result<(Watched, u64)> {
-    const LOOK: Duration = Duration::from_millis(50);
-    let (folder, is_over) = (project.join(".mulgil/spill"), AtomicBool::new(false));
-    let watch = |folder: PathBuf| {
-        let mut largest = 0;
-        while !is_over.load(Ordering::Relaxed) {
+/// Runs a query over the big tables, and the largest size that the project's spill folder had meanwhile.
+/// What spills without bound is ended before it fills the disk for everybody.
+fn spilling(project: &Path, sql: &str) -> Result<(Watched, u64)> {
+    let (folder, mut largest, mut looked) = (project.join(".mulgil/spill"), 0, Instant::now());
+    let is_fine = || {
+        if looked.elapsed() >= LOOK {
             // A file may go while its folder is being read: then the next look counts.
             largest = largest.max(place::bytes_of(&folder).unwrap_or(0));
-            thread::sleep(LOOK);
+            looked = Instant::now();
         }
-        largest
+        largest < MOST_SPILLED
     };
-    thread::scope(|scope| {
-        let watcher = scope.spawn(|| watch(folder));
-        let watched = run();
-        is_over.store(true, Ordering::Relaxed);
-        let largest = watcher.join().unwrap_or(0);
-        Ok((watched?, largest))
-    })
+    let mut command = place::mulgil(project)?;
+    command
+        .args(["query", sql, "-o", "csv", "--limit", "5"])
+        .stdout(Stdio::null());
+    let mut watched = measure::watch_while(&mut command, is_fine)?;
+    if largest >= MOST_SPILLED {
+        watched.said = format!("ended from outside: it spilled {} MiB", largest >> 20);
+        place::remove(&folder)?;
+    }
+    Ok((watched, largest))
 }
