@@ -81,8 +81,9 @@ const MODELS: [(&str, &str); 2] = [("daily_items", ITEMS), ("daily_traffic", TRA
 const QUESTION: &str = "select source, sum(page_views) as views, sum(purchases) as purchases, sum(revenue) as revenue \
                         from daily_traffic group by source order by views desc, source";
 
-/// Measures the day and writes docs/bench/ga4, or ga4-parquet.
+/// Measures the day and writes docs/bench/ga4; another form or size is only printed.
 pub(crate) fn bench(form: Form, mib: Option<&str>) -> Result<()> {
+    let is_whole = form == Form::Json && mib.is_none();
     let mib = mib.map_or(Ok(MIB), str::parse)?;
     let events = events(form, mib)?;
     let raw = fs::metadata(&events)?.len();
@@ -106,7 +107,7 @@ pub(crate) fn bench(form: Form, mib: Option<&str>) -> Result<()> {
         notes = format!("{notes}\nIt failed:\n\n```text\n{}\n```\n", ours.said.trim());
     }
     place::remove(&project)?;
-    report::write(form.name(), &rows, &notes)
+    report::write_whole(is_whole, form.name(), &rows, &notes)
 }
 
 impl Form {

@@ -51,7 +51,7 @@ const SHOWS: [(&str, &str); 3] = [
 /// A query that no machine finishes.
 const ENDLESS: &str = "select count(*) from narrow a join narrow b on a.id < b.id";
 
-/// Measures everything and writes docs/bench/memory.
+/// Measures everything and writes docs/bench/memory; with another count of rows it only prints.
 pub(crate) fn bench(rows: Option<&str>) -> Result<()> {
     let count = rows.map_or(Ok(ROWS), str::parse)?;
     let data = peers::tables(count, &["big", "other", "narrow"])?;
@@ -69,7 +69,7 @@ pub(crate) fn bench(rows: Option<&str>) -> Result<()> {
     place::remove(&project)?;
     // Ten gigabytes are nothing to leave behind.
     place::remove(&data)?;
-    report::write("memory", &report.rows, &report.notes()?)
+    report::write_whole(rows.is_none(), "memory", &report.rows, &report.notes()?)
 }
 
 fn settings(more: &str) -> String {

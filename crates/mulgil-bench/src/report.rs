@@ -59,6 +59,15 @@ pub(crate) fn row(
     }
 }
 
+/// Writes both files and prints the table; of a part of what belongs into them it only prints.
+pub(crate) fn write_whole(is_whole: bool, name: &str, rows: &[Row], notes: &str) -> Result<()> {
+    if is_whole {
+        return write(name, rows, notes);
+    }
+    println!("{}", table(name, rows, notes)?);
+    Ok(())
+}
+
 /// Writes both files and prints the table.
 pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
     let (date, machine, versions) = (date(), machine(), versions());
@@ -88,7 +97,7 @@ pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
 }
 
 /// The readable table, with its head and what is to be said of it.
-pub(crate) fn table(name: &str, rows: &[Row], notes: &str) -> Result<String> {
+fn table(name: &str, rows: &[Row], notes: &str) -> Result<String> {
     let (date, machine, versions) = (date(), machine(), versions());
     let mut table = format!("# Benchmark: {name}\n\n{date}, {machine}, {versions}.\n\n");
     table.push_str("| work | metric | Mulgil | goal | met | peer |\n|---|---|---:|---|---|---|\n");

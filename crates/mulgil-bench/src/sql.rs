@@ -42,12 +42,7 @@ pub(crate) fn bench(parts: &[&str]) -> Result<()> {
         commit(&mut rows)?;
     }
     notes.push_str(NOTES);
-    if parts.is_empty() {
-        report::write("sql", &rows, &notes)
-    } else {
-        print!("{}", report::table("sql", &rows, &notes)?);
-        Ok(())
-    }
+    report::write_whole(parts.is_empty(), "sql", &rows, &notes)
 }
 
 const NOTES: &str = "\

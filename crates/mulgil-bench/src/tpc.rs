@@ -151,50 +151,58 @@ impl Verdict {
     }
 }
 
-/// Compares all queries at the scales that are named, else at [`SCALES`]; prints each verdict and writes
-/// docs/bench/tpch or tpcds. Fails where an answer differs.
+/// Compares all queries at [`SCALES`] and writes docs/bench/tpch or tpcds; at scales that are named it
+/// only prints. Fails where an answer differs.
 pub(crate) fn compare(suite: Suite, scales: &[&str]) -> Result<()> {
-    let scales = if scales.is_empty() { &SCALES[..] } else { scales };
     let queries = suite.queries()?;
     let mut text = head(suite, queries.len())?;
     let mut bad = 0;
-    for scale in scales {
-        let data = suite.data(scale)?;
-        let settings = format!("threads: {THREADS}\n");
-        let project = project(&format!("{}-{scale}", suite.name()), &data, &settings)?;
-        let mut duckdb = Duckdb::over(&data)?;
-        writeln!(
-            text,
-            "\n## Scale {scale}\n\n| query | verdict | rows | Mulgil | DuckDB |\n|---:|---|---:|---:|---:|"
-        )?;
-        let (mut good, mut with_rows) = (0, 0);
-        for (number, sql) in &queries {
-            let outcome = outcome(&project, &mut duckdb, sql)?;
-            let words = outcome.verdict.words();
-            println!("{} at {scale}, query {number}: {words}", suite.title());
-            writeln!(
-                text,
-                "| {number} | {words} | {} | {:.0} ms | {:.0} ms |",
-                outcome.rows,
-                outcome.seconds * 1e3,
-                outcome.duckdb_seconds * 1e3
-            )?;
-            good += usize::from(outcome.verdict.is_good());
-            with_rows += usize::from(outcome.rows > 0);
-        }
-        bad += queries.len() - good;
-        let sum = format!(
-            "{good} of {} queries at scale {scale} give DuckDB's answer, which has rows in {with_rows}",
-            queries.len()
-        );
-        println!("{sum}");
-        writeln!(text, "\n{sum}.")?;
-        place::remove(&project)?;
+    for scale in if scales.is_empty() { &SCALES[..] } else { scales } {
+        bad += compare_at(suite, scale, &queries, &mut text)?;
     }
     writeln!(text, "\n{}", notes(bad))?;
-    chaos::write_figures(&format!("{}.md", suite.name()), &text)?;
+    if scales.is_empty() {
+        chaos::write_figures(&format!("{}.md", suite.name()), &text)?;
+    } else {
+        println!("{text}");
+    }
     ensure!(bad == 0, "{bad} answers differ or are missing");
     Ok(())
+}
+
+/// Adds a table of all verdicts at one scale; how many of them are bad.
+fn compare_at(suite: Suite, scale: &str, queries: &[(usize, String)], text: &mut String) -> Result<usize> {
+    let data = suite.data(scale)?;
+    let settings = format!("threads: {THREADS}\n");
+    let project = project(&format!("{}-{scale}", suite.name()), &data, &settings)?;
+    let mut duckdb = Duckdb::over(&data)?;
+    writeln!(
+        text,
+        "\n## Scale {scale}\n\n| query | verdict | rows | Mulgil | DuckDB |\n|---:|---|---:|---:|---:|"
+    )?;
+    let (mut good, mut with_rows) = (0, 0);
+    for (number, sql) in queries {
+        let outcome = outcome(&project, &mut duckdb, sql)?;
+        let words = outcome.verdict.words();
+        println!("{} at {scale}, query {number}: {words}", suite.title());
+        writeln!(
+            text,
+            "| {number} | {words} | {} | {:.0} ms | {:.0} ms |",
+            outcome.rows,
+            outcome.seconds * 1e3,
+            outcome.duckdb_seconds * 1e3
+        )?;
+        good += usize::from(outcome.verdict.is_good());
+        with_rows += usize::from(outcome.rows > 0);
+    }
+    place::remove(&project)?;
+    let sum = format!(
+        "{good} of {} queries at scale {scale} give DuckDB's answer, which has rows in {with_rows}",
+        queries.len()
+    );
+    println!("{sum}");
+    writeln!(text, "\n{sum}.")?;
+    Ok(queries.len() - good)
 }
 
 fn head(suite: Suite, queries: usize) -> Result<String> {
