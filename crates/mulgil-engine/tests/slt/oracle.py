@@ -28,13 +28,15 @@ import re
 import sys
 import tempfile
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from pathlib import Path
 
 import duckdb
 
 HERE = Path(__file__).resolve().parent
 ORACLES = ("duckdb", "postgres")
+# Decimals have 38 digits at most, and a double tells 17 apart.
+EXACT, FLOAT_DIGITS = Context(prec=80), 17
 
 
 # --- Reading files ----------------------------------------------------------------------------
@@ -164,28 +166,26 @@ def plain(value):
 
 
 def comparable(cell):
-    """A cell such that equal values compare equal, however many digits they are written with."""
+    """A cell such that equal values compare equal, however their numbers are written.
+
+    `2`, `2.0` and `2.00` are one, and so are two floats that differ in their last digits only. A number
+    with more digits than a float has is a decimal and has to be right in each of them.
+    """
     try:
         number = Decimal(cell)
     except InvalidOperation:
         return " ".join(cell.split())
     if not number.is_finite():
         return str(number).replace("Infinity", "inf")
-    return format(number, ".14g") if "." in cell or "e" in cell.lower() else format(number, "f")
+    if len(number.normalize(EXACT).as_tuple().digits) <= FLOAT_DIGITS and ("." in cell or "e" in cell.lower()):
+        number = Decimal(format(number, ".14g"))
+    return format(number.normalize(EXACT) if number else Decimal(0), "f")
 
 
 def same(expected, actual, ordered):
     """Whether two lists of rows, each a list of cells, say the same."""
-    left, right = ([[number_form(comparable(c)) for c in row] for row in rows] for rows in (expected, actual))
+    left, right = ([[comparable(c) for c in row] for row in rows] for rows in (expected, actual))
     return left == right if ordered else sorted(left) == sorted(right)
-
-
-def number_form(cell):
-    """`2`, `2.0` and `2.00` as one, and `-0` as `0`."""
-    try:
-        return format(Decimal(cell).normalize() + 0, "f")
-    except InvalidOperation:
-        return cell
 
 
 # --- The oracles ------------------------------------------------------------------------------
