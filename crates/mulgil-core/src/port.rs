@@ -54,9 +54,24 @@ pub trait Engine: Send + Sync {
     /// is no table.
     async fn commits_after(&self, relation: &Relation, version: Option<i64>) -> Result<Option<TableLog>, Fault>;
 
+    /// Puts small files of a table together where they are many, and removes files that only versions
+    /// older than the time of grace have. Changes no row. Not beside a fill of the table.
+    async fn maintain(&self, relation: &Relation, now: Instant) -> Result<Maintained, Fault>;
+
     /// Removes a table with all its versions; nothing where there is none. Who reads it at that moment
     /// may fail.
     async fn drop_table(&self, relation: &Relation) -> Result<(), Fault>;
+}
+
+/// What the maintenance of a table did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Maintained {
+    /// Small files that were put together.
+    pub small_files: u64,
+    /// Files in their place.
+    pub large_files: u64,
+    /// Files that were removed because only old versions had them.
+    pub removed_files: u64,
 }
 
 /// Told how far a fill is; called often, must return at once.

@@ -167,11 +167,7 @@ async fn entries(warehouse: &Warehouse, schema: &str) -> Result<Found, Fault> {
         .buffered(TABLES_AT_ONCE)
         .try_collect()
         .await?;
-    let mut entries: BTreeMap<String, Entry> = tables
-        .into_iter()
-        .flatten()
-        .map(|name| (name, Entry::Table))
-        .collect();
+    let mut entries: BTreeMap<String, Entry> = tables.into_iter().flatten().map(|name| (name, Entry::Table)).collect();
     if has_views {
         for (name, view) in views(warehouse, schema).await? {
             entries.insert(name, Entry::View(view));

@@ -32,10 +32,11 @@ use async_trait::async_trait;
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
+    interval::Instant,
     name::Relation,
     port::{
-        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Progress, ScriptStatement, SessionSpec, SourceSeen,
-        SqlSession, TableLog, TestOutcome,
+        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Maintained, Progress, ScriptStatement, SessionSpec,
+        SourceSeen, SqlSession, TableLog, TestOutcome,
     },
     project::Source,
     task::{Claim, FillSpec, ScriptSpec, TestSpec},
@@ -156,6 +157,12 @@ impl Engine for EmbeddedEngine {
     async fn commits_after(&self, relation: &Relation, version: Option<i64>) -> Result<Option<TableLog>, Fault> {
         let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
         let work = async move { log::commits_after(&inner.warehouse, &relation, version).await };
+        self.cpu.run(work).await
+    }
+
+    async fn maintain(&self, relation: &Relation, now: Instant) -> Result<Maintained, Fault> {
+        let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
+        let work = async move { statement::maintain::maintain(inner.sessions().await?, &relation, now).await };
         self.cpu.run(work).await
     }
 

@@ -180,6 +180,34 @@ pub(crate) async fn history(warehouse: &Warehouse, relation: &Relation) -> Resul
     Ok(entries)
 }
 
+/// When files of old versions were last removed, among the newest versions.
+pub(crate) async fn last_vacuum(
+    warehouse: &Warehouse,
+    relation: &Relation,
+    versions: i64,
+) -> Result<Option<Instant>, Fault> {
+    let Some(newest) = commits_after(warehouse, relation, Some(i64::MAX - 1)).await? else {
+        return Ok(None);
+    };
+    let first = (newest.version - versions).max(0);
+    let reader = Log { warehouse, relation };
+    let mut last = None;
+    for some in (first..=newest.version).collect::<Vec<_>>().chunks(READ_AT_ONCE) {
+        for (_, actions) in reader.read(some.to_vec()).await? {
+            last = actions
+                .unwrap_or_default()
+                .into_iter()
+                .fold(last, |last, action| match action {
+                    Action::CommitInfo(info) if info.operation.as_deref() == Some("VACUUM END") => {
+                        info.timestamp.map(|at| Instant(at * 1_000)).or(last)
+                    }
+                    _ => last,
+                });
+        }
+    }
+    Ok(last)
+}
+
 /// How a table is partitioned.
 struct Layout {
     keys: Vec<String>,

@@ -281,12 +281,13 @@ impl Warehouse {
     pub(crate) fn rename_table(&self, from: &Relation, to: &Relation) -> Result<(), Fault> {
         let (old, new) = (self.folder(from), self.folder(to));
         match &self.store {
-            Store::Local(store) => store
-                .rename_folder(&old, &new)
-                .map_err(|error| fault::io(&error, &new)),
+            Store::Local(store) => store.rename_folder(&old, &new).map_err(|error| fault::io(&error, &new)),
             Store::Remote(_) => Err(Box::new(
-                Diagnostic::error(codes::UNSUPPORTED_SQL, "a table in a bucket cannot be given another name")
-                    .with_remedy(format!("make it anew: `create table {to} as select * from {from}`")),
+                Diagnostic::error(
+                    codes::UNSUPPORTED_SQL,
+                    "a table in a bucket cannot be given another name",
+                )
+                .with_remedy(format!("make it anew: `create table {to} as select * from {from}`")),
             )),
         }
     }

@@ -20,8 +20,8 @@ use mulgil_core::{
     name::{Instance, Relation},
     plan::{Forecast, Step},
     port::{
-        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Progress, ScriptStatement, SessionSpec,
-        SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
+        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Maintained, Progress, ScriptStatement,
+        SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
     },
     project::{Fingerprint, Source},
     run::{RunState, TaskKind, Trigger},
@@ -138,6 +138,10 @@ impl Engine for Told {
             log.commits.retain(|commit| commit.version > version);
         }
         Ok(log)
+    }
+
+    async fn maintain(&self, _: &Relation, _: Instant) -> Result<Maintained, Fault> {
+        unreachable!("nothing is maintained here")
     }
 
     async fn drop_table(&self, _: &Relation) -> Result<(), Fault> {

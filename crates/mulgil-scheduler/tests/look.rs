@@ -16,8 +16,8 @@ use mulgil_core::{
     name::{Instance, Relation},
     plan,
     port::{
-        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Progress, ScriptStatement, SessionSpec,
-        SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
+        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Maintained, Progress, ScriptStatement,
+        SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
     },
     project::{Fingerprint, Project, Source},
     run::{TaskKind, Trigger},
@@ -99,6 +99,10 @@ impl Engine for Logs {
             log.commits.retain(|commit| commit.version > version);
         }
         Ok(log)
+    }
+
+    async fn maintain(&self, _: &Relation, _: Instant) -> Result<Maintained, Fault> {
+        unreachable!("nothing is maintained here")
     }
 
     async fn drop_table(&self, _: &Relation) -> Result<(), Fault> {

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
-    port::{Author as CommitAuthor, Fault, FillOutcome, RowSum},
+    port::{Author as CommitAuthor, Commit, Fault, FillOutcome, RowSum},
     project::Incremental,
 };
 
@@ -135,14 +135,21 @@ pub(super) async fn before(fill: &Fill<'_>, target: &Target, work: &Work) -> Res
     Ok(content)
 }
 
-/// What the newest commit says that the table holds, if it is ours and of the same instance.
+/// Versions that are looked through for the newest commit that changed rows.
+const LOOKED_BACK: i64 = 8;
+
+/// What the newest commit that changed rows says that the table holds, if it is ours and of the same
+/// instance.
 async fn last_told(fill: &Fill<'_>, target: &Target) -> Result<Option<RowSum>, Fault> {
     let Some((version, _)) = target.present()? else {
         return Ok(None);
     };
-    let log = log::commits_after(fill.warehouse, &fill.spec.relation, Some(version - 1)).await?;
-    let commit = log.and_then(|log| log.commits.into_iter().find(|commit| commit.version == version));
-    Ok(match commit.map(|commit| commit.author) {
+    let log = log::commits_after(fill.warehouse, &fill.spec.relation, Some(version - LOOKED_BACK)).await?;
+    let commits = log.map(|log| log.commits).unwrap_or_default();
+    // Maintenance changes none.
+    let is_maintenance = |commit: &Commit| commit.author == CommitAuthor::Foreign && commit.touched.is_empty();
+    let newest = commits.into_iter().rev().find(|commit| !is_maintenance(commit));
+    Ok(match newest.map(|commit| commit.author) {
         Some(CommitAuthor::Ours(tag)) if tag.instance == fill.spec.instance => tag.total,
         Some(CommitAuthor::Ours(_) | CommitAuthor::Foreign) | None => None,
     })

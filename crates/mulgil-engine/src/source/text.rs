@@ -51,7 +51,13 @@ struct Table {
 
 impl CsvRows {
     /// Opens a file and finds its columns.
-    pub(super) fn open(file: Input, origin: Origin, delimiter: u8, nulls: Nulls, wanted: Wanted) -> Result<Self, Fault> {
+    pub(super) fn open(
+        file: Input,
+        origin: Origin,
+        delimiter: u8,
+        nulls: Nulls,
+        wanted: Wanted,
+    ) -> Result<Self, Fault> {
         let csv = CsvFile::open(file, origin.clone(), delimiter, nulls)?;
         for name in &wanted.all {
             if !csv.header.contains(name) {

@@ -796,7 +796,12 @@ pub(super) async fn drop(
     })
 }
 
-async fn drop_schema(context: &Context<'_>, name: &ObjectName, if_exists: bool, cascade: bool) -> Result<Vec<String>, Fault> {
+async fn drop_schema(
+    context: &Context<'_>,
+    name: &ObjectName,
+    if_exists: bool,
+    cascade: bool,
+) -> Result<Vec<String>, Fault> {
     let schema = context.relation(name)?.name;
     let catalog = context.catalog()?;
     if !context.has_schema(&schema)? {
@@ -918,7 +923,11 @@ pub(super) async fn comment(
     Ok(done(format!("`{name}` has its comment")))
 }
 
-async fn comment_view(context: &Context<'_>, name: &ObjectName, text: Option<String>) -> Result<StatementOutcome, Fault> {
+async fn comment_view(
+    context: &Context<'_>,
+    name: &ObjectName,
+    text: Option<String>,
+) -> Result<StatementOutcome, Fault> {
     let Some(Meaning::View(view)) = context.meaning(name) else {
         return Err(context.nothing(name));
     };

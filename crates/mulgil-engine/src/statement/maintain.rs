@@ -2,23 +2,70 @@
 //! time of grace names are removed. Neither changes a row, and readers of versions within that time
 //! find all they need.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chrono::Duration;
 use datafusion::sql::sqlparser::ast::ObjectName;
 use deltalake::operations::{optimize::OptimizeType, vacuum::VacuumMode};
 use mulgil_core::{
+    interval::Instant,
     name::Relation,
-    port::{Fault, StatementOutcome},
+    port::{Fault, Maintained, StatementOutcome},
 };
 
 use super::{context::Context, done, parse::Vacuum};
-use crate::{commit, fault, session::Sessions};
+use crate::{commit, fault, log, materialize::target::PartitionValues, session::Sessions};
 
 /// Bytes that a file has after small ones were put together.
 const FILE_BYTES: u64 = 256 << 20;
 /// Hours for which the files of old versions stay, when nobody says: a week.
 pub(crate) const RETAIN_HOURS: u64 = 7 * 24;
+
+/// Bytes below which a file is a small one.
+const SMALL_BYTES: i64 = 32 << 20;
+/// Small files of one partition that are worth being put together.
+const MANY_SMALL: usize = 16;
+/// Versions that are looked through for the last vacuum.
+const LOOKED_BACK: i64 = 500;
+/// Microseconds of an hour.
+const HOUR_US: i64 = 3_600_000_000;
+
+/// Does for a table what it needs, and nothing where it needs nothing.
+pub(crate) async fn maintain(sessions: &Arc<Sessions>, relation: &Relation, now: Instant) -> Result<Maintained, Fault> {
+    let warehouse = sessions.warehouse();
+    let mut done = Maintained::default();
+    let Some(table) = warehouse.open(relation).await? else {
+        return Ok(done);
+    };
+    let state = table
+        .snapshot()
+        .map_err(|error| fault::delta(&error, &warehouse.folder(relation)))?;
+    let mut small: BTreeMap<PartitionValues, usize> = BTreeMap::new();
+    for file in state.log_data().iter().filter(|file| file.size() < SMALL_BYTES) {
+        let partition = file.partition_values_map().into_iter().collect();
+        *small.entry(partition).or_default() += 1;
+    }
+    if small.values().any(|files| *files >= MANY_SMALL)
+        && let Some(compacted) = compact(sessions, relation).await?
+    {
+        done.small_files = compacted.removed;
+        done.large_files = compacted.added;
+    }
+    let grace = RETAIN_HOURS as i64 * HOUR_US;
+    let is_old = state
+        .metadata()
+        .created_time()
+        .is_some_and(|made_ms| now.0 - made_ms * 1_000 > grace);
+    if is_old
+        && log::last_vacuum(warehouse, relation, LOOKED_BACK)
+            .await?
+            .is_none_or(|at| now.0 - at.0 > grace)
+    {
+        let removed = remove_old(sessions, relation, RETAIN_HOURS, false).await?;
+        done.removed_files = removed.len() as u64;
+    }
+    Ok(done)
+}
 
 /// What was put together.
 pub(crate) struct Compacted {

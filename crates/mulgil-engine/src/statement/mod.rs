@@ -9,7 +9,7 @@ mod copy;
 mod define;
 pub(crate) mod dialect;
 mod insert;
-mod maintain;
+pub(crate) mod maintain;
 pub(crate) mod numbered;
 pub(crate) mod parse;
 mod show;

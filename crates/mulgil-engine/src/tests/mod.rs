@@ -7,6 +7,7 @@ mod incremental;
 mod power;
 mod reads;
 mod slt;
+mod statements;
 
 use std::{
     path::PathBuf,

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use mulgil_core::{
     decide::Scope,
-    diagnostic::Severity,
+    diagnostic::{Diagnostic, Severity},
     due,
     interval::RangeSet,
-    name::Instance,
+    name::{Instance, Relation},
+    port::Maintained,
+    project::Materialization,
     run::{TaskKind, Trigger},
     select::Selection,
 };
-use mulgil_scheduler::{RunRequest, RunSummary};
+use mulgil_scheduler::{RunRequest, RunSummary, Runner};
 
 use crate::{
     cli::{self, Global},
@@ -83,8 +85,42 @@ pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Opti
             ));
         }
     }
+    if !summary.interrupted && summary.stopped.is_none() {
+        maintain(opened, &runner, &summary).await;
+    }
     drop(lock);
     exit(summary)
+}
+
+/// Does what the tables that were filled need: nobody writes them now. What cannot be done is said, and
+/// is not the run's failure.
+async fn maintain(opened: &Opened, runner: &Runner, summary: &RunSummary) {
+    let mut relations: Vec<&Relation> = summary
+        .filled
+        .iter()
+        .filter_map(|(instance, ..)| opened.project.node(&instance.node))
+        .filter(|node| node.materialization != Materialization::View)
+        .map(|node| &node.relation)
+        .collect();
+    relations.sort();
+    relations.dedup();
+    for relation in relations {
+        match runner.engine.maintain(relation, wire::now()).await {
+            Ok(Maintained {
+                small_files: 0,
+                removed_files: 0,
+                ..
+            }) => {}
+            Ok(done) => say::talk(&format!(
+                "  {relation}: {} small files became {}, {} old files removed",
+                done.small_files, done.large_files, done.removed_files
+            )),
+            Err(fault) => say::fault(&Diagnostic {
+                severity: Severity::Warning,
+                ..*fault
+            }),
+        }
+    }
 }
 
 /// The whole project, or what was selected.
