@@ -13,10 +13,12 @@ use mulgil_core::{
 use super::{
     csv::CsvFile,
     fault::{self, Origin},
+    form::{And, Form},
     json::JsonFile,
     parquet::schema_of,
     reader::{SourceShape, ascii},
-    types::{Seen, declared_type, instant_type, kept_type, widens},
+    types::{Seen, kept_type, widens},
+    words::{declared_type, instant_type, ledger_text},
 };
 
 /// Files that a first look opens at most: the first, the last and some between.
@@ -29,7 +31,7 @@ const SAMPLE_ROWS: usize = 100_000;
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     /// In text, values so.
-    Text(Seen),
+    Text(Form),
     /// A type.
     Typed(DataType),
 }
@@ -52,11 +54,11 @@ pub(super) fn columns(
             fault::declaration(
                 source,
                 format!("`{words}` of column `{name}` in source `{}` is no type", source.name),
-                "use text, smallint, integer, bigint, real, double, boolean, date, timestamp, timestamptz or \
-                 decimal(p,s)",
+                "use text, smallint, integer, bigint, real, double, boolean, date, timestamp, timestamptz, \
+                 decimal(p,s), array<…> or struct<name …, name …> of such",
             )
         })?;
-        let data_type = at_event_time(source, name, declared).to_string();
+        let data_type = ledger_text(&at_event_time(source, name, declared));
         match columns.iter_mut().find(|column| column.name == *name) {
             Some(column) => column.data_type = data_type,
             None => columns.push(Column {
@@ -111,11 +113,11 @@ fn look(root: &Path, source: &Source, files: &[FileSeen]) -> Result<Vec<Column>,
         .into_iter()
         .map(|(name, found)| {
             let data_type = match found {
-                Found::Text(seen) => seen.data_type(),
+                Found::Text(form) => form.data_type(),
                 Found::Typed(data_type) => data_type,
             };
             Column {
-                data_type: at_event_time(source, &name, data_type).to_string(),
+                data_type: ledger_text(&at_event_time(source, &name, data_type)),
                 name,
             }
         })
@@ -158,31 +160,31 @@ fn look_at_csv(source: &Source, mut csv: CsvFile, rows: usize) -> Result<Vec<(St
             *seen = and(*seen, Seen::of(record.cell(index, false, &mut scratch)));
         }
     }
-    let found = seen.into_iter().map(|(seen, _)| Found::Text(seen));
+    let found = seen.into_iter().map(|(seen, _)| Found::Text(Form::Flat(seen)));
     Ok(csv.header.into_iter().zip(found).collect())
 }
 
 fn look_at_json(source: &Source, json: &mut JsonFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
-    let mut columns: Vec<(String, Seen)> = Vec::new();
+    let mut columns: Vec<(String, Form)> = Vec::new();
     let mut scratch = String::new();
     for _ in 0..rows {
         let Some(object) = json.next()? else { break };
-        for (index, (key, _)) in object.entries.iter().enumerate() {
-            let value = object.cell(index, &mut scratch).map_or(Seen::Text, Seen::of);
+        for (index, (key, value)) in object.entries.iter().enumerate() {
             // Keys mostly stand in the same order, so the column is mostly at the same place.
             let at = match columns.get(index) {
                 Some((name, _)) if name == key => Some(index),
                 _ => columns.iter().position(|(name, _)| name == key),
             };
-            match at {
-                Some(at) => columns[at].1 = and(source, key)(columns[at].1, value),
-                None => columns.push((key.clone().into_owned(), value)),
-            }
+            let at = at.unwrap_or_else(|| {
+                columns.push((key.clone().into_owned(), Form::default()));
+                columns.len() - 1
+            });
+            columns[at].1.see(value, and(source, key), &mut scratch);
         }
     }
     Ok(columns
         .into_iter()
-        .map(|(name, seen)| (name, Found::Text(seen)))
+        .map(|(name, form)| (name, Found::Text(form)))
         .collect())
 }
 
@@ -223,7 +225,7 @@ fn join(
 
 fn common(source: &Source, origin: &Origin, name: &str, a: Found, b: Found) -> Result<Found, Fault> {
     match (a, b) {
-        (Found::Text(a), Found::Text(b)) => Ok(Found::Text(and(source, name)(a, b))),
+        (Found::Text(a), Found::Text(b)) => Ok(Found::Text(a.join(b, and(source, name)))),
         (Found::Typed(a), Found::Typed(b)) => {
             if widens(&b, &a) {
                 Ok(Found::Typed(a))
@@ -240,9 +242,6 @@ fn common(source: &Source, origin: &Origin, name: &str, a: Found, b: Found) -> R
 fn has(columns: &[(String, Found)], name: &str) -> bool {
     columns.iter().any(|(column, _)| column == name)
 }
-
-/// What two values of a column have in common.
-type And = fn(Seen, Seen) -> Seen;
 
 fn and(source: &Source, name: &str) -> And {
     if source.event_time.as_deref() == Some(name) {

@@ -1,5 +1,5 @@
 //! JSON lines: one object per line. Takes each line apart into its keys and the text of their
-//! values; nested objects and arrays stay text. Knows nothing of types.
+//! values, nested or not. Knows nothing of types.
 
 use std::{borrow::Cow, fmt, fs::File};
 
@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 use super::{
     cell::Cell,
     fault::{Misfit, Origin, Spot, shown},
+    value::Cursor,
     window::{Window, spot_in},
 };
 
@@ -96,19 +97,9 @@ impl JsonFile {
 }
 
 impl Object<'_> {
-    /// The value of an entry: a string's text goes through `scratch` when it has escapes. Half of
-    /// a surrogate pair is a misfit.
+    /// The value of an entry, as [`cell`] has it.
     pub(super) fn cell<'b>(&'b self, index: usize, scratch: &'b mut String) -> Result<Cell<'b>, Misfit> {
-        let raw = self.entries[index].1;
-        Ok(match raw.as_bytes().first() {
-            Some(b'n') => Cell::Null,
-            Some(b'"') if raw.contains('\\') => {
-                *scratch = serde_json::from_str(raw).map_err(|_| Misfit)?;
-                Cell::Text(scratch)
-            }
-            Some(b'"') => Cell::Text(&raw[1..raw.len() - 1]),
-            _ => Cell::Plain(raw),
-        })
+        cell(self.entries[index].1, scratch)
     }
 
     /// Its length in bytes.
@@ -118,8 +109,13 @@ impl Object<'_> {
 
     /// Where the value of an entry begins.
     pub(super) fn spot(&self, index: usize) -> Spot {
+        self.spot_within(index, 0)
+    }
+
+    /// Where a byte of the value of an entry is.
+    pub(super) fn spot_within(&self, index: usize, at: usize) -> Spot {
         let start = self.entries[index].1.as_ptr() as usize - self.text.as_ptr() as usize;
-        spot_in(self.text.as_bytes(), self.line, start)
+        spot_in(self.text.as_bytes(), self.line, start + at)
     }
 
     /// Where the object begins.
@@ -130,29 +126,28 @@ impl Object<'_> {
 
 /// The text of each value of an object, in order. The text is known to be one JSON object.
 fn values(text: &str) -> Vec<&str> {
-    let bytes = text.as_bytes();
-    let (mut values, mut depth, mut in_text, mut start) = (Vec::new(), 0_usize, false, None);
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if in_text => at += 1,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'{' | b'[' => depth += 1,
-            b':' if depth == 1 => start = Some(at + 1),
-            byte @ (b'}' | b']' | b',') => {
-                if depth == 1
-                    && let Some(start) = start.take()
-                {
-                    values.push(text[start..at].trim());
-                }
-                depth -= usize::from(byte != b',');
-            }
-            _ => {}
-        }
-        at += 1;
+    let mut json = Cursor::new(text);
+    let mut values = Vec::new();
+    json.open();
+    while !json.is_over() {
+        json.key();
+        values.push(json.value());
     }
     values
+}
+
+/// A value from its text as it is written: a string goes through `scratch` when it has escapes, what
+/// is nested is its text. Half of a surrogate pair is a misfit.
+pub(super) fn cell<'b>(raw: &'b str, scratch: &'b mut String) -> Result<Cell<'b>, Misfit> {
+    Ok(match raw.as_bytes().first() {
+        Some(b'n') => Cell::Null,
+        Some(b'"') if raw.contains('\\') => {
+            *scratch = serde_json::from_str(raw).map_err(|_| Misfit)?;
+            Cell::Text(scratch)
+        }
+        Some(b'"') => Cell::Text(&raw[1..raw.len() - 1]),
+        _ => Cell::Plain(raw),
+    })
 }
 
 /// The keys of an object, each once; its values are only checked.

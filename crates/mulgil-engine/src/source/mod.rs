@@ -9,9 +9,11 @@ mod cell;
 mod csv;
 mod event;
 mod fault;
+mod form;
 mod infer;
 mod json;
 mod look;
+mod nested;
 mod parquet;
 mod reader;
 mod scan;
@@ -19,7 +21,9 @@ mod template;
 mod text;
 mod time;
 mod types;
+mod value;
 mod window;
+mod words;
 
 #[cfg(test)]
 mod tests;

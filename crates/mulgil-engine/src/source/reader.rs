@@ -26,6 +26,7 @@ use super::{
     fault::{self, ColumnSpec, Origin},
     parquet::ParquetRows,
     text::{CsvRows, JsonRows},
+    words::ledger_type,
 };
 
 /// Rows of a batch.
@@ -239,7 +240,7 @@ fn event_time(source: &Source, schema: &Schema) -> Result<Option<EventTime>, Fau
 }
 
 fn data_type(source: &Source, column: &Column) -> Result<DataType, Fault> {
-    column.data_type.parse().map_err(|_| {
+    ledger_type(&column.data_type).ok_or_else(|| {
         bug(&format!(
             "column `{}` of source `{}` was recorded as {}, which is no type",
             column.name, source.name, column.data_type

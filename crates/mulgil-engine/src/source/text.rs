@@ -12,7 +12,9 @@ use super::{
     event::{EventCheck, Verdict},
     fault::{ColumnSpec, Misfit, Origin, RowPlace, Spot},
     json::{JsonFile, Object},
+    nested,
     reader::{BATCH_ROWS, Wanted, bug},
+    value::Cursor,
 };
 
 /// Bytes of a file that a batch is made of at most, rows that were passed over among them, and one
@@ -126,6 +128,7 @@ impl Table {
             .iter()
             .map(|column| {
                 ColumnBuilder::new(&column.data_type, column.civil_zone.as_ref())
+                    .filter(|_| !(origin.is_csv && column.data_type.is_nested()))
                     .ok_or_else(|| origin.type_changed(&column.name, &DataType::Utf8, &column.data_type))
             })
             .collect::<Result<Vec<_>, Fault>>()?;
@@ -189,14 +192,13 @@ impl Table {
             }
         }
         for ((builder, column), entry) in self.batch.columns.iter_mut().zip(&self.wanted.columns).zip(columns) {
-            let cell = match entry {
-                None => Ok(Cell::Null),
-                Some(entry) => object.cell(*entry, &mut self.scratch),
+            let Some(entry) = *entry else {
+                builder.append_null();
+                continue;
             };
-            if cell.and_then(|cell| builder.append(cell)) == Err(Misfit) {
-                let entry = entry.unwrap_or_default();
-                return Err(self.origin.misfit(object.spot(entry), column, object.entries[entry].1));
-            }
+            let mut json = Cursor::new(object.entries[entry].1);
+            nested::append(builder, &column.data_type, &mut json, &mut self.scratch)
+                .map_err(|unfit| self.origin.unfit(object.spot_within(entry, unfit.at), column, &unfit))?;
         }
         self.batch.rows += 1;
         Ok(())

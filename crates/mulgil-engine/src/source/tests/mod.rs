@@ -5,6 +5,7 @@ mod broken;
 mod fields;
 mod hours;
 mod looks;
+mod nested;
 mod reads;
 mod templates;
 mod times;
