@@ -8,7 +8,7 @@ use mulgil_core::port::Fault;
 use super::{
     cell::Cell,
     fault::{Origin, Spot, shown},
-    window::{Window, spot_in},
+    window::{Span, Window, spot_in},
 };
 
 /// A file, record by record, after its header line.
@@ -23,6 +23,8 @@ pub(super) struct CsvFile {
     record_bytes: usize,
     /// Bytes of the current record without its line end.
     text_bytes: usize,
+    /// Where the first record is that is not read any more.
+    end: u64,
 }
 
 /// Where a field's text lies in its record.
@@ -53,8 +55,14 @@ enum Step {
 }
 
 impl CsvFile {
-    /// Reads the header line.
-    pub(super) fn open(file: File, origin: Origin, delimiter: u8, null_words: &[String]) -> Result<Self, Fault> {
+    /// Reads the header line, then goes to the first record that begins in a part of the file.
+    pub(super) fn open(
+        file: File,
+        origin: Origin,
+        delimiter: u8,
+        null_words: &[String],
+        span: Span,
+    ) -> Result<Self, Fault> {
         let mut csv = Self {
             window: Window::open(file, origin)?,
             delimiter,
@@ -63,9 +71,31 @@ impl CsvFile {
             fields: Vec::new(),
             record_bytes: 0,
             text_bytes: 0,
+            end: u64::MAX,
         };
         csv.read_header()?;
+        csv.end = span.end;
+        if span.start > csv.window.offset() + csv.record_bytes as u64 {
+            csv.window.begin_at_record(span.start)?;
+            csv.record_bytes = 0;
+        }
         Ok(csv)
+    }
+
+    /// The first fault of the whole file, of which only a part was to be read: a broken row before
+    /// the part can make whole ones in it look broken.
+    pub(super) fn check_whole(&mut self) -> Result<(), Fault> {
+        self.window.rewind()?;
+        (self.record_bytes, self.end) = (0, u64::MAX);
+        self.header.clear();
+        self.read_header()?;
+        while self.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// The lines before the part that is read; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.window.lines_before()
     }
 
     /// The next record; nothing at the end. Its fields are as many as the header's.
@@ -117,6 +147,9 @@ impl CsvFile {
         loop {
             self.window.pass(self.record_bytes);
             self.record_bytes = 0;
+            if self.window.offset() >= self.end {
+                return Ok(false);
+            }
             match self.look()? {
                 Step::Record(record, text) => {
                     self.record_bytes = record;

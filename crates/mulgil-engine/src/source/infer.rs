@@ -18,6 +18,7 @@ use super::{
     parquet::schema_of,
     reader::{SourceShape, ascii},
     types::{Seen, kept_type, widens},
+    window::{Span, is_packed},
     words::{declared_type, instant_type, ledger_text},
 };
 
@@ -26,6 +27,20 @@ const SAMPLE_FILES: usize = 32;
 
 /// Rows that a first look reads at most, over all its files.
 const SAMPLE_ROWS: usize = 100_000;
+
+/// Bytes that a first look reads at most, over all its files, but for one row of each.
+const SAMPLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Places at which a first look reads a file of JSON lines that it does not read whole: what a key
+/// holds may come late.
+const SAMPLE_PLACES: u64 = 4;
+
+/// How much of one file is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    rows: usize,
+    bytes: u64,
+}
 
 /// What a look found of one column.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,12 +103,15 @@ fn looked_for(fault: Fault, files: &[FileSeen]) -> Fault {
 /// interval that it belongs to will say what is wrong.
 fn look(root: &Path, source: &Source, files: &[FileSeen]) -> Result<Vec<Column>, Fault> {
     let picked = spread(files.len(), SAMPLE_FILES);
-    let rows = SAMPLE_ROWS / picked.len().max(1);
+    let sample = Sample {
+        rows: SAMPLE_ROWS / picked.len().max(1),
+        bytes: SAMPLE_BYTES / picked.len().max(1) as u64,
+    };
     let mut columns: Option<Vec<(String, Found)>> = None;
     let mut first_fault = None;
     for file in picked.into_iter().map(|index| &files[index]) {
         let origin = Origin::new(source, &file.path);
-        match look_at(root, source, origin.clone(), rows) {
+        match look_at(root, source, file, sample) {
             Ok(found) => {
                 check_declared(source, &origin, &found)?;
                 columns = Some(match columns {
@@ -125,20 +143,31 @@ fn look(root: &Path, source: &Source, files: &[FileSeen]) -> Result<Vec<Column>,
 }
 
 /// A sample of one file.
-fn look_at(root: &Path, source: &Source, origin: Origin, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
-    let file = match File::open(root.join(&origin.file)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(origin.missing()),
-        Err(error) => return Err(origin.unreachable(&error)),
+fn look_at(root: &Path, source: &Source, file: &FileSeen, sample: Sample) -> Result<Vec<(String, Found)>, Fault> {
+    let origin = Origin::new(source, &file.path);
+    let open = || match File::open(root.join(&file.path)) {
+        Ok(file) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(origin.missing()),
+        Err(error) => Err(origin.unreachable(&error)),
     };
     match &source.format {
         FileFormat::Csv { delimiter, null_words } => {
-            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, null_words)?;
-            look_at_csv(source, csv, rows)
+            let delimiter = ascii(source, *delimiter)?;
+            let csv = CsvFile::open(open()?, origin.clone(), delimiter, null_words, Span::WHOLE)?;
+            look_at_csv(source, csv, sample)
         }
-        FileFormat::JsonLines => look_at_json(source, &mut JsonFile::open(file, origin)?, rows),
+        FileFormat::JsonLines => {
+            let mut columns = Vec::new();
+            let (spans, sample) = places(file, sample);
+            for span in spans {
+                let mut json = JsonFile::open(open()?, origin.clone(), span)?;
+                look_at_json(source, &mut json, sample, &mut columns)?;
+            }
+            let found = |(name, form)| (name, Found::Text(form));
+            Ok(columns.into_iter().map(found).collect())
+        }
         FileFormat::Parquet => {
-            let schema = schema_of(file, &origin)?;
+            let schema = schema_of(open()?, &origin)?;
             let field = |field: &datafusion::arrow::datatypes::FieldRef| {
                 (field.name().clone(), Found::Typed(kept_type(field.data_type())))
             };
@@ -147,15 +176,42 @@ fn look_at(root: &Path, source: &Source, origin: Origin, rows: usize) -> Result<
     }
 }
 
-fn look_at_csv(source: &Source, mut csv: CsvFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
+/// The parts of a file of JSON lines that are looked at, and how much of each: evenly over a file
+/// that is longer than the sample, its start and its end among them.
+fn places(file: &FileSeen, sample: Sample) -> (Vec<Span>, Sample) {
+    if file.size <= sample.bytes || is_packed(&file.path) {
+        return (vec![Span::WHOLE], sample);
+    }
+    let each = Sample {
+        rows: sample.rows.div_ceil(SAMPLE_PLACES as usize),
+        bytes: sample.bytes.div_ceil(SAMPLE_PLACES),
+    };
+    let last = file.size - each.bytes;
+    let span = |place: u64| {
+        // Multiplied last, so that no file is too long for it.
+        let start = last / (SAMPLE_PLACES - 1) * place;
+        Span {
+            start,
+            end: start + each.bytes,
+        }
+    };
+    ((0..SAMPLE_PLACES).map(span).collect(), each)
+}
+
+fn look_at_csv(source: &Source, mut csv: CsvFile, sample: Sample) -> Result<Vec<(String, Found)>, Fault> {
     let mut seen: Vec<(Seen, And)> = csv
         .header
         .iter()
         .map(|name| (Seen::default(), and(source, name)))
         .collect();
     let mut scratch = String::new();
-    for _ in 0..rows {
+    let mut bytes = 0;
+    for _ in 0..sample.rows {
+        if bytes >= sample.bytes {
+            break;
+        }
         let Some(record) = csv.next()? else { break };
+        bytes += record.bytes() as u64;
         for (index, (seen, and)) in seen.iter_mut().enumerate() {
             *seen = and(*seen, Seen::of(record.cell(index, false, &mut scratch)));
         }
@@ -164,11 +220,21 @@ fn look_at_csv(source: &Source, mut csv: CsvFile, rows: usize) -> Result<Vec<(St
     Ok(csv.header.into_iter().zip(found).collect())
 }
 
-fn look_at_json(source: &Source, json: &mut JsonFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
-    let mut columns: Vec<(String, Form)> = Vec::new();
+/// Adds what a part of a file shows of each key.
+fn look_at_json(
+    source: &Source,
+    json: &mut JsonFile,
+    sample: Sample,
+    columns: &mut Vec<(String, Form)>,
+) -> Result<(), Fault> {
     let mut scratch = String::new();
-    for _ in 0..rows {
+    let mut bytes = 0;
+    for _ in 0..sample.rows {
+        if bytes >= sample.bytes {
+            break;
+        }
         let Some(object) = json.next()? else { break };
+        bytes += object.bytes() as u64;
         for (index, (key, value)) in object.entries.iter().enumerate() {
             // Keys mostly stand in the same order, so the column is mostly at the same place.
             let at = match columns.get(index) {
@@ -182,10 +248,7 @@ fn look_at_json(source: &Source, json: &mut JsonFile, rows: usize) -> Result<Vec
             columns[at].1.see(value, and(source, key), &mut scratch);
         }
     }
-    Ok(columns
-        .into_iter()
-        .map(|(name, form)| (name, Found::Text(form)))
-        .collect())
+    Ok(())
 }
 
 /// A declared column must be in every file that has columns; the keys of JSON objects may be

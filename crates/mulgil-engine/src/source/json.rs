@@ -10,13 +10,15 @@ use super::{
     cell::Cell,
     fault::{Misfit, Origin, Spot, shown},
     value::Cursor,
-    window::{Window, spot_in},
+    window::{Span, Window, spot_in},
 };
 
 /// A file, object by object.
 pub(super) struct JsonFile {
     window: Window,
     line_bytes: usize,
+    /// Where the first line is that is not read any more.
+    end: u64,
 }
 
 /// The current object.
@@ -28,12 +30,22 @@ pub(super) struct Object<'a> {
 }
 
 impl JsonFile {
-    /// Over an open file.
-    pub(super) fn open(file: File, origin: Origin) -> Result<Self, Fault> {
+    /// Over the lines of an open file that begin in a part of it.
+    pub(super) fn open(file: File, origin: Origin, span: Span) -> Result<Self, Fault> {
+        let mut window = Window::open(file, origin)?;
+        if span.start > 0 {
+            window.begin_at_line(span.start)?;
+        }
         Ok(Self {
-            window: Window::open(file, origin)?,
+            window,
             line_bytes: 0,
+            end: span.end,
         })
+    }
+
+    /// The lines before the part that is read; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.window.lines_before()
     }
 
     /// The next object; nothing at the end. Blank lines are passed over.
@@ -41,6 +53,9 @@ impl JsonFile {
         loop {
             self.window.pass(self.line_bytes);
             self.line_bytes = 0;
+            if self.window.offset() >= self.end {
+                return Ok(None);
+            }
             while !self.window.bytes().contains(&b'\n') && !self.window.is_at_end() {
                 self.window.grow()?;
             }

@@ -26,6 +26,7 @@ use super::{
     fault::{self, ColumnSpec, Origin},
     parquet::ParquetRows,
     text::{CsvRows, JsonRows},
+    window::{Span, is_packed},
     words::ledger_type,
 };
 
@@ -66,6 +67,7 @@ pub(super) struct FileReader {
     path: PathBuf,
     seen: FileSeen,
     origin: Origin,
+    span: Span,
     rows: Rows,
 }
 
@@ -95,6 +97,18 @@ impl SourceShape {
 
     /// Opens a file to read the columns at `projection` of the rows that `rule` wants.
     pub(super) fn open(&self, seen: &FileSeen, projection: &[usize], rule: RowRule) -> Result<FileReader, Fault> {
+        self.open_span(seen, Span::WHOLE, projection, rule)
+    }
+
+    /// As [`Self::open`], of the records that begin in a part of the file; of a file that cannot be
+    /// cut the whole is its only part.
+    pub(super) fn open_span(
+        &self,
+        seen: &FileSeen,
+        span: Span,
+        projection: &[usize],
+        rule: RowRule,
+    ) -> Result<FileReader, Fault> {
         let origin = Origin::new(&self.source, &seen.path);
         let path = self.root.join(&seen.path);
         let file = match File::open(&path) {
@@ -107,7 +121,7 @@ impl SourceShape {
             return Err(origin.changed());
         }
         let wanted = self.wanted(projection, rule)?;
-        let rows = match self.open_rows(file, origin.clone(), wanted) {
+        let rows = match self.open_rows(file, origin.clone(), span, wanted) {
             Ok(rows) => rows,
             Err(fault) => return Err(unless_changed(&path, seen, &origin, fault)),
         };
@@ -115,17 +129,26 @@ impl SourceShape {
             path,
             seen: seen.clone(),
             origin,
+            span,
             rows,
         })
     }
 
-    fn open_rows(&self, file: File, origin: Origin, wanted: Wanted) -> Result<Rows, Fault> {
+    /// Whether parts of a file can be read by themselves.
+    pub(super) fn may_be_cut(&self, path: &Path) -> bool {
+        match self.source.format {
+            FileFormat::Csv { .. } | FileFormat::JsonLines => !is_packed(path),
+            FileFormat::Parquet => false,
+        }
+    }
+
+    fn open_rows(&self, file: File, origin: Origin, span: Span, wanted: Wanted) -> Result<Rows, Fault> {
         Ok(match &self.source.format {
             FileFormat::Csv { delimiter, null_words } => {
-                let delimiter = ascii(&self.source, *delimiter)?;
-                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, null_words, wanted)?))
+                let words = (ascii(&self.source, *delimiter)?, null_words.as_slice());
+                Rows::Csv(Box::new(CsvRows::open(file, origin, words, span, wanted)?))
             }
-            FileFormat::JsonLines => Rows::Json(Box::new(JsonRows::open(file, origin, wanted)?)),
+            FileFormat::JsonLines => Rows::Json(Box::new(JsonRows::open(file, origin, span, wanted)?)),
             FileFormat::Parquet => Rows::Parquet(Box::new(ParquetRows::open(file, origin, wanted)?)),
         })
     }
@@ -182,9 +205,31 @@ impl FileReader {
                 }
             }
             Err(fault) => {
+                let fault = self.in_whole_file(fault);
                 self.rows = Rows::Done;
                 Err(unless_changed(&self.path, &self.seen, &self.origin, fault))
             }
+        }
+    }
+
+    /// A fault of a part of a file as one of the file: its lines count from the start.
+    fn in_whole_file(&mut self, mut fault: Fault) -> Fault {
+        let has_line = fault.place.as_ref().is_some_and(|place| place.line.is_some());
+        if self.span.start == 0 || !has_line {
+            return fault;
+        }
+        let before = match &mut self.rows {
+            Rows::Csv(rows) => rows.lines_before(),
+            Rows::Json(rows) => rows.lines_before(),
+            Rows::Parquet(_) | Rows::Done => Ok(0),
+        };
+        match (before, &mut fault.place) {
+            (Ok(before), Some(place)) => {
+                place.line = place.line.map(|line| line.saturating_add(before));
+                fault
+            }
+            (Ok(_), None) => fault,
+            (Err(first), _) => first,
         }
     }
 }

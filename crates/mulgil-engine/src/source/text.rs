@@ -15,6 +15,7 @@ use super::{
     nested,
     reader::{BATCH_ROWS, Wanted, bug},
     value::Cursor,
+    window::Span,
 };
 
 /// Bytes of a file that a batch is made of at most, rows that were passed over among them, and one
@@ -51,15 +52,15 @@ struct Table {
 }
 
 impl CsvRows {
-    /// Opens a file and finds its columns.
+    /// Opens a part of a file and finds its columns.
     pub(super) fn open(
         file: File,
         origin: Origin,
-        delimiter: u8,
-        null_words: &[String],
+        (delimiter, null_words): (u8, &[String]),
+        span: Span,
         wanted: Wanted,
     ) -> Result<Self, Fault> {
-        let csv = CsvFile::open(file, origin.clone(), delimiter, null_words)?;
+        let csv = CsvFile::open(file, origin.clone(), delimiter, null_words, span)?;
         for name in &wanted.all {
             if !csv.header.contains(name) {
                 return Err(origin.missing_column(name, &csv.header, wanted.declared.contains(name)));
@@ -86,17 +87,24 @@ impl CsvRows {
         }
         self.table.finish().map(Some)
     }
+
+    /// The lines before the part that is read, when all of the file can be taken apart, or what is
+    /// wrong with it; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.csv.check_whole()?;
+        self.csv.lines_before()
+    }
 }
 
 impl JsonRows {
-    /// Opens a file.
-    pub(super) fn open(file: File, origin: Origin, wanted: Wanted) -> Result<Self, Fault> {
+    /// Opens a part of a file.
+    pub(super) fn open(file: File, origin: Origin, span: Span, wanted: Wanted) -> Result<Self, Fault> {
         let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, column) in wanted.columns.iter().chain(&wanted.event_column).enumerate() {
             by_key.entry(column.name.clone()).or_default().push(index);
         }
         Ok(Self {
-            json: JsonFile::open(file, origin.clone())?,
+            json: JsonFile::open(file, origin.clone(), span)?,
             entries: vec![None; wanted.columns.len() + 1],
             table: Table::new(origin, wanted)?,
             by_key,
@@ -118,6 +126,11 @@ impl JsonRows {
             self.table.add_object(&object, &self.entries)?;
         }
         self.table.finish().map(Some)
+    }
+
+    /// The lines before the part that is read; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.json.lines_before()
     }
 }
 

@@ -8,6 +8,7 @@
 mod ab_test;
 mod changes;
 mod crashes;
+mod events;
 mod failures;
 mod faults;
 mod flights;

@@ -6,6 +6,7 @@ mod fields;
 mod hours;
 mod looks;
 mod nested;
+mod parts;
 mod reads;
 mod templates;
 mod times;
