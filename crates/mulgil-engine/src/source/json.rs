@@ -36,10 +36,13 @@ impl JsonFile {
         if span.start > 0 {
             window.begin_at_line(span.start)?;
         }
+        // The first line begins with the file, also behind a byte order mark.
+        let has_first = span.start == 0 && span.end > 0;
+        let first = if has_first { window.offset() + 1 } else { 0 };
         Ok(Self {
             window,
             line_bytes: 0,
-            end: span.end,
+            end: span.end.max(first),
         })
     }
 

@@ -252,23 +252,76 @@ async fn absent_keys_are_null_and_what_has_parts_can_be_asked() {
     geo struct<country text, city text>
     more array<bigint>
     ");
-    assert_snapshot!(fixture.sql("select id, tags, geo from t order by id").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select id, tags, geo from t order by id").await.unwrap(), @r#"
+    +----+----------------------------------------------------------------------+--------------------------+
+    | id | tags                                                                 | geo                      |
+    +----+----------------------------------------------------------------------+--------------------------+
+    | 1  | [{k: a, v: {s: x, n: }, other: }, {k: b, v: {s: , n: 2}, other: {}}] | {country: kr, city: }    |
+    | 2  | []                                                                   |                          |
+    | 3  |                                                                      | {country: , city: }      |
+    | 4  | [, {k: 한 "q", v: , other: }]                                        | {country: , city: Seoul} |
+    +----+----------------------------------------------------------------------+--------------------------+
+    "#);
     let unnested = "select id, t['k'] as k, t['v']['s'] as s, t['v']['n'] as n, t is null as nothing \
                     from (select id, unnest(tags) as t from t) order by id, k";
-    assert_snapshot!(fixture.sql(unnested).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql(unnested).await.unwrap(), @r#"
+    +----+--------+---+---+---------+
+    | id | k      | s | n | nothing |
+    +----+--------+---+---+---------+
+    | 1  | a      | x |   | false   |
+    | 1  | b      |   | 2 | false   |
+    | 4  | 한 "q" |   |   | false   |
+    | 4  |        |   |   | true    |
+    +----+--------+---+---+---------+
+    "#);
     let fields = "select id, geo['country'] as country, geo is null as nowhere, more[1] as more from t order by id";
-    assert_snapshot!(fixture.sql(fields).await.unwrap(), @"");
-    assert_snapshot!(fixture.sql("select count(*) as n from t where geo['city'] = 'Seoul'").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql(fields).await.unwrap(), @r"
+    +----+---------+---------+------+
+    | id | country | nowhere | more |
+    +----+---------+---------+------+
+    | 1  | kr      | false   |      |
+    | 2  |         | true    |      |
+    | 3  |         | false   | 1    |
+    | 4  |         | false   |      |
+    +----+---------+---------+------+
+    ");
+    assert_snapshot!(fixture.sql("select count(*) as n from t where geo['city'] = 'Seoul'").await.unwrap(), @r"
+    +---+
+    | n |
+    +---+
+    | 1 |
+    +---+
+    ");
 }
 
 #[tokio::test]
 async fn values_that_do_not_fit_are_told_with_the_way_to_them() {
     let of = async |row: &str| lines(&format!("{{\"id\": 0}}\n{row}\n")).complaint_over(EVENTS).await;
-    assert_snapshot!(of(r#"{"tags": [{"k": "a"}, {"k": "b", "v": {"n": "2"}}]}"#).await, @"");
-    assert_snapshot!(of(r#"{"tags": {"k": "a"}}"#).await, @"");
-    assert_snapshot!(of(r#"{"geo": {"country": "kr"}, "tags": [3]}"#).await, @"");
-    assert_snapshot!(of(r#"{"tags": [{"k": "\ud800"}]}"#).await, @"");
-    assert_snapshot!(of(r#"{"geo": {"country": "kr", "city": 1, "country": "jp"}}"#).await, @"");
+    assert_snapshot!(of(r#"{"tags": [{"k": "a"}, {"k": "b", "v": {"n": "2"}}]}"#).await, @r#"
+    error[MG3105]: `"2"` in `tags[2].v.n` is not a whole number of 64 bits: the type there is bigint
+      --> t.jsonl:2:45
+    do: correct the value, or declare a type that holds it: `columns: {tags: text}` in source `raw.t`
+    "#);
+    assert_snapshot!(of(r#"{"tags": {"k": "a"}}"#).await, @r#"
+    error[MG3105]: `{"k": "a"}` in column `tags` is not an array: the type of the column is array<…>
+      --> t.jsonl:2:10
+    do: correct the value, or declare a type that holds it: `columns: {tags: text}` in source `raw.t`
+    "#);
+    assert_snapshot!(of(r#"{"geo": {"country": "kr"}, "tags": [3]}"#).await, @r"
+    error[MG3105]: `3` in `tags[1]` is not an object: the type there is struct<…>
+      --> t.jsonl:2:37
+    do: correct the value, or declare a type that holds it: `columns: {tags: text}` in source `raw.t`
+    ");
+    assert_snapshot!(of(r#"{"tags": [{"k": "\ud800"}]}"#).await, @r#"
+    error[MG3105]: `"\ud800"` in `tags[1].k` is not valid text: the type there is text
+      --> t.jsonl:2:17
+    do: correct the value, or declare a type that holds it: `columns: {tags: text}` in source `raw.t`
+    "#);
+    assert_snapshot!(of(r#"{"geo": {"country": "kr", "city": 1, "country": "jp"}}"#).await, @r"
+    error[MG3104]: the key `geo.country` is there twice in one object
+      --> t.jsonl:2:38
+    do: give each key of an object once
+    ");
 }
 
 #[tokio::test]
@@ -281,13 +334,27 @@ async fn declared_types_count_and_text_keeps_the_file_as_it_is() {
     a array<struct<n double, absent text, d timestamp>>
     b Utf8
     ");
-    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @"");
+    assert_snapshot!(fixture.sql("select * from t").await.unwrap(), @r#"
+    +----------------------------------------------+----------------+
+    | a                                            | b              |
+    +----------------------------------------------+----------------+
+    | [{n: 1.0, absent: , d: 2013-03-10T00:00:00}] | {"x": [1,  2]} |
+    +----------------------------------------------+----------------+
+    "#);
     let wrong = lines(row).column("a", "array<struct<>>");
-    assert_snapshot!(wrong.complaint().await, @"");
+    assert_snapshot!(wrong.complaint().await, @r"
+    error[MG1006]: `array<struct<>>` of column `a` in source `raw.t` is no type
+      --> mulgil.yml:5:3
+    do: use text, smallint, integer, bigint, real, double, boolean, date, timestamp, timestamptz, decimal(p,s), array<…> or struct<name …, name …> of such
+    ");
     let csv = Fixture::csv("t.csv")
         .file("t.csv", "a\n\"[1]\"\n")
         .column("a", "array<bigint>");
-    assert_snapshot!(csv.complaint().await, @"");
+    assert_snapshot!(csv.complaint().await, @r"
+    error[MG3105]: column `a` is text in this file: the type of the column is array<bigint>
+      --> t.csv
+    do: write the file with the column's type, or declare one that holds both under `columns` of source `raw.t`
+    ");
 }
 
 /// A ledger keeps the columns that an earlier look found.
@@ -303,9 +370,22 @@ async fn columns_that_were_text_stay_text() {
     known.files.clear();
     let seen = fixture.observe(&known).await.unwrap();
     assert_eq!(seen.columns, known.columns);
-    assert_snapshot!(fixture.sql_over("select tags from t where id = '3' or id = '2'", &seen, None).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql_over("select tags from t where id = '3' or id = '2'", &seen, None).await.unwrap(), @r"
+    +------+
+    | tags |
+    +------+
+    | []   |
+    |      |
+    +------+
+    ");
     // Declaring is how they become what they are.
     let fixture = fixture.column("geo", "struct<country text>");
     let seen = fixture.observe(&known).await.unwrap();
-    assert_snapshot!(fixture.sql_over("select geo['country'] as c from t where id = '1'", &seen, None).await.unwrap(), @"");
+    assert_snapshot!(fixture.sql_over("select geo['country'] as c from t where id = '1'", &seen, None).await.unwrap(), @r"
+    +----+
+    | c  |
+    +----+
+    | kr |
+    +----+
+    ");
 }

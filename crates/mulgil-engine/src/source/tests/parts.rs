@@ -58,6 +58,9 @@ impl Fixture {
 }
 
 proptest! {
+    // Each case writes files.
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn parts_of_json_lines_have_the_rows_of_the_whole(
         rows in prop::collection::vec(("[a-z\"한\\n]{0,12}", prop::sample::select(vec!["\n", "\r\n", "\n\n"])), 1..20),
