@@ -12,7 +12,11 @@ use datafusion::arrow::{
 };
 use mulgil_core::grid::Zone;
 
-use super::{fault::Misfit, time};
+use super::{
+    fault::Misfit,
+    nested::{ListBuilder, StructBuilder},
+    time,
+};
 use crate::zone::CivilClock;
 
 /// One value as it stands in a file.
@@ -63,6 +67,10 @@ pub(super) enum ColumnBuilder {
     },
     /// `text`.
     Text(StringBuilder),
+    /// `struct<…>`.
+    Struct(Box<StructBuilder>),
+    /// `array<…>`.
+    List(Box<ListBuilder>),
 }
 
 impl ColumnBuilder {
@@ -88,6 +96,8 @@ impl ColumnBuilder {
                 clock: civil_zone.map(CivilClock::new),
             },
             DataType::Utf8 => Self::Text(StringBuilder::new()),
+            DataType::Struct(fields) => Self::Struct(Box::new(StructBuilder::new(fields)?)),
+            DataType::List(element) => Self::List(Box::new(ListBuilder::new(element)?)),
             _ => return None,
         })
     }
@@ -97,7 +107,7 @@ impl ColumnBuilder {
         matches!(self, Self::Text(_))
     }
 
-    /// Adds a value, or says that it is none of the type.
+    /// Adds a value without parts, or says that it is none of the type.
     pub(super) fn append(&mut self, cell: Cell<'_>) -> Result<(), Misfit> {
         let text = match cell {
             Cell::Null => {
@@ -129,6 +139,7 @@ impl ColumnBuilder {
             }
             Self::Instant { values, clock } => values.append_value(parse_instant(text, clock.as_mut()).ok_or(Misfit)?),
             Self::Text(values) => values.append_value(text),
+            Self::Struct(_) | Self::List(_) => return Err(Misfit),
         }
         Ok(())
     }
@@ -146,10 +157,13 @@ impl ColumnBuilder {
             Self::Decimal { values, .. } => Arc::new(values.finish()),
             Self::Civil(values) | Self::Instant { values, .. } => Arc::new(values.finish()),
             Self::Text(values) => Arc::new(values.finish()),
+            Self::Struct(objects) => objects.finish(),
+            Self::List(arrays) => arrays.finish(),
         }
     }
 
-    fn append_null(&mut self) {
+    /// Adds NULL.
+    pub(super) fn append_null(&mut self) {
         match self {
             Self::Int16(values) => values.append_null(),
             Self::Int32(values) => values.append_null(),
@@ -161,6 +175,8 @@ impl ColumnBuilder {
             Self::Decimal { values, .. } => values.append_null(),
             Self::Civil(values) | Self::Instant { values, .. } => values.append_null(),
             Self::Text(values) => values.append_null(),
+            Self::Struct(objects) => objects.append_null(),
+            Self::List(arrays) => arrays.append_null(),
         }
     }
 
@@ -174,7 +190,9 @@ impl ColumnBuilder {
             | Self::Float32(_)
             | Self::Float64(_)
             | Self::Boolean(_)
-            | Self::Decimal { .. } => false,
+            | Self::Decimal { .. }
+            | Self::Struct(_)
+            | Self::List(_) => false,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     cell::Cell,
     fault::{Origin, Spot, shown},
     files::Input,
-    window::{Window, spot_in},
+    window::{Span, Window, spot_in},
 };
 
 /// A file, record by record, after its header line.
@@ -24,6 +24,8 @@ pub(super) struct CsvFile {
     record_bytes: usize,
     /// Bytes of the current record without its line end.
     text_bytes: usize,
+    /// Where the first record is that is not read any more.
+    end: u64,
 }
 
 /// Which fields are NULL.
@@ -64,8 +66,8 @@ enum Step {
 }
 
 impl CsvFile {
-    /// Reads the header line.
-    pub(super) fn open(file: Input, origin: Origin, delimiter: u8, nulls: Nulls) -> Result<Self, Fault> {
+    /// Reads the header line, then goes to the first record that begins in a part of the file.
+    pub(super) fn open(file: Input, origin: Origin, delimiter: u8, nulls: Nulls, span: Span) -> Result<Self, Fault> {
         let mut csv = Self {
             window: Window::open(file, origin)?,
             delimiter,
@@ -74,9 +76,31 @@ impl CsvFile {
             fields: Vec::new(),
             record_bytes: 0,
             text_bytes: 0,
+            end: u64::MAX,
         };
         csv.read_header()?;
+        csv.end = span.end;
+        if span.start > csv.window.offset() + csv.record_bytes as u64 {
+            csv.window.begin_at_record(span.start)?;
+            csv.record_bytes = 0;
+        }
         Ok(csv)
+    }
+
+    /// The first fault of the whole file, of which only a part was to be read: a broken row before
+    /// the part can make whole ones in it look broken.
+    pub(super) fn check_whole(&mut self) -> Result<(), Fault> {
+        self.window.rewind()?;
+        (self.record_bytes, self.end) = (0, u64::MAX);
+        self.header.clear();
+        self.read_header()?;
+        while self.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// The lines before the part that is read; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.window.lines_before()
     }
 
     /// The next record; nothing at the end. Its fields are as many as the header's.
@@ -128,6 +152,9 @@ impl CsvFile {
         loop {
             self.window.pass(self.record_bytes);
             self.record_bytes = 0;
+            if self.window.offset() >= self.end {
+                return Ok(false);
+            }
             match self.look()? {
                 Step::Record(record, text) => {
                     self.record_bytes = record;

@@ -13,7 +13,11 @@ use mulgil_core::{
     project::{FileFormat, Source},
 };
 
-use super::types::{expected_words, is_code, sql_words};
+use super::{
+    nested::{Unfit, Why},
+    types::{expected_words, is_code},
+    words::{short_words, sql_words},
+};
 use crate::fault::hidden_inside;
 
 /// How much of a value a message shows.
@@ -184,34 +188,58 @@ impl Origin {
 
     /// A value that its column's type cannot hold.
     pub(super) fn misfit(&self, spot: Spot, column: &ColumnSpec, value: &str) -> Fault {
-        let ColumnSpec { name, data_type, .. } = column;
+        let why = if column.takes_for_code(value) {
+            "written like a code and not like a number".to_owned()
+        } else {
+            format!("not {}", expected_words(&column.data_type, column.civil_zone.is_some()))
+        };
+        let words = short_words(&column.data_type);
+        let what = format!(
+            "{} in column `{}` is {why}: the type of the column is {words}",
+            shown(value),
+            column.name
+        );
+        self.bad_value(spot, column, what)
+    }
+
+    /// A value that its column's type cannot hold as it is, or a part of it.
+    pub(super) fn unfit(&self, spot: Spot, column: &ColumnSpec, unfit: &Unfit) -> Fault {
+        let path = format!("{}{}", column.name, unfit.path);
+        match &unfit.why {
+            Why::Type(_) if unfit.path.is_empty() => self.misfit(spot, column, &unfit.text),
+            Why::Type(data_type) => {
+                let what = format!(
+                    "{} in `{path}` is not {}: the type there is {}",
+                    shown(&unfit.text),
+                    expected_words(data_type, false),
+                    short_words(data_type)
+                );
+                self.bad_value(spot, column, what)
+            }
+            Why::Twice => self.broken_row(
+                spot,
+                format!("the key `{path}` is there twice in one object"),
+                "give each key of an object once",
+            ),
+        }
+    }
+
+    fn bad_value(&self, spot: Spot, column: &ColumnSpec, what: String) -> Fault {
         // The event time has to be a time, so another type is no way out.
         let mut remedy = match column.civil_zone {
             Some(_) => "correct the value".to_owned(),
             None => format!(
-                "correct the value, or declare a type that holds it: `columns: {{{name}: text}}` in source `{}`",
-                self.source
+                "correct the value, or declare a type that holds it: `columns: {{{}: text}}` in source `{}`",
+                column.name, self.source
             ),
         };
         if self.is_csv {
             remedy.push_str("; if it stands for NULL, name it under `nulls`");
         }
-        let why = if column.takes_for_code(value) {
-            "written like a code and not like a number".to_owned()
-        } else {
-            format!("not {}", expected_words(data_type, column.civil_zone.is_some()))
-        };
-        self.fault(
-            codes::SOURCE_VALUE,
-            format!(
-                "{} in column `{name}` is {why}: the type of the column is {}",
-                shown(value),
-                sql_words(data_type),
-            ),
-        )
-        .at_spot(self, spot)
-        .with_remedy(remedy)
-        .into()
+        self.fault(codes::SOURCE_VALUE, what)
+            .at_spot(self, spot)
+            .with_remedy(remedy)
+            .into()
     }
 
     /// A column whose type in this file cannot become the column's type without loss.

@@ -74,6 +74,14 @@ pub(super) enum Input {
 }
 
 impl Input {
+    /// Whether it can be read from a place in the middle.
+    pub(super) fn can_seek(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Object(_) => false,
+        }
+    }
+
     /// Its bytes from the first.
     pub(super) fn reader(self) -> Box<dyn Read + Send> {
         match self {
@@ -92,6 +100,14 @@ impl Input {
 }
 
 impl Files {
+    /// Whether they are on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Folder(_) => true,
+            Self::Bucket(_) => false,
+        }
+    }
+
     /// Where a source's files are.
     pub(crate) fn of(root: &Path, stores: &Stores, source: &Source) -> Result<Self, Fault> {
         let text = match &source.files {

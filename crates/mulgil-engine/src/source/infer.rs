@@ -12,10 +12,13 @@ use super::{
     csv::{CsvFile, Nulls},
     fault::{self, Origin},
     files::Files,
+    form::{And, Form},
     json::JsonFile,
     parquet::schema_of,
     reader::{SourceShape, ascii},
-    types::{Seen, declared_type, instant_type, kept_type, widens},
+    types::{Seen, kept_type, widens},
+    window::{Span, is_packed},
+    words::{declared_type, instant_type, ledger_text},
 };
 
 /// Files that a first look opens at most: the first, the last and some between.
@@ -24,11 +27,25 @@ const SAMPLE_FILES: usize = 32;
 /// Rows that a first look reads at most, over all its files.
 const SAMPLE_ROWS: usize = 100_000;
 
+/// Bytes that a first look reads at most, over all its files, but for one row of each.
+const SAMPLE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Places at which a first look reads a file of JSON lines that it does not read whole: what a key
+/// holds may come late.
+const SAMPLE_PLACES: u64 = 4;
+
+/// How much of one file is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    rows: usize,
+    bytes: u64,
+}
+
 /// What a look found of one column.
 #[derive(Clone, Debug, PartialEq)]
 enum Found {
     /// In text, values so.
-    Text(Seen),
+    Text(Form),
     /// A type.
     Typed(DataType),
 }
@@ -51,11 +68,11 @@ pub(super) fn columns(
             fault::declaration(
                 source,
                 format!("`{words}` of column `{name}` in source `{}` is no type", source.name),
-                "use text, smallint, integer, bigint, real, double, boolean, date, timestamp, timestamptz or \
-                 decimal(p,s)",
+                "use text, smallint, integer, bigint, real, double, boolean, date, timestamp, timestamptz, \
+                 decimal(p,s), array<…> or struct<name …, name …> of such",
             )
         })?;
-        let data_type = at_event_time(source, name, declared).to_string();
+        let data_type = ledger_text(&at_event_time(source, name, declared));
         match columns.iter_mut().find(|column| column.name == *name) {
             Some(column) => column.data_type = data_type,
             None => columns.push(Column {
@@ -85,12 +102,15 @@ fn looked_for(fault: Fault, files: &[FileSeen]) -> Fault {
 /// interval that it belongs to will say what is wrong.
 fn look(place: &Files, source: &Source, files: &[FileSeen]) -> Result<Vec<Column>, Fault> {
     let picked = spread(files.len(), SAMPLE_FILES);
-    let rows = SAMPLE_ROWS / picked.len().max(1);
+    let sample = Sample {
+        rows: SAMPLE_ROWS / picked.len().max(1),
+        bytes: SAMPLE_BYTES / picked.len().max(1) as u64,
+    };
     let mut columns: Option<Vec<(String, Found)>> = None;
     let mut first_fault = None;
     for file in picked.into_iter().map(|index| &files[index]) {
         let origin = Origin::new(source, &file.path);
-        match look_at(place, source, origin.clone(), rows) {
+        match look_at(place, source, file, sample) {
             Ok(found) => {
                 check_declared(source, &origin, &found)?;
                 columns = Some(match columns {
@@ -110,11 +130,11 @@ fn look(place: &Files, source: &Source, files: &[FileSeen]) -> Result<Vec<Column
         .into_iter()
         .map(|(name, found)| {
             let data_type = match found {
-                Found::Text(seen) => seen.data_type(),
+                Found::Text(form) => form.data_type(),
                 Found::Typed(data_type) => data_type,
             };
             Column {
-                data_type: at_event_time(source, &name, data_type).to_string(),
+                data_type: ledger_text(&at_event_time(source, &name, data_type)),
                 name,
             }
         })
@@ -122,21 +142,38 @@ fn look(place: &Files, source: &Source, files: &[FileSeen]) -> Result<Vec<Column
 }
 
 /// A sample of one file.
-fn look_at(place: &Files, source: &Source, origin: Origin, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
-    let (file, _) = place.open(&origin)?;
+fn look_at(place: &Files, source: &Source, file: &FileSeen, sample: Sample) -> Result<Vec<(String, Found)>, Fault> {
+    let origin = Origin::new(source, &file.path);
+    let open = || Ok::<_, Fault>(place.open(&origin)?.0);
     match &source.format {
         FileFormat::Csv { delimiter, null_words } => {
             let nulls = Nulls::Words(null_words.clone());
-            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, nulls)?;
-            look_at_csv(source, csv, rows)
+            let delimiter = ascii(source, *delimiter)?;
+            let csv = CsvFile::open(open()?, origin.clone(), delimiter, nulls, Span::WHOLE)?;
+            look_at_csv(source, csv, sample)
         }
         FileFormat::DbtSeed { delimiter } => {
-            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, Nulls::AsDbt)?;
-            look_at_csv(source, csv, rows)
+            let delimiter = ascii(source, *delimiter)?;
+            let csv = CsvFile::open(open()?, origin.clone(), delimiter, Nulls::AsDbt, Span::WHOLE)?;
+            look_at_csv(source, csv, sample)
         }
-        FileFormat::JsonLines => look_at_json(source, &mut JsonFile::open(file, origin)?, rows),
+        FileFormat::JsonLines => {
+            let mut columns = Vec::new();
+            let input = open()?;
+            let (spans, sample) = if input.can_seek() {
+                places(file, sample)
+            } else {
+                (vec![Span::WHOLE], sample)
+            };
+            for span in spans {
+                let mut json = JsonFile::open(open()?, origin.clone(), span)?;
+                look_at_json(source, &mut json, sample, &mut columns)?;
+            }
+            let found = |(name, form)| (name, Found::Text(form));
+            Ok(columns.into_iter().map(found).collect())
+        }
         FileFormat::Parquet => {
-            let schema = schema_of(file, &origin)?;
+            let schema = schema_of(open()?, &origin)?;
             let field = |field: &datafusion::arrow::datatypes::FieldRef| {
                 (field.name().clone(), Found::Typed(kept_type(field.data_type())))
             };
@@ -145,45 +182,79 @@ fn look_at(place: &Files, source: &Source, origin: Origin, rows: usize) -> Resul
     }
 }
 
-fn look_at_csv(source: &Source, mut csv: CsvFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
+/// The parts of a file of JSON lines that are looked at, and how much of each: evenly over a file
+/// that is longer than the sample, its start and its end among them.
+fn places(file: &FileSeen, sample: Sample) -> (Vec<Span>, Sample) {
+    if file.size <= sample.bytes || is_packed(&file.path) {
+        return (vec![Span::WHOLE], sample);
+    }
+    let each = Sample {
+        rows: sample.rows.div_ceil(SAMPLE_PLACES as usize),
+        bytes: sample.bytes.div_ceil(SAMPLE_PLACES),
+    };
+    let last = file.size - each.bytes;
+    let span = |place: u64| {
+        // Multiplied last, so that no file is too long for it.
+        let start = last / (SAMPLE_PLACES - 1) * place;
+        Span {
+            start,
+            end: start + each.bytes,
+        }
+    };
+    ((0..SAMPLE_PLACES).map(span).collect(), each)
+}
+
+fn look_at_csv(source: &Source, mut csv: CsvFile, sample: Sample) -> Result<Vec<(String, Found)>, Fault> {
     let mut seen: Vec<(Seen, And)> = csv
         .header
         .iter()
         .map(|name| (Seen::default(), and(source, name)))
         .collect();
     let mut scratch = String::new();
-    for _ in 0..rows {
+    let mut bytes = 0;
+    for _ in 0..sample.rows {
+        if bytes >= sample.bytes {
+            break;
+        }
         let Some(record) = csv.next()? else { break };
+        bytes += record.bytes() as u64;
         for (index, (seen, and)) in seen.iter_mut().enumerate() {
             *seen = and(*seen, Seen::of(record.cell(index, false, &mut scratch)));
         }
     }
-    let found = seen.into_iter().map(|(seen, _)| Found::Text(seen));
+    let found = seen.into_iter().map(|(seen, _)| Found::Text(Form::Flat(seen)));
     Ok(csv.header.into_iter().zip(found).collect())
 }
 
-fn look_at_json(source: &Source, json: &mut JsonFile, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
-    let mut columns: Vec<(String, Seen)> = Vec::new();
+/// Adds what a part of a file shows of each key.
+fn look_at_json(
+    source: &Source,
+    json: &mut JsonFile,
+    sample: Sample,
+    columns: &mut Vec<(String, Form)>,
+) -> Result<(), Fault> {
     let mut scratch = String::new();
-    for _ in 0..rows {
+    let mut bytes = 0;
+    for _ in 0..sample.rows {
+        if bytes >= sample.bytes {
+            break;
+        }
         let Some(object) = json.next()? else { break };
-        for (index, (key, _)) in object.entries.iter().enumerate() {
-            let value = object.cell(index, &mut scratch).map_or(Seen::Text, Seen::of);
+        bytes += object.bytes() as u64;
+        for (index, (key, value)) in object.entries.iter().enumerate() {
             // Keys mostly stand in the same order, so the column is mostly at the same place.
             let at = match columns.get(index) {
                 Some((name, _)) if name == key => Some(index),
                 _ => columns.iter().position(|(name, _)| name == key),
             };
-            match at {
-                Some(at) => columns[at].1 = and(source, key)(columns[at].1, value),
-                None => columns.push((key.clone().into_owned(), value)),
-            }
+            let at = at.unwrap_or_else(|| {
+                columns.push((key.clone().into_owned(), Form::default()));
+                columns.len() - 1
+            });
+            columns[at].1.see(value, and(source, key), &mut scratch);
         }
     }
-    Ok(columns
-        .into_iter()
-        .map(|(name, seen)| (name, Found::Text(seen)))
-        .collect())
+    Ok(())
 }
 
 /// A declared column must be in every file that has columns; the keys of JSON objects may be
@@ -223,7 +294,7 @@ fn join(
 
 fn common(source: &Source, origin: &Origin, name: &str, a: Found, b: Found) -> Result<Found, Fault> {
     match (a, b) {
-        (Found::Text(a), Found::Text(b)) => Ok(Found::Text(and(source, name)(a, b))),
+        (Found::Text(a), Found::Text(b)) => Ok(Found::Text(a.join(b, and(source, name)))),
         (Found::Typed(a), Found::Typed(b)) => {
             if widens(&b, &a) {
                 Ok(Found::Typed(a))
@@ -240,9 +311,6 @@ fn common(source: &Source, origin: &Origin, name: &str, a: Found, b: Found) -> R
 fn has(columns: &[(String, Found)], name: &str) -> bool {
     columns.iter().any(|(column, _)| column == name)
 }
-
-/// What two values of a column have in common.
-type And = fn(Seen, Seen) -> Seen;
 
 fn and(source: &Source, name: &str) -> And {
     if source.event_time.as_deref() == Some(name) {

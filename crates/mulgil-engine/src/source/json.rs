@@ -1,5 +1,5 @@
 //! JSON lines: one object per line. Takes each line apart into its keys and the text of their
-//! values; nested objects and arrays stay text. Knows nothing of types.
+//! values, nested or not. Knows nothing of types.
 
 use std::{borrow::Cow, fmt};
 
@@ -10,13 +10,16 @@ use super::{
     cell::Cell,
     fault::{Misfit, Origin, Spot, shown},
     files::Input,
-    window::{Window, spot_in},
+    value::Cursor,
+    window::{Span, Window, spot_in},
 };
 
 /// A file, object by object.
 pub(super) struct JsonFile {
     window: Window,
     line_bytes: usize,
+    /// Where the first line is that is not read any more.
+    end: u64,
 }
 
 /// The current object.
@@ -28,12 +31,25 @@ pub(super) struct Object<'a> {
 }
 
 impl JsonFile {
-    /// Over an open file.
-    pub(super) fn open(file: Input, origin: Origin) -> Result<Self, Fault> {
+    /// Over the lines of an open file that begin in a part of it.
+    pub(super) fn open(file: Input, origin: Origin, span: Span) -> Result<Self, Fault> {
+        let mut window = Window::open(file, origin)?;
+        if span.start > 0 {
+            window.begin_at_line(span.start)?;
+        }
+        // The first line begins with the file, also behind a byte order mark.
+        let has_first = span.start == 0 && span.end > 0;
+        let first = if has_first { window.offset() + 1 } else { 0 };
         Ok(Self {
-            window: Window::open(file, origin)?,
+            window,
             line_bytes: 0,
+            end: span.end.max(first),
         })
+    }
+
+    /// The lines before the part that is read; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.window.lines_before()
     }
 
     /// The next object; nothing at the end. Blank lines are passed over.
@@ -41,6 +57,9 @@ impl JsonFile {
         loop {
             self.window.pass(self.line_bytes);
             self.line_bytes = 0;
+            if self.window.offset() >= self.end {
+                return Ok(None);
+            }
             while !self.window.bytes().contains(&b'\n') && !self.window.is_at_end() {
                 self.window.grow()?;
             }
@@ -97,19 +116,9 @@ impl JsonFile {
 }
 
 impl Object<'_> {
-    /// The value of an entry: a string's text goes through `scratch` when it has escapes. Half of
-    /// a surrogate pair is a misfit.
+    /// The value of an entry, as [`cell`] has it.
     pub(super) fn cell<'b>(&'b self, index: usize, scratch: &'b mut String) -> Result<Cell<'b>, Misfit> {
-        let raw = self.entries[index].1;
-        Ok(match raw.as_bytes().first() {
-            Some(b'n') => Cell::Null,
-            Some(b'"') if raw.contains('\\') => {
-                *scratch = serde_json::from_str(raw).map_err(|_| Misfit)?;
-                Cell::Text(scratch)
-            }
-            Some(b'"') => Cell::Text(&raw[1..raw.len() - 1]),
-            _ => Cell::Plain(raw),
-        })
+        cell(self.entries[index].1, scratch)
     }
 
     /// Its length in bytes.
@@ -119,8 +128,13 @@ impl Object<'_> {
 
     /// Where the value of an entry begins.
     pub(super) fn spot(&self, index: usize) -> Spot {
+        self.spot_within(index, 0)
+    }
+
+    /// Where a byte of the value of an entry is.
+    pub(super) fn spot_within(&self, index: usize, at: usize) -> Spot {
         let start = self.entries[index].1.as_ptr() as usize - self.text.as_ptr() as usize;
-        spot_in(self.text.as_bytes(), self.line, start)
+        spot_in(self.text.as_bytes(), self.line, start + at)
     }
 
     /// Where the object begins.
@@ -131,29 +145,28 @@ impl Object<'_> {
 
 /// The text of each value of an object, in order. The text is known to be one JSON object.
 fn values(text: &str) -> Vec<&str> {
-    let bytes = text.as_bytes();
-    let (mut values, mut depth, mut in_text, mut start) = (Vec::new(), 0_usize, false, None);
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' if in_text => at += 1,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'{' | b'[' => depth += 1,
-            b':' if depth == 1 => start = Some(at + 1),
-            byte @ (b'}' | b']' | b',') => {
-                if depth == 1
-                    && let Some(start) = start.take()
-                {
-                    values.push(text[start..at].trim());
-                }
-                depth -= usize::from(byte != b',');
-            }
-            _ => {}
-        }
-        at += 1;
+    let mut json = Cursor::new(text);
+    let mut values = Vec::new();
+    json.open();
+    while !json.is_over() {
+        json.key();
+        values.push(json.value());
     }
     values
+}
+
+/// A value from its text as it is written: a string goes through `scratch` when it has escapes, what
+/// is nested is its text. Half of a surrogate pair is a misfit.
+pub(super) fn cell<'b>(raw: &'b str, scratch: &'b mut String) -> Result<Cell<'b>, Misfit> {
+    Ok(match raw.as_bytes().first() {
+        Some(b'n') => Cell::Null,
+        Some(b'"') if raw.contains('\\') => {
+            *scratch = serde_json::from_str(raw).map_err(|_| Misfit)?;
+            Cell::Text(scratch)
+        }
+        Some(b'"') => Cell::Text(&raw[1..raw.len() - 1]),
+        _ => Cell::Plain(raw),
+    })
 }
 
 /// The keys of an object, each once; its values are only checked.

@@ -10,9 +10,11 @@ mod csv;
 mod event;
 mod fault;
 mod files;
+mod form;
 mod infer;
 mod json;
 mod look;
+mod nested;
 mod object;
 mod parquet;
 mod reader;
@@ -21,7 +23,9 @@ mod template;
 mod text;
 mod time;
 mod types;
+mod value;
 mod window;
+mod words;
 
 #[cfg(test)]
 mod tests;

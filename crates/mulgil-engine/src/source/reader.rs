@@ -22,6 +22,8 @@ use super::{
     files::{Files, Input},
     parquet::ParquetRows,
     text::{CsvRows, JsonRows},
+    window::{Span, is_packed},
+    words::ledger_type,
 };
 
 /// Rows of a batch.
@@ -62,6 +64,7 @@ pub(super) struct FileReader {
     seen: FileSeen,
     is_pinned: bool,
     origin: Origin,
+    span: Span,
     rows: Rows,
 }
 
@@ -91,6 +94,18 @@ impl SourceShape {
 
     /// Opens a file to read the columns at `projection` of the rows that `rule` wants.
     pub(super) fn open(&self, seen: &FileSeen, projection: &[usize], rule: RowRule) -> Result<FileReader, Fault> {
+        self.open_span(seen, Span::WHOLE, projection, rule)
+    }
+
+    /// As [`Self::open`], of the records that begin in a part of the file; of a file that cannot be
+    /// cut the whole is its only part.
+    pub(super) fn open_span(
+        &self,
+        seen: &FileSeen,
+        span: Span,
+        projection: &[usize],
+        rule: RowRule,
+    ) -> Result<FileReader, Fault> {
         let origin = Origin::new(&self.source, &seen.path);
         let (file, stamp) = self.files.open(&origin)?;
         if !stamp.is_of(seen) {
@@ -98,7 +113,7 @@ impl SourceShape {
         }
         let is_pinned = file.is_pinned();
         let wanted = self.wanted(projection, rule)?;
-        let rows = match self.open_rows(file, origin.clone(), wanted) {
+        let rows = match self.open_rows(file, origin.clone(), span, wanted) {
             Ok(rows) => rows,
             Err(fault) => return Err(unless_changed(&self.files, seen, &origin, fault)),
         };
@@ -107,22 +122,32 @@ impl SourceShape {
             seen: seen.clone(),
             is_pinned,
             origin,
+            span,
             rows,
         })
     }
 
-    fn open_rows(&self, file: Input, origin: Origin, wanted: Wanted) -> Result<Rows, Fault> {
+    /// Whether parts of a file can be read by themselves.
+    pub(super) fn may_be_cut(&self, path: &Path) -> bool {
+        match self.source.format {
+            FileFormat::Csv { .. } | FileFormat::DbtSeed { .. } | FileFormat::JsonLines => {
+                self.files.is_local() && !is_packed(path)
+            }
+            FileFormat::Parquet => false,
+        }
+    }
+
+    fn open_rows(&self, file: Input, origin: Origin, span: Span, wanted: Wanted) -> Result<Rows, Fault> {
         Ok(match &self.source.format {
             FileFormat::Csv { delimiter, null_words } => {
-                let delimiter = ascii(&self.source, *delimiter)?;
-                let nulls = Nulls::Words(null_words.clone());
-                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, nulls, wanted)?))
+                let words = (ascii(&self.source, *delimiter)?, Nulls::Words(null_words.clone()));
+                Rows::Csv(Box::new(CsvRows::open(file, origin, words, span, wanted)?))
             }
             FileFormat::DbtSeed { delimiter } => {
-                let delimiter = ascii(&self.source, *delimiter)?;
-                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, Nulls::AsDbt, wanted)?))
+                let words = (ascii(&self.source, *delimiter)?, Nulls::AsDbt);
+                Rows::Csv(Box::new(CsvRows::open(file, origin, words, span, wanted)?))
             }
-            FileFormat::JsonLines => Rows::Json(Box::new(JsonRows::open(file, origin, wanted)?)),
+            FileFormat::JsonLines => Rows::Json(Box::new(JsonRows::open(file, origin, span, wanted)?)),
             FileFormat::Parquet => Rows::Parquet(Box::new(ParquetRows::open(file, origin, wanted)?)),
         })
     }
@@ -179,9 +204,31 @@ impl FileReader {
                 }
             }
             Err(fault) => {
+                let fault = self.in_whole_file(fault);
                 self.rows = Rows::Done;
                 Err(unless_changed(&self.files, &self.seen, &self.origin, fault))
             }
+        }
+    }
+
+    /// A fault of a part of a file as one of the file: its lines count from the start.
+    fn in_whole_file(&mut self, mut fault: Fault) -> Fault {
+        let has_line = fault.place.as_ref().is_some_and(|place| place.line.is_some());
+        if self.span.start == 0 || !has_line {
+            return fault;
+        }
+        let before = match &mut self.rows {
+            Rows::Csv(rows) => rows.lines_before(),
+            Rows::Json(rows) => rows.lines_before(),
+            Rows::Parquet(_) | Rows::Done => Ok(0),
+        };
+        match (before, &mut fault.place) {
+            (Ok(before), Some(place)) => {
+                place.line = place.line.map(|line| line.saturating_add(before));
+                fault
+            }
+            (Ok(_), None) => fault,
+            (Err(first), _) => first,
         }
     }
 }
@@ -227,7 +274,7 @@ fn event_time(source: &Source, schema: &Schema) -> Result<Option<EventTime>, Fau
 }
 
 fn data_type(source: &Source, column: &Column) -> Result<DataType, Fault> {
-    column.data_type.parse().map_err(|_| {
+    ledger_type(&column.data_type).ok_or_else(|| {
         bug(&format!(
             "column `{}` of source `{}` was recorded as {}, which is no type",
             column.name, source.name, column.data_type

@@ -13,7 +13,10 @@ use super::{
     fault::{ColumnSpec, Misfit, Origin, RowPlace, Spot},
     files::Input,
     json::{JsonFile, Object},
+    nested,
     reader::{BATCH_ROWS, Wanted, bug},
+    value::Cursor,
+    window::Span,
 };
 
 /// Bytes of a file that a batch is made of at most, rows that were passed over among them, and one
@@ -50,15 +53,15 @@ struct Table {
 }
 
 impl CsvRows {
-    /// Opens a file and finds its columns.
+    /// Opens a part of a file and finds its columns.
     pub(super) fn open(
         file: Input,
         origin: Origin,
-        delimiter: u8,
-        nulls: Nulls,
+        (delimiter, nulls): (u8, Nulls),
+        span: Span,
         wanted: Wanted,
     ) -> Result<Self, Fault> {
-        let csv = CsvFile::open(file, origin.clone(), delimiter, nulls)?;
+        let csv = CsvFile::open(file, origin.clone(), delimiter, nulls, span)?;
         for name in &wanted.all {
             if !csv.header.contains(name) {
                 return Err(origin.missing_column(name, &csv.header, wanted.declared.contains(name)));
@@ -85,17 +88,24 @@ impl CsvRows {
         }
         self.table.finish().map(Some)
     }
+
+    /// The lines before the part that is read, when all of the file can be taken apart, or what is
+    /// wrong with it; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.csv.check_whole()?;
+        self.csv.lines_before()
+    }
 }
 
 impl JsonRows {
-    /// Opens a file.
-    pub(super) fn open(file: Input, origin: Origin, wanted: Wanted) -> Result<Self, Fault> {
+    /// Opens a part of a file.
+    pub(super) fn open(file: Input, origin: Origin, span: Span, wanted: Wanted) -> Result<Self, Fault> {
         let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, column) in wanted.columns.iter().chain(&wanted.event_column).enumerate() {
             by_key.entry(column.name.clone()).or_default().push(index);
         }
         Ok(Self {
-            json: JsonFile::open(file, origin.clone())?,
+            json: JsonFile::open(file, origin.clone(), span)?,
             entries: vec![None; wanted.columns.len() + 1],
             table: Table::new(origin, wanted)?,
             by_key,
@@ -118,6 +128,11 @@ impl JsonRows {
         }
         self.table.finish().map(Some)
     }
+
+    /// The lines before the part that is read; nothing can be read afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        self.json.lines_before()
+    }
 }
 
 impl Table {
@@ -127,6 +142,7 @@ impl Table {
             .iter()
             .map(|column| {
                 ColumnBuilder::new(&column.data_type, column.civil_zone.as_ref())
+                    .filter(|_| !(origin.is_csv && column.data_type.is_nested()))
                     .ok_or_else(|| origin.type_changed(&column.name, &DataType::Utf8, &column.data_type))
             })
             .collect::<Result<Vec<_>, Fault>>()?;
@@ -190,14 +206,13 @@ impl Table {
             }
         }
         for ((builder, column), entry) in self.batch.columns.iter_mut().zip(&self.wanted.columns).zip(columns) {
-            let cell = match entry {
-                None => Ok(Cell::Null),
-                Some(entry) => object.cell(*entry, &mut self.scratch),
+            let Some(entry) = *entry else {
+                builder.append_null();
+                continue;
             };
-            if cell.and_then(|cell| builder.append(cell)) == Err(Misfit) {
-                let entry = entry.unwrap_or_default();
-                return Err(self.origin.misfit(object.spot(entry), column, object.entries[entry].1));
-            }
+            let mut json = Cursor::new(object.entries[entry].1);
+            nested::append(builder, &column.data_type, &mut json, &mut self.scratch)
+                .map_err(|unfit| self.origin.unfit(object.spot_within(entry, unfit.at), column, &unfit))?;
         }
         self.batch.rows += 1;
         Ok(())

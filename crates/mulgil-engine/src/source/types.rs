@@ -1,67 +1,12 @@
-//! Column types: the words of SQL for them, what a first look infers from text, and which type can
-//! become which without loss.
+//! Column types: what a first look infers from text, and which type can become which without loss.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
-use super::{cell::Cell, time};
-
-/// The Arrow type of every instant.
-pub(super) fn instant_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-/// The type that a word of SQL names; nothing for a word that we do not know.
-pub(super) fn declared_type(words: &str) -> Option<DataType> {
-    let words = words.trim().to_ascii_lowercase();
-    let (name, arguments) = match words.split_once('(') {
-        Some((name, rest)) => (name.trim_end(), Some(rest.strip_suffix(')')?)),
-        None => (words.as_str(), None),
-    };
-    Some(match (name, arguments) {
-        ("text" | "string" | "varchar" | "char", None) => DataType::Utf8,
-        ("varchar" | "char", Some(length)) => length.trim().parse::<u32>().ok().map(|_| DataType::Utf8)?,
-        ("smallint", None) => DataType::Int16,
-        ("integer" | "int", None) => DataType::Int32,
-        ("bigint", None) => DataType::Int64,
-        ("real", None) => DataType::Float32,
-        ("double" | "double precision" | "float", None) => DataType::Float64,
-        ("boolean" | "bool", None) => DataType::Boolean,
-        ("date", None) => DataType::Date32,
-        ("timestamp" | "timestamp without time zone", None) => DataType::Timestamp(TimeUnit::Microsecond, None),
-        ("timestamptz" | "timestamp with time zone", None) => instant_type(),
-        ("decimal" | "numeric", Some(arguments)) => decimal_type(arguments)?,
-        _ => return None,
-    })
-}
-
-fn decimal_type(arguments: &str) -> Option<DataType> {
-    let (precision, scale) = arguments.split_once(',').unwrap_or((arguments, "0"));
-    let precision: u8 = precision.trim().parse().ok()?;
-    let scale: u8 = scale.trim().parse().ok()?;
-    (1..=38)
-        .contains(&precision)
-        .then_some(())
-        .filter(|()| scale <= precision)
-        .map(|()| DataType::Decimal128(precision, scale as i8))
-}
-
-/// A type in the words of SQL, as `columns:` takes them; Arrow's word where SQL has none.
-pub(super) fn sql_words(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Utf8 => "text".to_owned(),
-        DataType::Int16 => "smallint".to_owned(),
-        DataType::Int32 => "integer".to_owned(),
-        DataType::Int64 => "bigint".to_owned(),
-        DataType::Float32 => "real".to_owned(),
-        DataType::Float64 => "double".to_owned(),
-        DataType::Boolean => "boolean".to_owned(),
-        DataType::Date32 => "date".to_owned(),
-        DataType::Timestamp(_, None) => "timestamp".to_owned(),
-        DataType::Timestamp(_, Some(_)) => "timestamptz".to_owned(),
-        DataType::Decimal128(precision, scale) => format!("decimal({precision},{scale})"),
-        other => other.to_string(),
-    }
-}
+use super::{
+    cell::Cell,
+    time,
+    words::{instant_type, short_words},
+};
 
 /// What a column wants to see, after "is not"; `takes_civil` says that times need no offset.
 pub(super) fn expected_words(data_type: &DataType, takes_civil: bool) -> String {
@@ -79,7 +24,9 @@ pub(super) fn expected_words(data_type: &DataType, takes_civil: bool) -> String 
             format!("a decimal number of at most {precision} digits, {scale} of them after the point")
         }
         DataType::Utf8 => "valid text".to_owned(),
-        other => format!("a value of type {}", sql_words(other)),
+        DataType::List(_) => "an array".to_owned(),
+        DataType::Struct(_) => "an object".to_owned(),
+        other => format!("a value of type {}", short_words(other)),
     }
 }
 

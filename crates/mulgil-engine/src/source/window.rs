@@ -1,6 +1,10 @@
 //! The bytes of a text file, unpacked, through a window that only grows as long as one record.
 
-use std::io::{self, BufRead as _, Read};
+use std::{
+    fs::File,
+    io::{self, BufRead as _, Read, Seek as _, SeekFrom},
+    path::Path,
+};
 
 use flate2::bufread::GzDecoder;
 use mulgil_core::port::Fault;
@@ -8,6 +12,7 @@ use mulgil_core::port::Fault;
 use super::{
     fault::{Origin, Spot},
     files::Input,
+    reader::bug,
 };
 
 /// Bytes read at a time.
@@ -24,6 +29,43 @@ const NO_GZIP_BEHIND: &str = "bytes that are no gzip data follow the gzip data o
 
 /// The longest record; more means a quote that is never closed, or no text file at all.
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
+
+/// What a file begins with that says its byte order; no part of its text.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A part of a file, in bytes from its start: the records whose first byte lies in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The first byte.
+    pub start: u64,
+    /// The byte behind the last one.
+    pub end: u64,
+}
+
+impl Span {
+    /// The whole file, however long it is.
+    pub(super) const WHOLE: Self = Self {
+        start: 0,
+        end: u64::MAX,
+    };
+}
+
+/// Where a window's bytes come from.
+enum Bytes {
+    Plain(File),
+    Streamed(Box<dyn Read + Send>),
+    Packed(Box<Unpacked>),
+}
+
+impl Read for Bytes {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.read(bytes),
+            Self::Streamed(bytes_of) => bytes_of.read(bytes),
+            Self::Packed(unpacked) => unpacked.read(bytes),
+        }
+    }
+}
 
 /// The unpacked bytes of gzip data, which may be several pieces one after the other.
 struct Unpacked(Option<GzDecoder<io::BufReader<Box<dyn Read + Send>>>>);
@@ -50,12 +92,16 @@ impl Read for Unpacked {
 
 /// A moving window over a file's bytes.
 pub(super) struct Window {
-    reader: Box<dyn Read + Send>,
+    reader: Bytes,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
     is_at_end: bool,
-    /// The line on which the window starts, from 1.
+    /// Where the window starts in the file's text.
+    offset: u64,
+    /// Where the first line is that counts.
+    first: u64,
+    /// The line on which the window starts, from 1 for the first that counts.
     pub line: u32,
     /// Whose bytes.
     pub origin: Origin,
@@ -64,19 +110,18 @@ pub(super) struct Window {
 impl Window {
     /// Over an open file; unpacks when its name ends in `.gz`. A byte order mark is passed over.
     pub(super) fn open(file: Input, origin: Origin) -> Result<Self, Fault> {
-        let is_packed = origin
-            .file
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-        let reader: Box<dyn Read + Send> = if is_packed {
+        let reader = if is_packed(&origin.file) {
             let mut packed = io::BufReader::with_capacity(PACKED_BYTES, file.reader());
             let first = packed.fill_buf().map_err(|error| origin.unreachable(&error))?;
             if !first.is_empty() && !first.starts_with(GZIP_MARK) {
                 return Err(not_gzip(&origin));
             }
-            Box::new(Unpacked(Some(GzDecoder::new(packed))))
+            Bytes::Packed(Box::new(Unpacked(Some(GzDecoder::new(packed)))))
         } else {
-            file.reader()
+            match file {
+                Input::File(file) => Bytes::Plain(file),
+                other => Bytes::Streamed(other.reader()),
+            }
         };
         let mut window = Self {
             reader,
@@ -84,16 +129,117 @@ impl Window {
             start: 0,
             end: 0,
             is_at_end: false,
+            offset: 0,
+            first: 0,
             line: 1,
             origin,
         };
-        while !window.is_at_end && window.bytes().len() < 3 {
-            window.grow()?;
-        }
-        if window.bytes().starts_with(b"\xEF\xBB\xBF") {
-            window.start += 3;
-        }
+        window.skip_mark()?;
         Ok(window)
+    }
+
+    /// Where the window starts in the file's text, in bytes.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Moves to the first line that begins at or behind a byte of the file, and counts lines from
+    /// there. Only for a file that is not packed.
+    pub(super) fn begin_at_line(&mut self, from: u64) -> Result<(), Fault> {
+        // A line begins behind the end of another one.
+        self.jump(from.saturating_sub(1))?;
+        loop {
+            let newline = self.bytes().iter().position(|byte| *byte == b'\n');
+            let passed = newline.map_or(self.bytes().len(), |at| at + 1);
+            self.skip(passed);
+            if newline.is_some() || self.is_at_end {
+                self.count_from_here();
+                return Ok(());
+            }
+            self.grow()?;
+        }
+    }
+
+    /// As [`Self::begin_at_line`], where a line end between quotes ends no record: as many quotes
+    /// before it as open one. That is so as far as all before is well formed.
+    pub(super) fn begin_at_record(&mut self, from: u64) -> Result<(), Fault> {
+        self.jump(0)?;
+        let mut is_quoted = false;
+        loop {
+            let bytes = self.bytes();
+            let before = from.saturating_sub(1).saturating_sub(self.offset);
+            let (before, behind) = bytes.split_at(bytes.len().min(usize::try_from(before).unwrap_or(usize::MAX)));
+            let quotes = before.iter().filter(|byte| **byte == b'"').count();
+            is_quoted ^= quotes % 2 == 1;
+            let end = behind.iter().position(|byte| {
+                is_quoted ^= *byte == b'"';
+                *byte == b'\n' && !is_quoted
+            });
+            let passed = end.map_or(bytes.len(), |at| before.len() + at + 1);
+            self.skip(passed);
+            if end.is_some() || self.is_at_end {
+                self.count_from_here();
+                return Ok(());
+            }
+            self.grow()?;
+        }
+    }
+
+    /// Back to the start of the file, as it was opened. Only for a file that is not packed.
+    pub(super) fn rewind(&mut self) -> Result<(), Fault> {
+        self.jump(0)?;
+        self.line = 1;
+        self.skip_mark()
+    }
+
+    /// The lines before the first that counts; the window is of no use afterwards.
+    pub(super) fn lines_before(&mut self) -> Result<u32, Fault> {
+        let mut lines = 0_u32;
+        if self.first == 0 {
+            return Ok(lines);
+        }
+        self.jump(0)?;
+        while !self.is_at_end && self.offset < self.first {
+            let left = usize::try_from(self.first - self.offset).unwrap_or(usize::MAX);
+            let bytes = self.bytes();
+            let passed = &bytes[..bytes.len().min(left)];
+            lines = lines.saturating_add(newlines(passed));
+            let passed = passed.len();
+            self.skip(passed);
+            self.grow()?;
+        }
+        Ok(lines)
+    }
+
+    fn skip_mark(&mut self) -> Result<(), Fault> {
+        while !self.is_at_end && self.bytes().len() < BYTE_ORDER_MARK.len() {
+            self.grow()?;
+        }
+        if self.bytes().starts_with(BYTE_ORDER_MARK) {
+            self.skip(BYTE_ORDER_MARK.len());
+        }
+        Ok(())
+    }
+
+    fn jump(&mut self, to: u64) -> Result<(), Fault> {
+        let Bytes::Plain(file) = &mut self.reader else {
+            return Err(bug("a packed file was to be read from its middle"));
+        };
+        file.seek(SeekFrom::Start(to))
+            .map_err(|error| self.origin.unreachable(&error))?;
+        (self.start, self.end, self.is_at_end) = (0, 0, false);
+        self.offset = to;
+        Ok(())
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.offset += bytes as u64;
+    }
+
+    fn count_from_here(&mut self) {
+        self.first = self.offset;
+        self.line = 1;
     }
 
     /// What is in the window.
@@ -110,7 +256,7 @@ impl Window {
     pub(super) fn pass(&mut self, bytes: usize) {
         let passed = &self.buffer[self.start..self.start + bytes];
         self.line = self.line.saturating_add(newlines(passed));
-        self.start += bytes;
+        self.skip(bytes);
     }
 
     /// Reads on.
@@ -159,6 +305,12 @@ impl Window {
         let line = self.line.saturating_add(newlines(self.bytes()));
         self.origin.broken_file(Some(line), what, remedy)
     }
+}
+
+/// Whether a file's name says that it is packed, so that it can only be read from its start.
+pub(super) fn is_packed(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"))
 }
 
 fn not_gzip(origin: &Origin) -> Fault {

@@ -9,6 +9,7 @@ mod ab_test;
 mod changes;
 mod crashes;
 mod dbt;
+mod events;
 mod failures;
 mod faults;
 mod flights;

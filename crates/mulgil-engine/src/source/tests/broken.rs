@@ -443,7 +443,7 @@ async fn declarations_that_cannot_be_used() {
     assert_snapshot!(words.complaint().await, @r"
     error[MG1006]: `varbinary` of column `a` in source `raw.t` is no type
       --> mulgil.yml:5:3
-    do: use text, smallint, integer, bigint, real, double, boolean, date, timestamp, timestamptz or decimal(p,s)
+    do: use text, smallint, integer, bigint, real, double, boolean, date, timestamp, timestamptz, decimal(p,s), array<…> or struct<name …, name …> of such
     ");
     let delimiter = Fixture::csv("t.csv")
         .format(FileFormat::Csv {

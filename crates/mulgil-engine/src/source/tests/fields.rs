@@ -12,11 +12,18 @@ use super::super::{
     fault::Origin,
     files::Input,
     json::JsonFile,
+    window::Span,
 };
 
 /// The rows of a file, with NULL as `None`.
 fn rows(bytes: &[u8]) -> Result<Vec<Vec<Option<String>>>, Fault> {
-    let mut csv = CsvFile::open(Input::File(file(bytes)), origin(), b',', Nulls::Words(Vec::new()))?;
+    let mut csv = CsvFile::open(
+        Input::File(file(bytes)),
+        origin(),
+        b',',
+        Nulls::Words(Vec::new()),
+        Span::WHOLE,
+    )?;
     let columns = csv.header.len();
     let mut rows = Vec::new();
     let mut scratch = String::new();
@@ -63,7 +70,7 @@ proptest! {
     #[test]
     fn any_bytes_are_rows_or_a_fault(bytes in prop::collection::vec(prop::sample::select(b"a,\"\r\n\xe9{}:1\\[".to_vec()), 0..60)) {
         let _ = rows(&bytes);
-        if let Ok(mut json) = JsonFile::open(Input::File(file(&bytes)), origin()) {
+        if let Ok(mut json) = JsonFile::open(Input::File(file(&bytes)), origin(), Span::WHOLE) {
             while let Ok(Some(object)) = json.next() {
                 let mut scratch = String::new();
                 for index in 0..object.entries.len() {

@@ -5,6 +5,8 @@ mod broken;
 mod fields;
 mod hours;
 mod looks;
+mod nested;
+mod parts;
 mod reads;
 mod templates;
 mod times;
