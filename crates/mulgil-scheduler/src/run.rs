@@ -165,6 +165,7 @@ impl RunSummary {
         results.extend(
             self.upstream_failed
                 .iter()
+                .filter(|step| !step.if_changed)
                 .map(|step| of(&step.instance.node, "skipped")),
         );
         results.extend(self.passed_tests.iter().map(|(node, test)| RunResult {

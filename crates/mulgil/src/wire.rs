@@ -155,7 +155,7 @@ pub(crate) fn open_as(global: &Global, aim: &Aim) -> Result<Opened, Faults> {
     })?;
     let target = aim.target.clone().or_else(|| global.env.clone());
     let mut vars = vars(&global.vars)?;
-    if let Some(text) = &aim.vars {
+    if let Some(text) = &aim.variables {
         vars.extend(mulgil_project::parse_vars(text)?);
     }
     let mut env = environment();

@@ -37,8 +37,8 @@ pub(crate) struct Aim {
     #[arg(long, value_name = "DIR")]
     pub(crate) profiles_dir: Option<String>,
     /// Variables as a YAML mapping: `'{start: 2024-01-01}'`
-    #[arg(long, value_name = "YAML")]
-    pub(crate) vars: Option<String>,
+    #[arg(long = "vars", value_name = "YAML")]
+    pub(crate) variables: Option<String>,
 }
 
 /// What is selected.

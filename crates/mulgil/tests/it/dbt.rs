@@ -186,6 +186,7 @@ fn lists_and_sql_and_rows_are_data() {
     );
     assert_eq!(ls(&["-s", "nowhere"]), Vec::<String>::new());
 
+    place.mulgil(&["dbt", "seed"]).ends_with(0);
     let compiled = place
         .mulgil(&["dbt", "compile", "-s", "stg", "--vars", "{least: 7}"])
         .ends_with(0);

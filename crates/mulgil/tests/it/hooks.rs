@@ -78,7 +78,7 @@ fn hooks_around_a_run_stop_it_or_fail_it() {
         "on-run-start: select * from nowhere",
         "on-run-start: select 1; drop table x",
     );
-    place.mulgil(&["run"]).ends_with(1).says("MG3004");
+    place.mulgil(&["run"]).ends_with(1).says("there is no table `x`");
     place.edit("dbt_project.yml", "select 1; drop table x", "select 1");
     place.edit("dbt_project.yml", "count(*) from", "1 / (count(*) - 2) from");
     place.mulgil(&["run"]).ends_with(1).says("MG3005");

@@ -521,7 +521,7 @@ fn what_is_wrong_with_a_store_is_said_and_its_secrets_are_not_with_python() {
     fault(
         &format!("127.0.0.1:{}", store.port),
         &format!("127.0.0.1:{denies}"),
-        "error[MG2101]: S3 refuses access to s3://lake/wh/shop/total/_delta_log (SignatureDoesNotMatch)",
+        "error[MG2101]: S3 refuses access to s3://lake/wh (SignatureDoesNotMatch)",
     );
     let nobody = command(&place, &["plan"])
         .env_remove("AWS_ACCESS_KEY_ID")

@@ -199,7 +199,9 @@ fn tally(opened: &Opened, summary: &RunSummary, chosen: &Chosen) -> Tally {
 impl Tally {
     fn add_node(&mut self, opened: &Opened, summary: &RunSummary, chosen: &Chosen, instance: &Instance) {
         let mut failed = summary.failed.iter().filter(|failed| failed.kind == TaskKind::Fill);
-        let is_left = summary.upstream_failed.iter().any(|step| step.instance == *instance);
+        // What is due only if something that was not selected changes is not left undone.
+        let mut left = summary.upstream_failed.iter().filter(|step| !step.if_changed);
+        let is_left = left.any(|step| step.instance == *instance);
         let has_begun = summary.filled.iter().any(|(filled, ..)| filled == instance);
         let was_cut_off = !has_begun && (summary.stopped.is_some() || summary.interrupted);
         let waiting = summary.waiting.iter().find(|waiting| waiting.instance == *instance);
