@@ -32,6 +32,11 @@ codes! {
     /// A query that does not parse or names what is not there.
     BAD_QUERY = 0006;
 
+    /// A version that a table does not have.
+    UNKNOWN_VERSION = 0010;
+    /// Something that has no versions to go back to.
+    NO_VERSIONS = 0011;
+
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.
     NO_PROJECT = 1001;
@@ -155,6 +160,10 @@ codes! {
     COLUMNS_CHANGED = 3015;
     /// A row of a snapshot that does not say of which thing it is.
     NULL_KEY = 3016;
+    /// A table of which no version has passed its data tests yet.
+    NOT_PUBLISHED = 3020;
+    /// A version of a table that is not there any more.
+    VERSION_GONE = 3021;
     /// A source's file that was there when it was looked at, and is not there any more.
     SOURCE_FILE_MISSING = 3101;
     /// A source's file that changed while it was read.
@@ -179,6 +188,9 @@ codes! {
     FENCED = 4101;
     /// Somebody else committed to the table while it was being filled.
     TABLE_CHANGED = 4102;
+
+    /// A range that is held since its table went back to an earlier version.
+    ROLLED_BACK = 4110;
 
     // --- MG5: operation ------------------------------------------------------------------------
     /// An environment that another process is working on.

@@ -10,6 +10,7 @@ mod hidden;
 mod log;
 mod materialize;
 mod output;
+mod restore;
 mod session;
 mod source;
 mod store;
@@ -28,8 +29,8 @@ use mulgil_core::{
     diagnostic::Diagnostic,
     name::Relation,
     port::{
-        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Progress, QueryOutcome, QuerySpec, SourceSeen, TableLog,
-        TestOutcome,
+        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Progress, QueryOutcome, QuerySpec, RestoreTag, SourceSeen,
+        TableLog, TestOutcome,
     },
     project::Source,
     task::{Claim, FillSpec, TestSpec},
@@ -160,6 +161,12 @@ impl Engine for EmbeddedEngine {
     async fn commits_after(&self, relation: &Relation, version: Option<i64>) -> Result<Option<TableLog>, Fault> {
         let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
         let work = async move { log::commits_after(&inner.warehouse, &relation, version).await };
+        self.cpu.run(work).await
+    }
+
+    async fn restore(&self, relation: &Relation, tag: &RestoreTag) -> Result<i64, Fault> {
+        let (inner, relation, tag) = (Arc::clone(&self.inner), relation.clone(), tag.clone());
+        let work = async move { restore::restore(&inner.warehouse, &relation, &tag).await };
         self.cpu.run(work).await
     }
 

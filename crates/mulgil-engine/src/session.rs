@@ -389,6 +389,7 @@ impl Names {
                 event_time,
                 scope,
                 key,
+                version,
             } => {
                 let read = table::Read {
                     relation,
@@ -396,6 +397,7 @@ impl Names {
                     event_time: event_time.as_deref(),
                     scope: *scope,
                     key,
+                    version: *version,
                 };
                 table::provider(warehouse, &self.snapshots, &read, self.shows_hidden, &self.zone).await
             }

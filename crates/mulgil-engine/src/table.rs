@@ -22,12 +22,14 @@ use mulgil_core::{
     interval::{Instant, Interval},
     name::{Key, Relation},
     port::Fault,
+    publish::ReadVersion,
 };
 use tokio::sync::Mutex;
 
 use crate::{
     fault::{self, Author},
     hidden::{DAY, INTERVAL, TimePartition},
+    restore,
     warehouse::Warehouse,
     zone,
 };
@@ -47,30 +49,51 @@ pub(crate) struct Read<'a> {
     pub(crate) scope: Option<Interval>,
     /// The key values that are read.
     pub(crate) key: &'a Key,
+    /// At which version.
+    pub(crate) version: ReadVersion,
 }
 
 /// The version of each table at which one task reads it: opened once, then the same for all of its
 /// queries, whoever commits in between.
 #[derive(Default)]
-pub(crate) struct Snapshots(Mutex<BTreeMap<Relation, Arc<EagerSnapshot>>>);
+pub(crate) struct Snapshots(Mutex<BTreeMap<(Relation, ReadVersion), Arc<EagerSnapshot>>>);
 
 impl Snapshots {
-    async fn of(&self, warehouse: &Warehouse, relation: &Relation) -> Result<Arc<EagerSnapshot>, Fault> {
+    async fn of(
+        &self,
+        warehouse: &Warehouse,
+        relation: &Relation,
+        version: ReadVersion,
+    ) -> Result<Arc<EagerSnapshot>, Fault> {
         let mut opened = self.0.lock().await;
-        if let Some(snapshot) = opened.get(relation) {
+        let key = (relation.clone(), version);
+        if let Some(snapshot) = opened.get(&key) {
             return Ok(Arc::clone(snapshot));
         }
         if !warehouse.has_table(relation)? {
             return Err(not_filled(relation));
         }
-        let log_store = warehouse.log_store(relation)?;
-        let snapshot = EagerSnapshot::try_new(log_store.as_ref(), None)
-            .await
-            .map_err(|error| fault::delta(&error, &warehouse.folder(relation)))?;
+        let snapshot = match version {
+            ReadVersion::Newest => open(warehouse, relation, None).await?,
+            ReadVersion::Published(version) => restore::open_at(warehouse, relation, version).await?,
+            ReadVersion::Nothing => return Err(not_published(relation)),
+        };
         let snapshot = Arc::new(snapshot);
-        opened.insert(relation.clone(), Arc::clone(&snapshot));
+        opened.insert(key, Arc::clone(&snapshot));
         Ok(snapshot)
     }
+}
+
+/// A table's files at a version, or at the newest.
+pub(crate) async fn open(
+    warehouse: &Warehouse,
+    relation: &Relation,
+    version: Option<u64>,
+) -> Result<EagerSnapshot, Fault> {
+    let log_store = warehouse.log_store(relation)?;
+    EagerSnapshot::try_new(log_store.as_ref(), version)
+        .await
+        .map_err(|error| fault::delta(&error, &warehouse.folder(relation)))
 }
 
 /// The rows of a table that a reader sees. The hidden columns are there if `shows_hidden`.
@@ -81,7 +104,7 @@ pub(crate) async fn provider(
     shows_hidden: bool,
     session_zone: &Zone,
 ) -> Result<Arc<dyn TableProvider>, Fault> {
-    let snapshot = snapshots.of(warehouse, read.relation).await?;
+    let snapshot = snapshots.of(warehouse, read.relation, read.version).await?;
     let config = DeltaScanConfig::new().with_wrap_partition_values(false);
     let to_fault = |error: DataFusionError| fault::sql(&error, &Author::Node(read.relation.to_string()));
     let scan = DeltaScanNext::new(snapshot, config).map_err(to_fault)?;
@@ -247,13 +270,27 @@ fn no_event_time(relation: &Relation, event_time: &str) -> Fault {
     )
 }
 
-fn not_filled(relation: &Relation) -> Fault {
+/// That a table is not there.
+pub(crate) fn not_filled(relation: &Relation) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::NOT_FILLED_YET,
             format!("the table `{relation}` is not there: it was never filled"),
         )
         .with_remedy("fill it first: `mulgil run`")
+        .with_retry(Retry::AfterHumanFix),
+    )
+}
+
+fn not_published(relation: &Relation) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::NOT_PUBLISHED,
+            format!("nothing of the table `{relation}` is published: its rows have not passed their data tests yet"),
+        )
+        .with_remedy(
+            "`mulgil nodes show NODE` says which test fails and shows rows that break it; mend them and run again",
+        )
         .with_retry(Retry::AfterHumanFix),
     )
 }

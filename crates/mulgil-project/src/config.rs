@@ -8,7 +8,7 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Place},
     grid::{Cut, Unit, Zone},
     interval::Instant,
-    project::{Incremental, KeyColumn, Missed, SchemaChange, Strategy},
+    project::{Incremental, KeyColumn, Missed, Publish, SchemaChange, Strategy},
     schedule::Schedule,
 };
 use serde_json::Value as Json;
@@ -71,6 +71,7 @@ pub(crate) const MODEL_KEYS: &[&str] = &[
     "tags",
     "owner",
     "description",
+    "publish",
     "meta",
 ];
 
@@ -92,6 +93,7 @@ pub(crate) const SNAPSHOT_KEYS: &[&str] = &[
     "description",
     "event_time",
     "timezone",
+    "publish",
     "meta",
 ];
 
@@ -105,6 +107,7 @@ pub(crate) const SEED_KEYS: &[&str] = &[
     "description",
     "event_time",
     "timezone",
+    "publish",
     "meta",
 ];
 
@@ -176,6 +179,7 @@ pub(crate) struct Config {
     pub(crate) tags: Vec<String>,
     pub(crate) owner: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) publish: Publish,
     /// Where the interval is set, if it is.
     pub(crate) interval_place: Option<Place>,
     /// Whether a setting could not be read, so that its absence is not worth a word.
@@ -234,6 +238,7 @@ pub(crate) fn model(layer: &Layer, zone: &Zone, own: &Layer, faults: &mut Vec<Di
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
+        publish: reader.publish(),
         incremental: (kind == Kind::Incremental).then(|| reader.incremental()),
         snapshot: None,
         kind,
@@ -272,6 +277,7 @@ pub(crate) fn seed(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>) -> 
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
+        publish: reader.publish(),
         interval_place: None,
         has_unreadable: false,
     }
@@ -332,7 +338,7 @@ fn check_fit(config: &Config, layer: &Layer, own: &Layer, faults: &mut Vec<Diagn
     }
     check_incremental(config, layer, own, faults);
     if config.kind.is_query() {
-        let useless = ["keys", "schedule"]
+        let useless = ["keys", "schedule", "publish"]
             .into_iter()
             .filter_map(|key| Some((key, own.get(key)?)));
         for (key, setting) in useless {

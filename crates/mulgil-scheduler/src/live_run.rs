@@ -154,7 +154,8 @@ impl<'a> LiveRun<'a> {
     /// What may start now, compiled, and when to look again; what cannot be compiled comes as its fault.
     fn decided(&mut self, now: Instant) -> (Vec<Starting>, Option<Instant>) {
         let live = self.attempts.values();
-        self.limits.testing = live.filter(|(attempt, _)| attempt.kind == TaskKind::Test).count();
+        let tests = live.filter(|(attempt, _)| attempt.kind == TaskKind::Test);
+        self.limits.testing = tests.map(|(attempt, _)| attempt.instance.node.clone()).collect();
         let forecast = Forecast::new(&self.runner.project, &self.state, now);
         let decision = decide(&forecast, &self.limits);
         let compile = |action: Action| {

@@ -17,7 +17,7 @@ use mulgil_core::{
     plan,
     port::{
         Author, ByteSink, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Progress, QueryOutcome, QuerySpec,
-        SourceSeen, TableLog, TestOutcome, Touched,
+        RestoreTag, SourceSeen, TableLog, TestOutcome, Touched,
     },
     project::{Fingerprint, Project, Source},
     run::{TaskKind, Trigger},
@@ -91,6 +91,10 @@ impl Engine for Logs {
             log.commits.retain(|commit| commit.version > version);
         }
         Ok(log)
+    }
+
+    async fn restore(&self, _relation: &Relation, _tag: &RestoreTag) -> Result<i64, Fault> {
+        unreachable!("nothing is taken back in these tests")
     }
 
     async fn drop_table(&self, _: &Relation) -> Result<(), Fault> {

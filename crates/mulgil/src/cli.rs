@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Fill the intervals that are named, filled or not
     Backfill(Backfill),
+    /// Take a table back to an earlier version; nothing fills it again by itself then
+    Rollback(Rollback),
     /// Show how every node stands; or those that are named, range by range
     Status(Status),
     /// Say how one interval stands and why
@@ -182,6 +184,23 @@ pub(crate) struct Backfill {
     /// How many attempts may run at once
     #[arg(long, short = 'j', value_name = "N")]
     pub(crate) parallel: Option<usize>,
+}
+
+/// Flags of `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The node whose table it is
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// The version that the table is to hold again
+    #[arg(long, value_name = "VERSION", required_unless_present = "list")]
+    pub(crate) to: Option<i64>,
+    /// Only show the versions that the table has
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) list: bool,
+    /// Print JSON
+    #[arg(long, requires = "list")]
+    pub(crate) json: bool,
 }
 
 /// Flags of `status`.

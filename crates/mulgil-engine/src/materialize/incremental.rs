@@ -144,7 +144,7 @@ async fn last_told(fill: &Fill<'_>, target: &Target) -> Result<Option<RowSum>, F
     let commit = log.and_then(|log| log.commits.into_iter().find(|commit| commit.version == version));
     Ok(match commit.map(|commit| commit.author) {
         Some(CommitAuthor::Ours(tag)) if tag.instance == fill.spec.instance => tag.total,
-        Some(CommitAuthor::Ours(_) | CommitAuthor::Foreign) | None => None,
+        Some(CommitAuthor::Ours(_) | CommitAuthor::Restored(_) | CommitAuthor::Foreign) | None => None,
     })
 }
 

@@ -6,6 +6,7 @@ mod history;
 mod incremental;
 mod power;
 mod reads;
+mod versions;
 
 use std::{
     path::PathBuf,
@@ -19,6 +20,7 @@ use mulgil_core::{
     name::{Instance, Key, NodeName, Relation},
     port::{ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, QuerySpec},
     project::{CodeFp, Materialization},
+    publish::ReadVersion,
     task::{Binding, Claim, FillQuery, FillSpec, Reads},
 };
 use tempfile::TempDir;
@@ -167,6 +169,7 @@ fn binding(name: &str, grid: Grid, event_time: Option<&str>, scope: Option<Inter
             event_time: event_time.map(str::to_owned),
             scope,
             key,
+            version: ReadVersion::Newest,
         },
     }
 }

@@ -8,6 +8,7 @@ mod gen_docs;
 mod logs;
 mod plan;
 mod query;
+mod rollback;
 mod run;
 mod runs;
 mod status;
@@ -45,6 +46,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Plan(flags) => plan::plan(global, &flags).await,
         Command::Run(flags) => run::run(global, &flags).await,
         Command::Backfill(flags) => backfill::backfill(global, &flags).await,
+        Command::Rollback(flags) => rollback::rollback(global, &flags).await,
         Command::Status(flags) => status::status(global, &flags).await,
         Command::Why(flags) => why::why(global, &flags).await,
         Command::Query(flags) => query::query(global, &flags).await,

@@ -7,6 +7,7 @@ use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
     port::{ByteSink, Fault, Format, QueryLimits, QuerySpec},
+    publish::ReadVersions,
 };
 
 use crate::{
@@ -23,14 +24,21 @@ pub(crate) async fn query(global: &Global, flags: &cli::Query) -> Outcome {
     };
     let opened = wire::open(global)?;
     let engine = opened.engine()?;
-    let (seen, catalog) = match opened.ledger_to_read().await? {
-        Some(store) => (store.sources_seen().await?, store.catalog().await?),
+    let (seen, catalog, versions) = match opened.ledger_to_read().await? {
+        Some(store) => (
+            store.sources_seen().await?,
+            store.catalog().await?,
+            store.versions().await?,
+        ),
         None => Default::default(),
     };
     let exists = |name: &_| catalog.iter().any(|entry| entry.node == *name);
+    let mut bindings = opened.compiler.query_bindings(&exists, &seen);
+    let published = |relation: &_| Some(versions.get(relation)?.published);
+    ReadVersions::of(&opened.project, published).pin(&mut bindings, None);
     let spec = QuerySpec {
         sql,
-        bindings: opened.compiler.query_bindings(&exists, &seen),
+        bindings,
         zone: opened.project.zone.clone(),
         format: match flags.output {
             cli::Format::Table => Format::Table,

@@ -16,5 +16,7 @@ mod incremental;
 mod keys;
 mod look;
 mod prune;
+mod publish;
+mod rollback;
 mod selectors;
 mod snapshots;

@@ -147,7 +147,7 @@ def model(dbt, session): pass
 
     warning[MG1005]: `config()` has no key `own_word`
       --> models/a.sql:1:50
-    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 23 more
+    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 24 more
 
     warning[MG1302]: `post_hook` of `config()` has no effect here yet
       --> models/a.sql:1:62
