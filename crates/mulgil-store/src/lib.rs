@@ -41,5 +41,5 @@ pub use evidence::{Evidence, FillFact};
 pub use fill::Recorded;
 pub use lock::{DataLock, Holder};
 pub use publish::Versions;
-pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LogLine, RelationEntry, TableSize};
+pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LastTest, LogLine, RelationEntry, TableSize};
 pub use store::Store;

@@ -58,6 +58,9 @@ pub(crate) enum Command {
     Why(Why),
     /// Run a query over the project's tables
     Query(Query),
+    /// What the project's tables and views are
+    #[command(subcommand)]
+    Nodes(Nodes),
     /// What ran
     #[command(subcommand)]
     Runs(Runs),
@@ -251,6 +254,26 @@ pub(crate) struct Query {
     /// Seconds after which the query is ended
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+}
+
+/// What the project's tables and views are.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Nodes {
+    /// List every node: what it is, where it lies, how large it is
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one node: its versions, columns, readers, and its data tests with rows that break them
+    Show {
+        /// The node
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What ran.

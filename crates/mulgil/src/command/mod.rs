@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod gen_docs;
 mod logs;
+mod nodes;
 mod plan;
 mod query;
 mod rollback;
@@ -50,6 +51,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Status(flags) => status::status(global, &flags).await,
         Command::Why(flags) => why::why(global, &flags).await,
         Command::Query(flags) => query::query(global, &flags).await,
+        Command::Nodes(flags) => nodes::nodes(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,
         Command::Explain(flags) => explain::explain(&flags),

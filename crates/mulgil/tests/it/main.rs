@@ -15,6 +15,7 @@ mod harness;
 mod incremental;
 mod keys;
 mod look;
+mod nodes;
 mod prune;
 mod publish;
 mod rollback;
