@@ -20,7 +20,8 @@ cargo xtask <what>
   gen [--check]    writes what is generated, or says what is out of date
   deny             licences, advisories and sources of dependencies (needs cargo-deny)
   chaos NAME …     kills and full disks, by seed: chaos spine|disk --rounds 100 --seed 1
-  bench NAME …     benchmarks beside their peers: bench spine
+  bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4;
+                   MULGIL_BENCH_PROGRAM names another program, MULGIL_BENCH_DIR the folder for data
 ";
 
 fn main() -> ExitCode {
@@ -71,14 +72,12 @@ fn deny() -> Result<()> {
 
 /// Long runs live in `mulgil-bench`, which may compile what xtask must not.
 fn long_run(verb: &str, rest: &[&str]) -> Result<()> {
-    // The bench program starts the program itself, which stands beside it.
-    shell::cargo()
-        .args(["build", "--release", "-p", "mulgil", "-p", "mulgil-bench"])
-        .run()?;
-    let interpreter = python::prepare(&shell::target_dir())?;
+    // The bench program starts the program itself, which stands beside it, or which is named.
+    if std::env::var_os("MULGIL_BENCH_PROGRAM").is_none() {
+        shell::cargo().args(["build", "--release", "-p", "mulgil"]).run()?;
+    }
     shell::cargo()
         .args(["run", "--release", "-p", "mulgil-bench", "--", verb])
         .args(rest.iter().copied())
-        .env(python::VARIABLE, &interpreter)
         .run()
 }

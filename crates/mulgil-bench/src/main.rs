@@ -5,23 +5,40 @@
     reason = "this program measures programs: it starts them and reads the clock"
 )]
 
+mod answers;
 mod chaos;
 mod disk;
+mod ga4;
 mod measure;
+mod memory;
+mod peers;
 mod place;
 mod report;
 mod spine;
+mod sql;
 mod synthetic;
+mod tpc;
 
 use anyhow::{Result, bail};
+
+use crate::{ga4::Form, tpc::Suite};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["bench", "spine"] => spine::bench(),
+        ["bench", "tpch", scales @ ..] => tpc::compare(Suite::H, scales),
+        ["bench", "tpcds", scales @ ..] => tpc::compare(Suite::Ds, scales),
+        ["bench", "sql", parts @ ..] => sql::bench(parts),
+        ["bench", "memory", rows @ ..] => memory::bench(rows.first().copied()),
+        ["bench", "ga4"] => ga4::bench(Form::Json, None),
+        ["bench", "ga4", "json", mib] => ga4::bench(Form::Json, Some(mib)),
+        ["bench", "ga4", "parquet", mib @ ..] => ga4::bench(Form::Parquet, mib.first().copied()),
         ["chaos", "spine", options @ ..] => chaos::spine(chaos::Options::parse(options)?),
         ["chaos", "disk", options @ ..] => disk::chaos(chaos::Options::parse(options)?),
-        _ => bail!("write `bench spine`, or `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`"),
+        _ => bail!(
+            "write `bench spine|sql|tpch|tpcds|memory|ga4`, or `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`"
+        ),
     }
 }

@@ -8,13 +8,85 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// The program under test: it stands beside this one.
+/// The program under test: the one that `MULGIL_BENCH_PROGRAM` names, else the one beside this one.
 pub(crate) fn program() -> Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name("mulgil");
+    let program = match std::env::var_os("MULGIL_BENCH_PROGRAM") {
+        Some(given) => std::path::absolute(given)?,
+        None => std::env::current_exe()?.with_file_name("mulgil"),
+    };
     if !program.exists() {
-        bail!("{} is not built; start this through `cargo xtask`", program.display());
+        bail!("{} is not there; start this through `cargo xtask`", program.display());
     }
     Ok(program)
+}
+
+/// The folder for data that is made once and kept between runs, and for projects that are measured:
+/// `MULGIL_BENCH_DIR`, else one among the machine's temporary files.
+pub(crate) fn scratch() -> Result<PathBuf> {
+    let folder = match std::env::var_os("MULGIL_BENCH_DIR") {
+        Some(given) => std::path::absolute(given)?,
+        None => std::env::temp_dir().join("mulgil-bench"),
+    };
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    Ok(folder)
+}
+
+/// A folder below [`scratch`] that is made once: when it is not there, or was left half made, `make`
+/// fills it.
+pub(crate) fn kept(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let folder = scratch()?.join(name);
+    if !folder.exists() {
+        let half = folder.with_extension("half");
+        remove(&half)?;
+        fs::create_dir_all(&half)?;
+        make(&half)?;
+        fs::rename(&half, &folder)?;
+    }
+    Ok(folder)
+}
+
+/// A folder below [`scratch`], empty.
+pub(crate) fn empty(name: &str) -> Result<PathBuf> {
+    let folder = scratch()?.join(name);
+    remove(&folder)?;
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
+}
+
+/// Removes a folder with all in it, where there is one.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| folder.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes files into a folder, each by its path in it; folders between are made.
+pub(crate) fn write_all<'a>(folder: &Path, files: impl IntoIterator<Item = (&'a str, String)>) -> Result<()> {
+    for (path, text) in files {
+        let path = folder.join(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The bytes of all files below a folder.
+pub(crate) fn bytes_of(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_dir() {
+            bytes_of(&entry.path())?
+        } else {
+            entry.metadata()?.len()
+        };
+    }
+    Ok(bytes)
 }
 
 /// The root of the repository.
@@ -76,9 +148,4 @@ pub(crate) fn mulgil(project: &Path) -> Result<Command> {
     let mut command = Command::new(program()?);
     command.current_dir(project);
     Ok(command)
-}
-
-/// A Python that has `duckdb`: the tests' own, or the machine's.
-pub(crate) fn python() -> String {
-    std::env::var("MULGIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }

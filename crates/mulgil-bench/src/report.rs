@@ -1,26 +1,26 @@
 //! What a benchmark found: `docs/bench/NAME.json` and a readable table beside it, misses included.
 
-use std::{fmt::Write as _, fs};
+use std::{fmt::Write as _, fs, process::Command};
 
 use anyhow::{Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::place;
+use crate::{peers::Peers, place};
 
 /// One figure.
 pub(crate) struct Row {
     /// What was done.
-    pub(crate) work: &'static str,
+    pub(crate) work: String,
     /// What was measured: `time`, `peak memory`.
     pub(crate) metric: &'static str,
     /// In what: `s`, `ms`, `MiB`.
     pub(crate) unit: &'static str,
     /// `<= 5`, or empty.
-    pub(crate) goal: &'static str,
-    /// Ours.
-    pub(crate) mulgil: f64,
+    pub(crate) goal: String,
+    /// Ours; nothing where it failed.
+    pub(crate) mulgil: Option<f64>,
     /// Others, on the same work in the same run.
-    pub(crate) peers: Vec<(&'static str, f64)>,
+    pub(crate) peers: Vec<(String, f64)>,
 }
 
 impl Row {
@@ -28,29 +28,77 @@ impl Row {
     fn is_met(&self) -> Result<bool> {
         match self.goal.split_once(' ') {
             None if self.goal.is_empty() => Ok(true),
-            Some(("<=", bound)) => Ok(self.mulgil <= bound.parse::<f64>()?),
+            Some(("<=", bound)) => {
+                let bound = bound.parse::<f64>()?;
+                Ok(self.mulgil.is_some_and(|ours| ours <= bound))
+            }
             _ => bail!("a goal is written `<= 5`, not `{}`", self.goal),
         }
     }
 }
 
+/// A row from its parts.
+pub(crate) fn row(
+    work: &str,
+    metric: &'static str,
+    unit: &'static str,
+    goal: &str,
+    mulgil: impl Into<Option<f64>>,
+    peers: Vec<(&str, f64)>,
+) -> Row {
+    Row {
+        work: work.to_owned(),
+        metric,
+        unit,
+        goal: goal.to_owned(),
+        mulgil: mulgil.into(),
+        peers: peers
+            .into_iter()
+            .map(|(peer, value)| (peer.to_owned(), value))
+            .collect(),
+    }
+}
+
+/// Writes both files and prints the table; of a part of what belongs into them it only prints.
+pub(crate) fn write_whole(is_whole: bool, name: &str, rows: &[Row], notes: &str) -> Result<()> {
+    if is_whole {
+        return write(name, rows, notes);
+    }
+    println!("{}", table(name, rows, notes)?);
+    Ok(())
+}
+
 /// Writes both files and prints the table.
 pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
-    let date = jiff::Zoned::now().date().to_string();
-    let (machine, versions) = (machine(), versions());
+    let (date, machine, versions) = (date(), machine(), versions());
     let json_rows: Vec<Value> = rows
         .iter()
         .map(|row| {
             let peers: Map<String, Value> = row
                 .peers
                 .iter()
-                .map(|(peer, value)| ((*peer).to_owned(), json!(rounded(*value))))
+                .map(|(peer, value)| (peer.clone(), json!(rounded(*value))))
                 .collect();
             json!({ "work": row.work, "metric": row.metric, "unit": row.unit, "goal": row.goal,
-                "mulgil": rounded(row.mulgil), "peers": peers })
+                "mulgil": row.mulgil.map(rounded), "peers": peers })
         })
         .collect();
     let whole = json!({ "date": date, "machine": machine, "versions": versions, "rows": json_rows });
+    let table = table(name, rows, notes)?;
+    let folder = place::repository().join("docs/bench");
+    fs::create_dir_all(&folder)?;
+    fs::write(
+        folder.join(format!("{name}.json")),
+        serde_json::to_string_pretty(&whole)? + "\n",
+    )?;
+    fs::write(folder.join(format!("{name}.md")), &table)?;
+    println!("{table}");
+    Ok(())
+}
+
+/// The readable table, with its head and what is to be said of it.
+fn table(name: &str, rows: &[Row], notes: &str) -> Result<String> {
+    let (date, machine, versions) = (date(), machine(), versions());
     let mut table = format!("# Benchmark: {name}\n\n{date}, {machine}, {versions}.\n\n");
     table.push_str("| work | metric | Mulgil | goal | met | peer |\n|---|---|---:|---|---|---|\n");
     for row in rows {
@@ -63,39 +111,26 @@ pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
             .peers
             .iter()
             .map(|(peer, value)| {
-                format!(
-                    "{peer} {} {} (ratio {:.2})",
-                    rounded(*value),
-                    row.unit,
-                    row.mulgil / value
-                )
+                let ratio = row.mulgil.map(|ours| format!(" (ratio {:.2})", ours / value));
+                format!("{peer} {} {}{}", rounded(*value), row.unit, ratio.unwrap_or_default())
             })
             .collect();
-        let goal = if row.goal.is_empty() {
-            String::new()
-        } else {
-            format!("{} {}", row.goal, row.unit)
+        let goal = format!("{} {}", row.goal, row.unit);
+        let goal = if row.goal.is_empty() { "" } else { goal.trim() };
+        let ours = match row.mulgil {
+            Some(ours) => format!("{} {}", rounded(ours), row.unit),
+            None => "**failed**".to_owned(),
         };
         writeln!(
             table,
-            "| {} | {} | {} {} | {goal} | {met} | {} |",
+            "| {} | {} | {ours} | {goal} | {met} | {} |",
             row.work,
             row.metric,
-            rounded(row.mulgil),
-            row.unit,
             peers.join("; ")
         )?;
     }
     write!(table, "\n{}\n", notes.trim())?;
-    let folder = place::repository().join("docs/bench");
-    fs::create_dir_all(&folder)?;
-    fs::write(
-        folder.join(format!("{name}.json")),
-        serde_json::to_string_pretty(&whole)? + "\n",
-    )?;
-    fs::write(folder.join(format!("{name}.md")), &table)?;
-    println!("{table}");
-    Ok(())
+    Ok(table)
 }
 
 /// Three significant digits are what such a measurement is worth.
@@ -107,7 +142,13 @@ fn rounded(value: f64) -> f64 {
     (value * scale).round() / scale
 }
 
-fn machine() -> String {
+/// Today.
+pub(crate) fn date() -> String {
+    jiff::Zoned::now().date().to_string()
+}
+
+/// What it ran on.
+pub(crate) fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
@@ -127,15 +168,22 @@ fn machine() -> String {
     )
 }
 
-fn versions() -> String {
-    let duckdb = std::process::Command::new(place::python())
-        .args(["-c", "import duckdb; print(duckdb.__version__)"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .map_or_else(
-            || "DuckDB not installed".to_owned(),
-            |output| format!("DuckDB {}", String::from_utf8_lossy(&output.stdout).trim()),
-        );
-    format!("Mulgil {}, {duckdb}", env!("CARGO_PKG_VERSION"))
+/// Ours, and that of the peer that is beside us everywhere.
+pub(crate) fn versions() -> String {
+    let program = place::program().and_then(|program| said(Command::new(program).arg("--version")));
+    let mulgil = program.unwrap_or_else(|_| "mulgil".to_owned());
+    let script = "import duckdb; print(duckdb.__version__)";
+    let duckdb = Peers::Duckdb
+        .program("python")
+        .and_then(|mut python| said(python.args(["-c", script])));
+    let mulgil = mulgil.replacen("mulgil", "Mulgil", 1);
+    format!("{mulgil}, DuckDB {}", duckdb.as_deref().unwrap_or("not installed"))
+}
+
+fn said(command: &mut Command) -> Result<String> {
+    let output = command.output()?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}", output.status);
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }

@@ -14,8 +14,9 @@ use mulgil_project::LoadOptions;
 
 use crate::{
     measure::{self, Taken},
+    peers::Peers,
     place::{self, Span},
-    report::{self, Row},
+    report::{self, Row, row},
     synthetic,
 };
 
@@ -109,7 +110,8 @@ fn duckdb() -> Result<Taken> {
     let folder = place::example(Span::Year)?;
     let script = "import duckdb; duckdb.connect('warehouse.duckdb').execute(open('expected/peer.sql').read())";
     measure::run(
-        Command::new(place::python())
+        Peers::Duckdb
+            .program("python")?
             .args(["-c", script])
             .current_dir(folder.path()),
     )
@@ -126,7 +128,8 @@ fn restate(file: &std::path::Path, turn: u32) -> Result<()> {
         lines[1] = ','.join(fields)\n\
         open(path, 'wb').write(gzip.compress('\\n'.join(lines).encode(), mtime=0))\n";
     measure::run(
-        Command::new(place::python())
+        Peers::Duckdb
+            .program("python")?
             .args(["-c", script])
             .arg(file)
             .arg(turn.to_string()),
@@ -140,10 +143,16 @@ fn decisions(rows: &mut Vec<Row>) {
         ("1 node × 120,000 hours, 5 % holes", synthetic::hours(120_000)),
     ] {
         let (plan, start) = decided(&project, &state, now);
-        let work_decide: &'static str = Box::leak(format!("decide over {work}").into_boxed_str());
-        let work_plan: &'static str = Box::leak(format!("the forecast under it, over {work}").into_boxed_str());
-        rows.push(row(work_decide, "time", "ms", "<= 5", start * 1e3, vec![]));
-        rows.push(row(work_plan, "time", "ms", "", plan * 1e3, vec![]));
+        rows.push(row(
+            &format!("decide over {work}"),
+            "time",
+            "ms",
+            "<= 5",
+            start * 1e3,
+            vec![],
+        ));
+        let under = format!("the forecast under it, over {work}");
+        rows.push(row(&under, "time", "ms", "", plan * 1e3, vec![]));
     }
 }
 
@@ -173,22 +182,4 @@ fn loading(rows: &mut Vec<Row>) -> Result<()> {
     let seconds = measure::median_call(RUNS, || mulgil_project::load(folder.path(), &options));
     rows.push(row("loading 2,000 models", "time", "s", "<= 1", seconds, vec![]));
     Ok(())
-}
-
-fn row(
-    work: &'static str,
-    metric: &'static str,
-    unit: &'static str,
-    goal: &'static str,
-    mulgil: f64,
-    peers: Vec<(&'static str, f64)>,
-) -> Row {
-    Row {
-        work,
-        metric,
-        unit,
-        goal,
-        mulgil,
-        peers,
-    }
 }

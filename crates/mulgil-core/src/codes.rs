@@ -31,11 +31,30 @@ codes! {
     UNKNOWN_KEY_VALUE = 0005;
     /// A query that does not parse or names what is not there.
     BAD_QUERY = 0006;
-
+    /// A statement, or a part of one, that is not done here.
+    UNSUPPORTED_SQL = 0007;
+    /// A table, view or schema to be made that is already there.
+    RELATION_EXISTS = 0008;
+    /// A statement that would change what it cannot: a view, a source, a table that the project makes.
+    NOT_CHANGEABLE = 0009;
+    /// Something to be dropped that others still read.
+    STILL_READ = 0010;
+    /// `begin`, `commit` or `rollback` where it cannot stand.
+    BAD_TRANSACTION = 0011;
+    /// A version of a table that is not there.
+    VERSION_GONE = 0012;
     /// A version that a table does not have.
-    UNKNOWN_VERSION = 0010;
+    UNKNOWN_VERSION = 0013;
     /// Something that has no versions to go back to.
-    NO_VERSIONS = 0011;
+    NO_VERSIONS = 0014;
+    /// A file that a result would be written over.
+    OUTPUT_EXISTS = 0021;
+    /// Bytes that are no text, on their way to a terminal.
+    BINARY_TO_TERMINAL = 0022;
+    /// A result that does not fit into an Excel sheet.
+    EXCEL_LIMIT = 0023;
+    /// A column of a type that the output format cannot hold.
+    OUTPUT_TYPE = 0024;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.
@@ -126,6 +145,16 @@ codes! {
     // --- MG2: connections and logins -----------------------------------------------------------
     /// A source's file or folder that cannot be read.
     SOURCE_UNREACHABLE = 2001;
+    /// An object store that refuses what it was asked, for its credentials or their rights.
+    STORE_DENIED = 2101;
+    /// Credentials for an object store that are nowhere to be found, or cannot be used.
+    NO_CREDENTIALS = 2102;
+    /// An object store that cannot be reached.
+    STORE_UNREACHABLE = 2103;
+    /// A bucket that does not exist.
+    BUCKET_MISSING = 2104;
+    /// An object store that lets two writers write over each other.
+    STORE_UNSAFE = 2105;
 
     // --- MG3: data -----------------------------------------------------------------------------
     /// A model's SQL that does not parse, or that the engine cannot plan.
@@ -160,10 +189,12 @@ codes! {
     COLUMNS_CHANGED = 3015;
     /// A row of a snapshot that does not say of which thing it is.
     NULL_KEY = 3016;
+    /// A row of a table that more than one row of a source would change.
+    MATCHED_TWICE = 3017;
+    /// NULL in a column that does not take it.
+    NULL_NOT_ALLOWED = 3018;
     /// A table of which no version has passed its data tests yet.
     NOT_PUBLISHED = 3020;
-    /// A version of a table that is not there any more.
-    VERSION_GONE = 3021;
     /// A source's file that was there when it was looked at, and is not there any more.
     SOURCE_FILE_MISSING = 3101;
     /// A source's file that changed while it was read.
@@ -219,6 +250,8 @@ codes! {
     QUERY_TIMEOUT = 5105;
     /// A table that cannot be read.
     TABLE_UNREADABLE = 5106;
+    /// An object store that fails or is too busy, again and again.
+    STORE_FAILED = 5201;
 
     // --- MG9: our bugs -------------------------------------------------------------------------
     /// Something that cannot happen has happened.

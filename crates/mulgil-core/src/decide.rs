@@ -37,6 +37,8 @@ pub struct Limits {
     pub untestable: BTreeSet<NodeName>,
     /// The nodes whose data tests run now, each by one attempt; fills are counted in the state.
     pub testing: BTreeSet<NodeName>,
+    /// What is done of what may be touched.
+    pub tasks: Tasks,
     /// Where commits of this run failed by their rows: smaller ones may do without the bad rows.
     pub narrowed: BTreeMap<Instance, Narrowed>,
 }
@@ -58,6 +60,7 @@ impl Limits {
             failed_since,
             untestable: BTreeSet::new(),
             testing: BTreeSet::new(),
+            tasks: Tasks::default(),
             narrowed: BTreeMap::new(),
         }
     }
@@ -76,6 +79,27 @@ impl Limits {
         }
         narrowed.most.insert(range, count / 2);
         true
+    }
+}
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Tasks {
+    /// Fills what is due, and runs the data tests that are; readers wait for those that block.
+    #[default]
+    FillsAndTests,
+    /// Fills what is due; no data test is run or waited for.
+    Fills,
+    /// Runs these data tests, due or not, and fills nothing.
+    Tests(BTreeMap<NodeName, BTreeSet<String>>),
+}
+
+impl Tasks {
+    fn fills(&self) -> bool {
+        match self {
+            Self::FillsAndTests | Self::Fills => true,
+            Self::Tests(_) => false,
+        }
     }
 }
 
@@ -221,7 +245,7 @@ fn startable(
     terms: &Terms,
     wake_at: &mut Option<Instant>,
 ) -> RangeSet {
-    if terms.due.is_empty() {
+    if terms.due.is_empty() || !limits.tasks.fills() {
         return RangeSet::new();
     }
     let sure = terms.due.keys_where(|(_, if_changed)| !if_changed);
@@ -291,7 +315,8 @@ fn ready_now(
 
 /// Whether data tests of a node that block are still to run in this run.
 fn has_tests_to_come(forecast: &Forecast<'_>, limits: &Limits, node: &Node) -> bool {
-    limits.scope.has_node(&node.name)
+    limits.tasks == Tasks::FillsAndTests
+        && limits.scope.has_node(&node.name)
         && crate::due::has_blocking_tests(node)
         && node
             .instances()
@@ -310,7 +335,11 @@ fn tests_to_start(
     if node.tests.is_empty() || is_out || busy.contains(&node.relation) {
         return None;
     }
-    let tests = forecast.terms(node.instances().first()?)?.tests.clone();
+    let tests = match &limits.tasks {
+        Tasks::FillsAndTests => forecast.terms(node.instances().first()?)?.tests.clone(),
+        Tasks::Fills => return None,
+        Tasks::Tests(asked) => asked.get(&node.name)?.iter().cloned().collect(),
+    };
     if tests.is_empty() {
         return None;
     }
@@ -325,7 +354,7 @@ fn tests_to_start(
     Some(TestsToStart {
         node: node.name.clone(),
         tests,
-        is_free: !instances.any(|instance| left(&instance)),
+        is_free: !limits.tasks.fills() || !instances.any(|instance| left(&instance)),
     })
 }
 

@@ -38,12 +38,16 @@ pub enum Reason {
     Target,
     /// The table went back to an earlier version, over a newer fill.
     Rollback,
+    /// The hooks that belong to it have not run to their end.
+    Hooks,
     /// It is among the newest intervals that are filled again at each tick.
     Lookback,
     /// It is not sealed yet and its source may have changed.
     Settle,
     /// Its schedule ticked.
     Tick,
+    /// A person's run takes all that it selects.
+    Again,
     /// A person asked for it.
     Manual,
 }
@@ -59,9 +63,11 @@ impl Reason {
             Self::Source { .. } => "source",
             Self::Target => "target",
             Self::Rollback => "rollback",
+            Self::Hooks => "hooks",
             Self::Lookback => "lookback",
             Self::Settle => "settle",
             Self::Tick => "tick",
+            Self::Again => "again",
             Self::Manual => "manual",
         }
     }
@@ -74,6 +80,8 @@ impl From<&Cause> for Reason {
             Cause::Source(source) => Self::Source { source: source.clone() },
             Cause::Target => Self::Target,
             Cause::Rollback => Self::Rollback,
+            Cause::Hooks => Self::Hooks,
+            Cause::Again => Self::Again,
             Cause::Manual => Self::Manual,
         }
     }
@@ -125,7 +133,13 @@ pub fn stale(node: &Node, state: &NodeState, wanted: &RangeSet, observed: bool, 
     if let Some(asked) = state.dirty.get(&Cause::Manual) {
         mark(&asked.intersect(&nameable(node, now)), &Reason::Manual);
     }
+    if let Some(again) = state.dirty.get(&Cause::Again) {
+        mark(&again.intersect(&nameable(node, now)), &Reason::Again);
+    }
     let expected = wanted.intersect(&filled);
+    if let Some(unfinished) = state.dirty.get(&Cause::Hooks) {
+        mark(&unfinished.intersect(&expected), &Reason::Hooks);
+    }
     if !is_view {
         mark(&ticked(node, state, &expected, now), &Reason::Tick);
         mark(
@@ -139,7 +153,8 @@ pub fn stale(node: &Node, state: &NodeState, wanted: &RangeSet, observed: bool, 
             Reason::Tick
         };
         mark(&looked_back(node, state, wanted, &expected, now), &again);
-        for cause in state.dirty.keys().rev().filter(|cause| **cause != Cause::Manual) {
+        let changed = |cause: &&Cause| !matches!(cause, Cause::Manual | Cause::Again | Cause::Hooks);
+        for cause in state.dirty.keys().rev().filter(changed) {
             mark(&state.dirty[cause].intersect(&expected), &Reason::from(cause));
         }
     }

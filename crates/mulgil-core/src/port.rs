@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     diagnostic::Diagnostic,
+    environment::Environment,
     grid::Zone,
-    interval::{Interval, RangeSet},
+    interval::{Instant, Interval, RangeSet},
+    location::Location,
     name::{Instance, NodeName, Relation},
     project::{CodeFp, Fingerprint, Source},
-    task::{Binding, Claim, Column, FileSeen, FillSpec, TestSpec},
+    task::{Binding, Claim, Column, FileSeen, FillSpec, ScriptSpec, TestSpec},
 };
 
 /// A coded failure; boxed because it is rare and large.
@@ -35,8 +37,15 @@ pub trait Engine: Send + Sync {
     /// Runs data tests; a test that cannot be run is a fault, one that fails is an outcome.
     async fn test(&self, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault>;
 
-    /// Streams a query's result.
-    async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault>;
+    /// The statements of a script, in order. What does not parse is a fault before anything runs.
+    fn statements(&self, script: &str) -> Result<Vec<ScriptStatement>, Fault>;
+
+    /// Begins to run statements one after another.
+    fn session(&self, spec: &SessionSpec) -> Box<dyn SqlSession>;
+
+    /// Runs statements, one after the other; what one has done is durable when the next begins, and
+    /// stays where a later one fails.
+    async fn script(&self, spec: &ScriptSpec) -> Result<(), Fault>;
 
     /// Looks at a source's files. What is as in `known` is not read again.
     async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault>;
@@ -101,20 +110,71 @@ pub struct TestOutcome {
     pub sample: Vec<serde_json::Value>,
 }
 
-/// A query of a person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct QuerySpec {
-    /// The SQL as typed.
+/// Statements that are run one after another: queries, and what changes or defines tables.
+#[async_trait]
+pub trait SqlSession: Send {
+    /// Lets the statements that follow name these.
+    fn bind(&mut self, bindings: Vec<Binding>);
+
+    /// Runs one statement; the rows of a query go to the sink. Each statement that writes commits by
+    /// itself; between `begin` and `commit` queries read one version of each table.
+    async fn run(
+        &mut self,
+        sql: &str,
+        format: Format,
+        limits: QueryLimits,
+        sink: &mut dyn ByteSink,
+    ) -> Result<StatementOutcome, Fault>;
+}
+
+/// One statement of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScriptStatement {
+    /// Its text, after as many line breaks and blanks as the script has before it: places in it are
+    /// places in the script.
     pub sql: String,
-    /// The names it may use: every relation of the catalog, by its node's name and by
-    /// `schema.name`.
+    /// Whether it only reads. What does not, must not run beside another writer of the environment.
+    pub only_reads: bool,
+}
+
+/// What the statements of a session may name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionSpec {
+    /// Every relation of the project, by its node's name and by `schema.name`. What else lies in the
+    /// warehouse is found there.
     pub bindings: Vec<Binding>,
     /// The session's zone.
     pub zone: Zone,
-    /// How the result is written.
-    pub format: Format,
-    /// Bounds.
-    pub limits: QueryLimits,
+    /// Where names lie that are written without a schema and that no binding has.
+    pub schema: String,
+    /// The moment at which tables are read; now where absent. Then nothing may be written.
+    pub as_of: Option<Instant>,
+}
+
+/// What a statement did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum StatementOutcome {
+    /// It gave rows.
+    Rows(QueryOutcome),
+    /// It changed rows of a table.
+    Changed {
+        /// Which table.
+        relation: Relation,
+        /// Rows that came.
+        inserted: u64,
+        /// Rows with other values.
+        updated: u64,
+        /// Rows that went.
+        deleted: u64,
+        /// The table's version with them; none where no row changed.
+        version: Option<u64>,
+    },
+    /// It did something else.
+    Done {
+        /// What, in a sentence without a full stop.
+        said: String,
+    },
 }
 
 /// How a result is written.
@@ -127,6 +187,22 @@ pub enum Format {
     Csv,
     /// One array of objects.
     Json,
+    /// One object a line.
+    JsonLines,
+    /// One Parquet file, its columns of the result's own types.
+    Parquet,
+    /// One Excel workbook with one sheet.
+    Xlsx,
+}
+
+impl Format {
+    /// Whether its bytes are for programs alone: no text, nothing for a terminal.
+    pub fn is_binary(self) -> bool {
+        match self {
+            Self::Table | Self::Csv | Self::Json | Self::JsonLines => false,
+            Self::Parquet | Self::Xlsx => true,
+        }
+    }
 }
 
 /// Bounds of one query.
@@ -269,6 +345,9 @@ pub struct CommitTag {
     /// What an incremental table holds of the instance after the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<RowSum>,
+    /// Whether hooks were still to run after it. Who finds it unrecorded cannot know whether they did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub then_hooks: bool,
 }
 
 /// Rows, counted and added up, so that others can be added and taken away without looking at them.
@@ -280,13 +359,15 @@ pub struct RowSum {
     pub sum: Fingerprint,
 }
 
-/// The folder and limits that an embedded engine works with.
+/// The places and limits that an embedded engine works with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineConfig {
     /// The project folder: relative paths of sources start here.
     pub root: PathBuf,
-    /// The warehouse folder.
-    pub warehouse: PathBuf,
+    /// Where the tables lie.
+    pub warehouse: Location,
+    /// Where credentials of object stores are found.
+    pub environment: Environment,
     /// Bytes that queries together may hold before they spill.
     pub memory_bytes: u64,
     /// Where they spill.

@@ -9,6 +9,7 @@ use crate::{
     data_test::Thresholds,
     diagnostic::{Place, Severity},
     grid::{Grid, Unit, Zone},
+    location::{Location, StoreOptions},
     mapping::Mapping,
     name::{Instance, Key, NodeName, Relation},
     schedule::Schedule,
@@ -302,6 +303,17 @@ pub enum TestKind {
 }
 
 impl TestKind {
+    /// The column that it looks at; none for a query.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::NotNull { column }
+            | Self::Unique { column }
+            | Self::AcceptedValues { column, .. }
+            | Self::Relationships { column, .. } => Some(column),
+            Self::Query { .. } => None,
+        }
+    }
+
     /// The other nodes that it looks into: they are filled before it runs.
     pub fn looks_into(&self) -> &[NodeName] {
         match self {
@@ -430,6 +442,12 @@ pub enum FileFormat {
         /// Words that mean NULL, besides the empty field.
         null_words: Vec<String>,
     },
+    /// CSV as dbt reads its seeds: a field without letters is NULL, in quotes too; so is `null` in a
+    /// column that is not text.
+    DbtSeed {
+        /// Between fields.
+        delimiter: char,
+    },
     /// One JSON object per line; a name that ends in `.gz` is unpacked.
     JsonLines,
     /// Parquet.
@@ -440,11 +458,11 @@ pub enum FileFormat {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FilePattern {
-    /// One file, which holds all of time.
+    /// One file, which holds all of time: its path from the project folder, or its URL.
     Single(PathBuf),
     /// One file per interval: literal text and date fields, as written (`data/x_{YYYYMMDD}.csv`).
     PerInterval {
-        /// The template as written, from the project folder.
+        /// The template as written, from the project folder or with the URL of a bucket before it.
         template: String,
         /// The unit that its finest date field cuts.
         unit: Unit,
@@ -458,6 +476,9 @@ pub struct Source {
     pub name: NodeName,
     /// Where the files are.
     pub files: FilePattern,
+    /// How the object store that they lie in is reached, as far as the source says it.
+    #[serde(default, skip_serializing_if = "StoreOptions::says_nothing")]
+    pub store: StoreOptions,
     /// Their format.
     #[serde(flatten)]
     pub format: FileFormat,
@@ -488,8 +509,8 @@ pub struct Project {
     pub schema: String,
     /// The folder it was read from.
     pub root: PathBuf,
-    /// The folder of the local warehouse.
-    pub warehouse: PathBuf,
+    /// Where its tables lie.
+    pub warehouse: Location,
     /// Its nodes, upstream first.
     pub nodes: Vec<Node>,
     /// Its sources.

@@ -27,6 +27,10 @@ pub enum Cause {
     Rollback,
     /// A person asked for it.
     Manual,
+    /// A person's run took it, right or not; what its table keeps is kept.
+    Again,
+    /// The hooks that belong to the fill have not run to their end.
+    Hooks,
 }
 
 /// The failures of a range since it was last filled.

@@ -80,6 +80,35 @@ pub struct FillSpec {
     /// Whether all may be replaced where the rest of the table does not fit what this fill makes: what
     /// that removes is made anew by the fills that follow.
     pub may_replace_all: bool,
+    /// What is run before and after it.
+    #[serde(default)]
+    pub hooks: Hooks,
+}
+
+/// What is run around a fill, in order. It is no part of what the rows are made with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// Before the query.
+    pub before: Vec<ScriptSpec>,
+    /// After the commit. A fill is done when the last of them is.
+    pub after: Vec<ScriptSpec>,
+}
+
+/// SQL that is run for what it does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScriptSpec {
+    /// One or more statements.
+    pub sql: String,
+    /// What the names in it mean.
+    pub bindings: Vec<Binding>,
+    /// The zone of the session.
+    pub zone: Zone,
+    /// The schema of names that are written without one and that no binding has.
+    pub schema: String,
+    /// The attempt on whose behalf it runs, so that what it commits is not taken for somebody else's;
+    /// none for what stands around a whole run.
+    #[serde(default)]
+    pub claim: Option<Claim>,
 }
 
 /// One query of a fill.
@@ -161,7 +190,7 @@ pub struct FileSeen {
     pub size: u64,
     /// The modification time in nanoseconds since 1970, for a cheap comparison.
     pub modified_ns: i64,
-    /// The hash of its bytes, 32 hex digits.
+    /// The hash of its bytes, 32 hex digits; in an object store, of the tag that the store gives them.
     pub content: String,
     /// The interval that its name gives it; none for a single file.
     pub interval: Option<Interval>,

@@ -29,6 +29,7 @@ use crate::{
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval, RangeSet},
     interval_text,
+    location::{Location, StoreOptions},
     mapping::Mapping,
     name::{Instance, NodeName, Relation},
     plan::{Forecast, StepAction},
@@ -61,7 +62,7 @@ impl Timeline {
             zone: Zone::UTC,
             schema: "shop".to_owned(),
             root: PathBuf::new(),
-            warehouse: PathBuf::from("warehouse"),
+            warehouse: Location::Folder(PathBuf::from("warehouse")),
             nodes: Vec::new(),
             sources: Vec::new(),
         };
@@ -211,6 +212,8 @@ impl Timeline {
                 state.dirty.entry(cause).or_default().insert(range);
             }
             "foreign" => state.dirty.entry(Cause::Target).or_default().insert(range),
+            "unfinished" => state.dirty.entry(Cause::Hooks).or_default().insert(range),
+            "again" => state.dirty.entry(Cause::Again).or_default().insert(range),
             "asked" => state.dirty.entry(Cause::Manual).or_default().insert(range),
             "live" => state.live.insert(range, Live { attempt: 1, epoch: 1 }),
             "untested" => state.untested.insert(range),
@@ -293,6 +296,7 @@ impl Timeline {
                 null_words: Vec::new(),
             },
             grid,
+            store: StoreOptions::default(),
             event_time: Some("at".to_owned()),
             zone: self.project.zone.clone(),
             columns: BTreeMap::new(),

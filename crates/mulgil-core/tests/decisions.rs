@@ -357,3 +357,15 @@ fn nothing_is_filled_in_a_table_while_its_tests_decide_about_a_version() {
         .collect();
     assert_eq!(filled, ["b"]);
 }
+
+#[test]
+fn what_is_filled_and_whose_hooks_have_not_run_is_due_and_nothing_reads_it_before() {
+    let facts = "filled orders 2026-11-10..2026-11-20\nfilled weekly 2026-11-10..2026-11-20
+        unfinished orders 2026-11-12";
+    assert_snapshot!(told(&shop(facts)), @"
+    fill orders 2026-11-12  (hooks)
+    fill weekly 2026-11-12..2026-11-19  (upstream orders)?
+    fill report all  (missing)
+    ");
+    assert_snapshot!(started(&shop(facts)), @"start orders 2026-11-12");
+}

@@ -9,9 +9,12 @@ use datafusion::{
 use deltalake::{DeltaTableError, kernel::transaction::TransactionError};
 use mulgil_core::{
     codes,
-    diagnostic::{Code, Diagnostic, Retry},
+    diagnostic::{Code, Diagnostic, Place, Retry},
     port::Fault,
 };
+
+/// What stands where a place names its file, for SQL that was typed.
+const TYPED: &str = "query";
 
 /// Errors that a chain may have; a guard against one that leads back into itself.
 const MAX_CHAIN: usize = 32;
@@ -32,7 +35,7 @@ pub(crate) enum Author {
 }
 
 impl Author {
-    fn code(&self, of_node: Code) -> Code {
+    pub(crate) fn code(&self, of_node: Code) -> Code {
         match self {
             Self::Typed => codes::BAD_QUERY,
             Self::Node(_) => of_node,
@@ -45,6 +48,21 @@ impl Author {
             Self::Node(name) => format!("the SQL of `{name}`"),
         }
     }
+
+    /// Where SQL is wrong: a place for whoever typed it; else words, because a model's SQL was rendered
+    /// and its lines are not those of a file.
+    fn place(&self, at: Option<(u64, u64)>) -> (Option<Place>, String) {
+        match (self, at) {
+            (_, None) => (None, String::new()),
+            (Self::Typed, Some((line, column))) => (Some(typed_place(line, column)), String::new()),
+            (Self::Node(_), Some((line, column))) => (None, format!(" (line {line}, column {column})")),
+        }
+    }
+}
+
+/// A place in SQL that was typed.
+pub(crate) fn typed_place(line: u64, column: u64) -> Place {
+    Place::at(TYPED, line as u32, column as u32)
 }
 
 /// A failure of planning or running SQL.
@@ -107,6 +125,11 @@ pub(crate) fn delta(error: &DeltaTableError, table: &Path) -> Fault {
     )
 }
 
+/// Whether an error is the file system's and not what is in the files.
+pub(crate) fn is_of_disk(error: &DeltaTableError) -> bool {
+    hidden_inside(error).is_some_and(|fault| fault.code.0 / 1000 == 5)
+}
+
 /// Somebody else committed while we were writing.
 pub(crate) fn table_changed(table: &Path) -> Fault {
     Box::new(
@@ -136,9 +159,24 @@ pub(crate) fn parquet(error: &ParquetError, path: &Path) -> Fault {
     })
 }
 
-/// A failure of the file system.
+/// A failure of the file system, or of a store in its place.
 pub(crate) fn io(error: &io::Error, path: &Path) -> Fault {
+    if let Some(fault) = error.get_ref().and_then(|inner| hidden_inside(inner)) {
+        return fault;
+    }
     disk(error.kind(), &error.to_string(), Some(path))
+}
+
+/// A folder that no URL can name.
+pub(crate) fn no_url(folder: &Path) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::DISK_FAILED,
+            format!("the folder {} cannot be named by a URL", folder.display()),
+        )
+        .with_remedy("choose a warehouse folder whose name is plain text")
+        .with_retry(Retry::AfterHumanFix),
+    )
 }
 
 /// What is nearest to a name among others, if anything is near.
@@ -153,7 +191,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// Follows a chain of errors for a fault of our own, or one of the disk, wherever it hides.
-fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
+pub(crate) fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
     let mut next = Some(error);
     for _ in 0..MAX_CHAIN {
         let current = next?;
@@ -176,6 +214,14 @@ fn hidden_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
         };
     }
     None
+}
+
+/// Follows a chain of errors for a fault that was told by a store, and nothing else.
+pub(crate) fn told_inside(error: &(dyn Error + 'static)) -> Option<Fault> {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .take(MAX_CHAIN)
+        .find_map(|error| error.downcast_ref::<Diagnostic>())
+        .map(|diagnostic| Box::new(diagnostic.clone()))
 }
 
 /// An error as text, with no more than its first line.
@@ -259,21 +305,35 @@ fn data_file(text: &str, author: &Author) -> Fault {
 
 fn syntax(text: &str, author: &Author) -> Fault {
     let text = first_line(text).trim_start_matches("sql parser error: ");
-    let (what, place) = match text.split_once(" at Line: ") {
-        Some((what, place)) => (what, format!(" at line {}", place.replace(", Column: ", ", column "))),
-        None => (text, String::new()),
+    let (what, at) = match text.split_once(" at Line: ") {
+        Some((what, at)) => (what, line_and_column(at)),
+        None => (text, None),
     };
-    Box::new(
-        Diagnostic::error(
-            author.code(codes::SQL_INVALID),
-            format!("{} does not parse{place}: {what}", author.whose()),
-        )
-        .with_remedy("mend the SQL there; lines are counted in the SQL after its template was rendered"),
-    )
+    let (place, _) = author.place(at);
+    let (spot, remedy) = match (author, at) {
+        (Author::Typed, _) => (String::new(), "mend the SQL there"),
+        (Author::Node(_), at) => (
+            at.map(|(line, column)| format!(" at line {line}, column {column}"))
+                .unwrap_or_default(),
+            "mend the SQL there; lines are counted in the SQL after its template was rendered",
+        ),
+    };
+    let message = format!("{} does not parse{spot}: {what}", author.whose());
+    let mut fault = Diagnostic::error(author.code(codes::SQL_INVALID), message).with_remedy(remedy);
+    fault.place = place;
+    Box::new(fault)
+}
+
+/// `3, Column: 14`.
+fn line_and_column(text: &str) -> Option<(u64, u64)> {
+    let (line, column) = text.split_once(", Column: ")?;
+    Some((line.trim().parse().ok()?, column.trim().parse().ok()?))
 }
 
 fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) -> Fault {
-    let diagnostic = match schema {
+    let (place, spot) = author.place(noted(error));
+    let whose = author.whose();
+    let mut fault = match schema {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let remedy = match nearest(field.name(), valid_fields.iter().map(|column| column.name.as_str())) {
                 Some(near) => format!("write `{near}`"),
@@ -282,51 +342,34 @@ fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) 
                     listed(valid_fields.iter().map(|column| column.name.as_str()))
                 ),
             };
-            Diagnostic::error(
-                author.code(codes::UNKNOWN_COLUMN),
-                format!(
-                    "{} names the column `{}`, which is not there{}",
-                    author.whose(),
-                    field.name(),
-                    spot(error)
-                ),
-            )
-            .with_remedy(remedy)
+            let message = format!("{whose} names the column `{}`, which is not there{spot}", field.name());
+            Diagnostic::error(author.code(codes::UNKNOWN_COLUMN), message).with_remedy(remedy)
         }
-        SchemaError::AmbiguousReference { field } => Diagnostic::error(
-            author.code(codes::SQL_INVALID),
-            format!(
-                "{} names `{}`, which more than one of its tables has{}",
-                author.whose(),
-                field.name(),
-                spot(error)
-            ),
-        )
-        .with_remedy(format!("say whose: `table.{}`", field.name())),
+        SchemaError::AmbiguousReference { field } => {
+            let message = format!(
+                "{whose} names `{}`, which more than one of its tables has{spot}",
+                field.name()
+            );
+            Diagnostic::error(author.code(codes::SQL_INVALID), message)
+                .with_remedy(format!("say whose: `table.{}`", field.name()))
+        }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            Diagnostic::error(
-                author.code(codes::SQL_INVALID),
-                format!("{} gives two columns the name `{name}`{}", author.whose(), spot(error)),
-            )
-            .with_remedy("give one of them another name with `as`")
+            let message = format!("{whose} gives two columns the name `{name}`{spot}");
+            Diagnostic::error(author.code(codes::SQL_INVALID), message)
+                .with_remedy("give one of them another name with `as`")
         }
     };
-    Box::new(diagnostic)
+    fault.place = place;
+    Box::new(fault)
 }
 
 fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
-    Box::new(
-        Diagnostic::error(
-            author.code(codes::SQL_INVALID),
-            format!(
-                "{} cannot be planned{}: {}",
-                author.whose(),
-                spot(error),
-                first_line(text)
-            ),
-        )
-        .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly"),
-    )
+    let (place, spot) = author.place(noted(error));
+    let message = format!("{} cannot be planned{spot}: {}", author.whose(), first_line(text));
+    let mut fault = Diagnostic::error(author.code(codes::SQL_INVALID), message)
+        .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly");
+    fault.place = place;
+    Box::new(fault)
 }
 
 fn running(text: &str, author: &Author) -> Fault {
@@ -357,13 +400,10 @@ fn root(error: &DataFusionError) -> &DataFusionError {
     }
 }
 
-/// The place that the planner noted, for the middle of a sentence.
-fn spot(error: &DataFusionError) -> String {
-    error
-        .diagnostic()
-        .and_then(|noted| noted.span)
-        .map(|span| format!(" (line {}, column {})", span.start.line, span.start.column))
-        .unwrap_or_default()
+/// The line and column that the planner noted.
+fn noted(error: &DataFusionError) -> Option<(u64, u64)> {
+    let span = error.diagnostic()?.span?;
+    Some((span.start.line, span.start.column))
 }
 
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -1,7 +1,9 @@
-//! The embedded engine: DataFusion over Delta tables in a local folder, behind core's `Engine`.
+//! The embedded engine: DataFusion over Delta tables in a folder or a bucket, behind core's `Engine`.
 //! It fills tables, runs queries and data tests, looks at sources and reads tables' histories. It
 //! knows no ledger, no schedule and no clock: what is due, when and why is decided elsewhere.
 
+mod catalog;
+mod commit;
 mod content;
 mod cpu;
 mod data_test;
@@ -9,10 +11,14 @@ mod fault;
 mod hidden;
 mod log;
 mod materialize;
+mod meaning;
+mod names;
 mod output;
+mod past;
 mod restore;
 mod session;
 mod source;
+mod statement;
 mod store;
 mod table;
 #[cfg(test)]
@@ -29,11 +35,11 @@ use mulgil_core::{
     diagnostic::Diagnostic,
     name::Relation,
     port::{
-        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Progress, QueryOutcome, QuerySpec, RestoreTag, SourceSeen,
-        TableLog, TestOutcome,
+        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Progress, RestoreTag, ScriptStatement, SessionSpec,
+        SourceSeen, SqlSession, TableLog, TestOutcome,
     },
     project::Source,
-    task::{Claim, FillSpec, TestSpec},
+    task::{Claim, FillSpec, ScriptSpec, TestSpec},
 };
 use tokio::sync::{OnceCell, mpsc, watch};
 
@@ -45,13 +51,10 @@ use crate::{
     warehouse::Warehouse,
 };
 
-/// Pieces of a result that wait for a slow reader; then the query waits.
-const PIECES_AHEAD: usize = 4;
-
 /// The engine in this process, on threads of its own. All that it runs shares its memory bound.
 pub struct EmbeddedEngine {
     inner: Arc<Inner>,
-    cpu: Cpu,
+    cpu: Arc<Cpu>,
 }
 
 struct Inner {
@@ -62,17 +65,17 @@ struct Inner {
 }
 
 impl EmbeddedEngine {
-    /// Over a warehouse folder, which is created with its first table.
+    /// Over a warehouse: a folder, which is created with its first table, or a place in a bucket.
     ///
     /// # Errors
-    /// When its threads cannot be started.
+    /// When its threads cannot be started, or there are no credentials for the bucket.
     pub fn new(config: EngineConfig) -> Result<Self, Fault> {
         Self::on_disk(config, Box::new(OsDisk))
     }
 
     fn on_disk(config: EngineConfig, disk: Box<dyn Disk>) -> Result<Self, Fault> {
         Ok(Self {
-            cpu: Cpu::new(config.partitions)?,
+            cpu: Arc::new(Cpu::new(config.partitions)?),
             inner: Arc::new(Inner {
                 warehouse: Arc::new(Warehouse::new(&config, disk)?),
                 sessions: OnceCell::new(),
@@ -86,16 +89,6 @@ impl Inner {
     async fn sessions(&self) -> Result<&Arc<Sessions>, Fault> {
         let make = || async { Sessions::new(&self.config, Arc::clone(&self.warehouse)).map(Arc::new) };
         self.sessions.get_or_try_init(make).await
-    }
-
-    async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
-        let author = Author::Typed;
-        let ready = self
-            .sessions()
-            .await?
-            .plan(&spec.sql, &spec.bindings, &spec.zone, &Arc::default(), &author)
-            .await?;
-        output::write(ready.rows(&author)?, &spec.zone, spec.format, spec.limits, sink).await
     }
 }
 
@@ -124,37 +117,40 @@ impl Engine for EmbeddedEngine {
         self.cpu.run(work).await
     }
 
-    async fn query(&self, spec: &QuerySpec, sink: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
-        let limit = Duration::from_millis(spec.limits.timeout_ms);
+    fn statements(&self, script: &str) -> Result<Vec<ScriptStatement>, Fault> {
+        let parsed = statement::parse::statements(script, &Author::Typed)?;
+        Ok(parsed
+            .into_iter()
+            .map(|parsed| ScriptStatement {
+                only_reads: parsed.only_reads(),
+                sql: parsed.text,
+            })
+            .collect())
+    }
+
+    fn session(&self, spec: &SessionSpec) -> Box<dyn SqlSession> {
+        Box::new(statement::Session::new(
+            Arc::clone(&self.inner),
+            Arc::clone(&self.cpu),
+            spec.clone(),
+        ))
+    }
+
+    async fn script(&self, spec: &ScriptSpec) -> Result<(), Fault> {
         let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
-        let (pieces, mut arrived) = mpsc::channel(PIECES_AHEAD);
-        let work = self
-            .cpu
-            .run(async move { inner.query(&spec, &mut Pieces(pieces)).await });
-        let passed_on = async move {
-            tokio::pin!(work);
-            loop {
-                tokio::select! {
-                    biased;
-                    Some(bytes) = arrived.recv() => sink.write(&bytes).await?,
-                    outcome = &mut work => {
-                        while let Some(bytes) = arrived.recv().await {
-                            sink.write(&bytes).await?;
-                        }
-                        return outcome;
-                    }
-                }
-            }
-        };
-        match tokio::time::timeout(limit, passed_on).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(too_slow(limit)),
-        }
+        self.cpu
+            .run(async move { statement::script(&inner, &spec).await })
+            .await
     }
 
     async fn observe(&self, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
         let (inner, source, known) = (Arc::clone(&self.inner), source.clone(), known.clone());
-        let work = async move { source::observe(inner.warehouse.root(), &source, &known).await };
+        let work = async move {
+            {
+                let files = inner.warehouse.files(&source)?;
+                source::observe(&files, &source, &known).await
+            }
+        };
         self.cpu.run(work).await
     }
 
@@ -172,7 +168,8 @@ impl Engine for EmbeddedEngine {
 
     async fn drop_table(&self, relation: &Relation) -> Result<(), Fault> {
         let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
-        self.cpu.run(async move { inner.warehouse.drop_table(&relation) }).await
+        let work = async move { inner.warehouse.drop_table(&relation).await };
+        self.cpu.run(work).await
     }
 }
 

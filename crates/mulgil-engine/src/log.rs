@@ -1,12 +1,12 @@
 //! A table's history as the ledger reads it: which commits are ours, by the tag that they carry, and
-//! which rows a foreign one may have changed. It reads the log as it lies on the disk.
+//! which rows a foreign one may have changed. It reads the log as it was written, entry by entry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
+use bytes::Bytes;
 use deltalake::kernel::{Action, CommitInfo};
 use jiff::{Timestamp, civil::Date};
 use mulgil_core::{
@@ -19,15 +19,20 @@ use mulgil_core::{
 };
 
 use crate::{
-    fault,
+    commit, fault,
     hidden::{DAY, INTERVAL},
     materialize::target::{TAG, ZONE_PROPERTY, instant},
-    store::LOG_DIR,
     warehouse::Warehouse,
 };
 
 /// How the app ids of all ledgers begin.
 const APP_PREFIX: &str = "mulgil/";
+
+/// Entries of a log that are held at once while they are read.
+const READ_AT_ONCE: usize = 128;
+
+/// Entries that are read at once where mostly the newest tells all.
+const READ_BACK_AT_ONCE: usize = 4;
 
 /// The commits of a table after a version, oldest first; nothing when there is no table.
 pub(crate) async fn commits_after(
@@ -45,13 +50,14 @@ pub(crate) async fn commits_after(
     let table_id = state.metadata().id().to_owned();
     let bytes = state.log_data().iter().map(|file| file.size() as u64).sum();
     let files = state.log_data().num_files() as u64;
-    tokio::task::spawn_blocking(move || {
-        let log = folder.join(LOG_DIR);
-        let first = after.map_or(0, |after| after + 1);
-        let mut commits = Vec::new();
-        let (mut gap, mut highest_seq) = (false, 0);
-        for number in first..=version {
-            match read_commit(&log, number)? {
+    let log = Log { warehouse, relation };
+    let first = after.map_or(0, |after| after + 1);
+    let mut commits = Vec::new();
+    let (mut gap, mut highest_seq) = (false, 0);
+    let versions: Vec<i64> = (first..=version).collect();
+    for some in versions.chunks(READ_AT_ONCE) {
+        for (number, actions) in log.read(some.to_vec()).await? {
+            match actions {
                 Some(actions) => {
                     let commit = describe(number, actions, &layout);
                     highest_seq = highest_seq.max(commit.seq);
@@ -60,26 +66,118 @@ pub(crate) async fn commits_after(
                 None => gap = true,
             }
         }
-        if highest_seq == 0 {
-            highest_seq = seq_before(&log, first)?;
+    }
+    if highest_seq == 0 {
+        highest_seq = log.seq_before(first).await?;
+    }
+    Ok(Some(TableLog {
+        table_id,
+        version,
+        highest_seq,
+        commits,
+        gap,
+        bytes,
+        files,
+    }))
+}
+
+/// The log of one table.
+struct Log<'a> {
+    warehouse: &'a Warehouse,
+    relation: &'a Relation,
+}
+
+impl Log<'_> {
+    /// The actions of versions; nothing for one whose entry was cleaned away.
+    async fn read(&self, versions: Vec<i64>) -> Result<Vec<(i64, Option<Vec<Action>>)>, Fault> {
+        let entries = self.warehouse.read_entries(self.relation, versions.clone()).await?;
+        let parsed = |(version, entry): (i64, Option<Bytes>)| {
+            let actions = entry.map(|bytes| actions(&bytes)).transpose();
+            let to_fault = |error| unreadable(&self.warehouse.entry(self.relation, version), &error);
+            actions.map(|actions| (version, actions)).map_err(to_fault)
+        };
+        versions.into_iter().zip(entries).map(parsed).collect()
+    }
+
+    /// The sequence number of our newest commit before a version; 0 where none is left in the log.
+    async fn seq_before(&self, version: i64) -> Result<i64, Fault> {
+        let versions: Vec<i64> = (0..version).rev().collect();
+        for some in versions.chunks(READ_BACK_AT_ONCE) {
+            for (_, actions) in self.read(some.to_vec()).await? {
+                let Some(actions) = actions else { return Ok(0) };
+                let seqs = actions.iter().filter_map(|action| match action {
+                    Action::Txn(txn) if txn.app_id.starts_with(APP_PREFIX) => Some(txn.version),
+                    _ => None,
+                });
+                if let Some(seq) = seqs.max() {
+                    return Ok(seq);
+                }
+            }
         }
-        Ok(Some(TableLog {
-            table_id,
-            version,
-            highest_seq,
-            commits,
-            gap,
-            bytes,
-            files,
-        }))
+        Ok(0)
+    }
+}
+
+fn actions(entry: &[u8]) -> Result<Vec<Action>, serde_json::Error> {
+    serde_json::Deserializer::from_slice(entry)
+        .into_iter::<Action>()
+        .collect()
+}
+
+/// The newest version of a table that was there at a moment.
+pub(crate) async fn version_at(warehouse: &Warehouse, relation: &Relation, at: Instant) -> Result<i64, Fault> {
+    let log = commits_after(warehouse, relation, None).await?.unwrap_or_default();
+    let before = log.commits.iter().rev().find(|commit| commit.committed_at_us <= at.0);
+    before.map(|commit| commit.version).ok_or_else(|| {
+        Box::new(
+            Diagnostic::error(
+                codes::VERSION_GONE,
+                format!("the table `{relation}` was not there at {}", at.to_timestamp()),
+            )
+            .with_remedy(format!("`show history for {relation}` lists its versions"))
+            .with_retry(Retry::AfterHumanFix),
+        )
     })
-    .await
-    .map_err(|error| -> Fault {
-        Box::new(Diagnostic::error(
-            codes::BUG,
-            format!("reading a table's log broke: {error}"),
-        ))
-    })?
+}
+
+/// One version of a table, as people look at it.
+pub(crate) struct Entry {
+    /// Its number.
+    pub(crate) version: i64,
+    /// When it was committed, in microseconds since 1970.
+    pub(crate) committed_at_us: i64,
+    /// What it was, in Delta's words.
+    pub(crate) operation: String,
+    /// What a fill filled with it.
+    pub(crate) filled: Option<String>,
+}
+
+/// The versions of a table, as far as its log goes back.
+pub(crate) async fn history(warehouse: &Warehouse, relation: &Relation) -> Result<Vec<Entry>, Fault> {
+    let Some(log) = commits_after(warehouse, relation, None).await? else {
+        return Ok(Vec::new());
+    };
+    let reader = Log { warehouse, relation };
+    let mut entries = Vec::with_capacity(log.commits.len());
+    for commits in log.commits.chunks(READ_AT_ONCE) {
+        let versions = commits.iter().map(|commit| commit.version).collect();
+        for (commit, (version, actions)) in commits.iter().zip(reader.read(versions).await?) {
+            let operation = actions.unwrap_or_default().into_iter().find_map(|action| match action {
+                Action::CommitInfo(info) => info.operation,
+                _ => None,
+            });
+            entries.push(Entry {
+                version,
+                committed_at_us: commit.committed_at_us,
+                operation: operation.unwrap_or_default(),
+                filled: match &commit.author {
+                    Author::Ours(tag) => Some(tag.instance.to_string()),
+                    Author::Restored(_) | Author::Foreign => None,
+                },
+            });
+        }
+    }
+    Ok(entries)
 }
 
 /// How a table is partitioned.
@@ -156,13 +254,14 @@ struct Described {
 }
 
 fn describe(version: i64, actions: Vec<Action>, layout: &Layout) -> Described {
-    let (mut seq, mut committed_at_us, mut tag) = (0, 0, None);
+    let (mut seq, mut committed_at_us, mut tag, mut is_hook) = (0, 0, None, false);
     let mut touched = BTreeSet::new();
     for action in actions {
         match action {
             Action::CommitInfo(info) => {
                 committed_at_us = info.timestamp.unwrap_or_default() * 1_000;
                 tag = tag_of(&info);
+                is_hook = info.info.contains_key(commit::HOOK);
             }
             Action::Txn(txn) if txn.app_id.starts_with(APP_PREFIX) => seq = seq.max(txn.version),
             Action::Add(add) if add.data_change => {
@@ -182,6 +281,10 @@ fn describe(version: i64, actions: Vec<Action>, layout: &Layout) -> Described {
             | Action::Protocol(_)
             | Action::DomainMetadata(_) => {}
         }
+    }
+    if is_hook {
+        // What a hook does to rows is a part of the fill around it.
+        touched.clear();
     }
     let touched = touched
         .into_iter()
@@ -206,42 +309,6 @@ fn tag_of(info: &CommitInfo) -> Option<Author> {
     let filled = serde_json::from_value::<CommitTag>(tag.clone()).map(Author::Ours);
     let restored = || serde_json::from_value::<RestoreTag>(tag.clone()).map(Author::Restored);
     filled.or_else(|_| restored()).ok()
-}
-
-/// The actions of a version; nothing when its entry was cleaned away.
-fn read_commit(log: &Path, version: i64) -> Result<Option<Vec<Action>>, Fault> {
-    let path = commit_path(log, version);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(fault::io(&error, &path)),
-    };
-    serde_json::Deserializer::from_slice(&bytes)
-        .into_iter::<Action>()
-        .collect::<Result<Vec<_>, _>>()
-        .map(Some)
-        .map_err(|error| unreadable(&path, &error))
-}
-
-/// The sequence number of our newest commit before a version; 0 where none is left in the log.
-fn seq_before(log: &Path, version: i64) -> Result<i64, Fault> {
-    for number in (0..version).rev() {
-        let Some(actions) = read_commit(log, number)? else {
-            break;
-        };
-        let seqs = actions.iter().filter_map(|action| match action {
-            Action::Txn(txn) if txn.app_id.starts_with(APP_PREFIX) => Some(txn.version),
-            _ => None,
-        });
-        if let Some(seq) = seqs.max() {
-            return Ok(seq);
-        }
-    }
-    Ok(0)
-}
-
-fn commit_path(log: &Path, version: i64) -> PathBuf {
-    log.join(format!("{version:020}.json"))
 }
 
 fn unreadable(path: &Path, error: &serde_json::Error) -> Fault {

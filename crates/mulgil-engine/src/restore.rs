@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::{
     fault,
     materialize::target::{TAG, app_id},
-    table,
+    past, table,
     warehouse::Warehouse,
 };
 
@@ -77,14 +77,15 @@ async fn older(
         .ok()
         .filter(|version| *version < newest.version());
     match number {
-        Some(number) => table::open(warehouse, relation, Some(number))
-            .await
-            .map_err(|fault| gone(relation, version, &fault.message)),
-        None => Err(gone(
-            relation,
-            version,
-            &format!("its newest version is {}", newest.version()),
-        )),
+        Some(number) => {
+            let log_store: LogStoreRef = warehouse.log_store(relation)?;
+            let older = EagerSnapshot::try_new(log_store.as_ref(), Some(number)).await;
+            older.map_err(|error| match fault::is_of_disk(&error) {
+                true => fault::delta(&error, &warehouse.folder(relation)),
+                false => past::gone(relation, version),
+            })
+        }
+        None => Err(past::gone(relation, version)),
     }
 }
 

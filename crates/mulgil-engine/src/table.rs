@@ -22,13 +22,14 @@ use mulgil_core::{
     interval::{Instant, Interval},
     name::{Key, Relation},
     port::Fault,
-    publish::ReadVersion,
 };
 use tokio::sync::Mutex;
 
 use crate::{
     fault::{self, Author},
     hidden::{DAY, INTERVAL, TimePartition},
+    log,
+    past::At,
     restore,
     warehouse::Warehouse,
     zone,
@@ -49,37 +50,61 @@ pub(crate) struct Read<'a> {
     pub(crate) scope: Option<Interval>,
     /// The key values that are read.
     pub(crate) key: &'a Key,
-    /// At which version.
-    pub(crate) version: ReadVersion,
+    /// The state that is read.
+    pub(crate) at: At,
 }
 
 /// The version of each table at which one task reads it: opened once, then the same for all of its
 /// queries, whoever commits in between.
 #[derive(Default)]
-pub(crate) struct Snapshots(Mutex<BTreeMap<(Relation, ReadVersion), Arc<EagerSnapshot>>>);
+pub(crate) struct Snapshots {
+    opened: Mutex<BTreeMap<(Relation, At), Arc<EagerSnapshot>>>,
+    /// The moment at which all is read that says nothing else.
+    as_of: Option<Instant>,
+}
 
 impl Snapshots {
-    async fn of(
-        &self,
-        warehouse: &Warehouse,
-        relation: &Relation,
-        version: ReadVersion,
-    ) -> Result<Arc<EagerSnapshot>, Fault> {
-        let mut opened = self.0.lock().await;
-        let key = (relation.clone(), version);
-        if let Some(snapshot) = opened.get(&key) {
+    /// All tables as they were at a moment.
+    pub(crate) fn as_of(at: Instant) -> Self {
+        Self {
+            as_of: Some(at),
+            ..Self::default()
+        }
+    }
+
+    /// The moment at which all is read, if it is not now.
+    pub(crate) fn past(&self) -> Option<Instant> {
+        self.as_of
+    }
+
+    /// Lets the newest version of a table be opened anew.
+    pub(crate) async fn forget(&self, relation: &Relation) {
+        self.opened.lock().await.retain(|(known, _), _| known != relation);
+    }
+
+    async fn of(&self, warehouse: &Warehouse, relation: &Relation, at: At) -> Result<Arc<EagerSnapshot>, Fault> {
+        let at = match (at, self.as_of) {
+            (At::Newest, Some(moment)) => At::Time(moment),
+            (at, _) => at,
+        };
+        let mut opened = self.opened.lock().await;
+        let place = (relation.clone(), at);
+        if let Some(snapshot) = opened.get(&place) {
             return Ok(Arc::clone(snapshot));
         }
-        if !warehouse.has_table(relation)? {
+        if !warehouse.has_table(relation).await? {
             return Err(not_filled(relation));
         }
-        let snapshot = match version {
-            ReadVersion::Newest => open(warehouse, relation, None).await?,
-            ReadVersion::Published(version) => restore::open_at(warehouse, relation, version).await?,
-            ReadVersion::Nothing => return Err(not_published(relation)),
+        let snapshot = match at {
+            At::Newest => open(warehouse, relation, None).await?,
+            At::Version(version) => restore::open_at(warehouse, relation, version).await?,
+            At::Time(moment) => {
+                let version = log::version_at(warehouse, relation, moment).await?;
+                restore::open_at(warehouse, relation, version).await?
+            }
         };
         let snapshot = Arc::new(snapshot);
-        opened.insert(key, Arc::clone(&snapshot));
+        opened.insert(place, Arc::clone(&snapshot));
         Ok(snapshot)
     }
 }
@@ -104,7 +129,7 @@ pub(crate) async fn provider(
     shows_hidden: bool,
     session_zone: &Zone,
 ) -> Result<Arc<dyn TableProvider>, Fault> {
-    let snapshot = snapshots.of(warehouse, read.relation, read.version).await?;
+    let snapshot = snapshots.of(warehouse, read.relation, read.at).await?;
     let config = DeltaScanConfig::new().with_wrap_partition_values(false);
     let to_fault = |error: DataFusionError| fault::sql(&error, &Author::Node(read.relation.to_string()));
     let scan = DeltaScanNext::new(snapshot, config).map_err(to_fault)?;
@@ -282,7 +307,7 @@ pub(crate) fn not_filled(relation: &Relation) -> Fault {
     )
 }
 
-fn not_published(relation: &Relation) -> Fault {
+pub(crate) fn not_published(relation: &Relation) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::NOT_PUBLISHED,

@@ -154,6 +154,12 @@ pub(crate) fn instant_text(ns: i128, zone: &Zone) -> String {
     in_its_year(ns, |at| at.display_with_offset(zone.tz().to_offset(at)).to_string())
 }
 
+/// What the clocks of a zone show at an instant, both in nanoseconds since 1970.
+pub(crate) fn civil_ns(ns: i128, zone: &Zone) -> i128 {
+    let (at, _) = in_known_years(ns);
+    ns + i128::from(zone.tz().to_offset(at).seconds()) * 1_000_000_000
+}
+
 /// The text of a time that `jiff` may not know: that of the same time in a year that it knows, with
 /// the other year in place of its first four letters.
 fn in_its_year(ns: i128, text: impl Fn(Timestamp) -> String) -> String {

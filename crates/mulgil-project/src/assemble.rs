@@ -28,10 +28,12 @@ use crate::{
     files::{self, DataFile, Files, TextFile},
     fingerprint::Canonical,
     generic, graph,
+    hooks::RunHooks,
     manifest::{self, Manifest},
     mentions::{self, Known},
     properties::{Context, Described, Properties},
     rendering::{self, Rendering},
+    seeds,
     template::{Facts, Globals, Mention, Rendered, Templates},
     values,
 };
@@ -66,6 +68,8 @@ pub(crate) struct Assembly<'a> {
     pub(crate) files: Files,
     pub(crate) known: Known,
     pub(crate) catalog: Catalog,
+    /// What is run around a run.
+    pub(crate) run_hooks: RunHooks,
     /// The data tests of files of their own, by the nodes that they belong to.
     pub(crate) own_tests: BTreeMap<NodeName, Vec<DataTest>>,
 }
@@ -100,6 +104,7 @@ impl<'a> Assembly<'a> {
             properties: Properties::default(),
             known: Known::default(),
             catalog,
+            run_hooks: RunHooks::default(),
             own_tests: BTreeMap::new(),
         }
     }
@@ -111,6 +116,7 @@ impl<'a> Assembly<'a> {
         self.add_snapshots(faults);
         self.describe(faults);
         mentions::resolve(&mut self.catalog, &self.known, &self.templates, faults);
+        self.add_hooks(faults);
         self.sort(faults);
         self.cut_time(faults);
         check::relations(&self.catalog, faults);
@@ -183,15 +189,24 @@ impl<'a> Assembly<'a> {
                 continue;
             };
             let mut layer = self.manifest.seeds.layer_of(&path);
-            if let Some(described) = self.properties.seeds.get(name.as_str()) {
-                config::overlay(&mut layer, &described.settings);
+            let own = self.properties.seeds.get(name.as_str()).map(|one| &one.settings);
+            if let Some(own) = own {
+                config::overlay(&mut layer, own);
             }
             if !config::is_enabled(&layer, faults) {
                 self.known.disabled.insert(name);
                 continue;
             }
+            let reading = seeds::Reading {
+                dialect: self.manifest.dialect,
+                layer: &layer,
+                own,
+            };
+            let (format, columns) = reading.read(&bytes, faults);
             let config = config::seed(&layer, &self.manifest.zone, faults);
             let seed = SeedFile {
+                format,
+                columns,
                 content: Fingerprint::of([bytes.as_slice()]),
                 size: bytes.len() as u64,
                 modified_ns,
@@ -284,6 +299,7 @@ impl<'a> Assembly<'a> {
             others: renderings,
             branches,
             reads: Vec::new(),
+            hook_reads: Vec::new(),
             bases: Vec::new(),
             reads_broken: false,
             seed,
@@ -360,15 +376,17 @@ impl<'a> Assembly<'a> {
         let mut layer = Layer::new();
         for mention in &first.mentions {
             let Mention::Config(settings) = mention else { continue };
+            let mut of_call = Layer::new();
             for (key, value) in settings {
                 let place = self.templates.locate_setting(path, key);
                 if words.known.contains(&key.as_str()) {
                     let value = value.clone();
-                    layer.insert(key.clone(), Setting { value, place });
+                    of_call.insert(config::spelled(key).to_owned(), Setting { value, place });
                 } else {
                     faults.extend(words.fault(key, place, "`config()`", self.manifest.dialect));
                 }
             }
+            config::overlay(&mut layer, &of_call);
         }
         layer
     }
@@ -380,10 +398,10 @@ impl<'a> Assembly<'a> {
             .models
             .iter()
             .map(|model| {
-                let indexes: BTreeSet<usize> = model
-                    .reads
-                    .iter()
-                    .filter_map(|read| match &read.from {
+                let reads = model.reads.iter().map(|read| &read.from);
+                let indexes: BTreeSet<usize> = reads
+                    .chain(&model.hook_reads)
+                    .filter_map(|from| match from {
                         Upstream::Node(name) => self.catalog.by_name.get(name).copied(),
                         Upstream::Source(_) => None,
                     })
@@ -520,6 +538,7 @@ impl<'a> Assembly<'a> {
         let compiler = Compiler::new(Arc::new(compile::Inner {
             templates: self.templates,
             catalog: self.catalog,
+            run_hooks: self.run_hooks,
             batches,
         }));
         (project, compiler)

@@ -10,7 +10,7 @@ use mulgil_core::{
     grid::{Grid, Unit},
     mapping::Mapping,
     name::{NodeName, Relation},
-    project::{FilePattern, Fingerprint, Input, Source, Upstream},
+    project::{FileFormat, FilePattern, Fingerprint, Input, Source, Upstream},
 };
 
 use crate::{
@@ -40,6 +40,8 @@ pub(crate) struct Model {
     pub(crate) branches: Option<String>,
     /// What it reads directly, in all renderings, each once.
     pub(crate) reads: Vec<Read>,
+    /// What its hooks read, each once: it has to be there, and its rows are no part of this one's.
+    pub(crate) hook_reads: Vec<Upstream>,
     /// What it reads, with views and ephemeral models looked through.
     pub(crate) bases: Vec<Base>,
     /// Whether something that it reads is broken, so that a consequence is not worth a word.
@@ -66,6 +68,9 @@ pub(crate) struct SeedFile {
     pub(crate) content: Fingerprint,
     pub(crate) size: u64,
     pub(crate) modified_ns: i64,
+    pub(crate) format: FileFormat,
+    /// Types that are given, in the words of SQL.
+    pub(crate) columns: BTreeMap<String, String>,
 }
 
 /// Something that a model's SQL names.
@@ -135,7 +140,8 @@ impl Catalog {
     /// What a model's SQL names, ephemeral models looked through, each once: what selectors follow.
     pub(crate) fn reads_of(&self, model: &Model) -> Vec<Upstream> {
         let mut named: Vec<&Upstream> = Vec::new();
-        let mut left: Vec<&Upstream> = model.reads.iter().rev().map(|read| &read.from).collect();
+        let mut left: Vec<&Upstream> = model.hook_reads.iter().rev().collect();
+        left.extend(model.reads.iter().rev().map(|read| &read.from));
         while let Some(from) = left.pop() {
             if named.contains(&from) {
                 continue;
@@ -171,7 +177,28 @@ impl Catalog {
                 }),
             }
         }
+        for from in self.hook_bases(model) {
+            if !inputs.iter().any(|input| input.from == from) {
+                inputs.push(Input {
+                    from,
+                    mapping: Mapping::Whole { restates: false },
+                    shared_keys: Vec::new(),
+                });
+            }
+        }
         inputs
+    }
+
+    /// What is stored of all that the hooks of a model read.
+    fn hook_bases(&self, model: &Model) -> Vec<Upstream> {
+        let through = |from: &Upstream| match from {
+            Upstream::Node(name) => match self.model(name) {
+                Some(view) if view.config.kind.is_query() => view.bases.iter().map(|base| base.from.clone()).collect(),
+                Some(_) | None => vec![from.clone()],
+            },
+            Upstream::Source(_) => vec![from.clone()],
+        };
+        model.hook_reads.iter().flat_map(through).collect()
     }
 
     /// How much of a base one interval of the reader reads.

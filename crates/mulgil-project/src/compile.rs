@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -12,25 +13,29 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Place},
     grid::Grid,
     interval::{Instant, Interval},
+    location::StoreOptions,
     name::{Instance, Key, NodeName},
     port::Fault,
-    project::{Batch, DataTest, FileFormat, FilePattern, Source},
+    project::{Batch, DataTest, FilePattern, Source},
     task::{Binding, BoundTest, FileSeen, FillQuery, Reads},
 };
 
 use crate::{
     catalog::{Catalog, Model, SeedFile},
     config::Kind,
+    hooks::RunHooks,
     reader::{self, Reader, Seen},
+    rendering::Rendering,
     snapshot,
     template::{Facts, Mention, Rendered, RunFacts, Templates},
+    test_query,
     test_sql::{limited, row_breaks_if, test_sql},
 };
 
 /// Renders the queries of a project. Cheap to clone, and shared between threads.
 #[derive(Clone)]
 pub struct Compiler {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
     run: Option<RunFacts>,
 }
 
@@ -38,6 +43,7 @@ pub struct Compiler {
 pub(crate) struct Inner {
     pub(crate) templates: Templates,
     pub(crate) catalog: Catalog,
+    pub(crate) run_hooks: RunHooks,
     pub(crate) batches: HashMap<NodeName, Batch>,
 }
 
@@ -205,7 +211,7 @@ impl Compiler {
         Ok(self.render(model, &instance.key, range, is_incremental)?.sql)
     }
 
-    fn model(&self, name: &NodeName) -> Result<&Model, Fault> {
+    pub(crate) fn model(&self, name: &NodeName) -> Result<&Model, Fault> {
         self.inner.catalog.model(name).ok_or_else(|| {
             Box::new(
                 Diagnostic::error(codes::NOT_FOUND, format!("the project has no model or seed `{name}`"))
@@ -231,8 +237,9 @@ impl Compiler {
         }
     }
 
-    fn render(&self, model: &Model, key: &Key, range: Interval, is_incremental: bool) -> Result<Rendered, Fault> {
-        let facts = Facts {
+    /// What a template of a model is told.
+    pub(crate) fn facts(&self, model: &Model, key: &Key, range: Interval, is_incremental: bool) -> Facts {
+        Facts {
             model: model.name.to_string(),
             this: format!("\"{}\".\"{}\"", model.relation.schema, model.relation.name),
             zone: model.grid.zone.clone(),
@@ -242,7 +249,12 @@ impl Compiler {
             prints_key_words: false,
             run: self.run.clone(),
             sentinels: false,
-        };
+            words: BTreeMap::new(),
+        }
+    }
+
+    fn render(&self, model: &Model, key: &Key, range: Interval, is_incremental: bool) -> Result<Rendered, Fault> {
+        let facts = self.facts(model, key, range, is_incremental);
         let mut rendered = self.inner.templates.render(&model.file, &facts).map_err(Box::new)?;
         if let Some(snapshot) = &model.config.snapshot {
             let this = facts.is_incremental.then_some(facts.this.as_str());
@@ -251,6 +263,39 @@ impl Compiler {
             rendered.mentions.extend(this.map(|_| Mention::This));
         }
         Ok(rendered)
+    }
+
+    /// A text as dbt's `--inline` has it: the query that it becomes, and what its names mean.
+    ///
+    /// # Errors
+    /// When the template fails, or names what is not there.
+    pub fn inline(&self, text: &str, seen: &Seen) -> Result<(String, Vec<Binding>), Fault> {
+        let bad = |why: String| {
+            Box::new(
+                Diagnostic::error(codes::TEMPLATE_FAILED, why)
+                    .with_remedy("look at the names in `ref` and `source`; `mulgil dbt ls` lists them"),
+            )
+        };
+        let (sql, mentions) = self.inner.templates.render_text(text).map_err(bad)?;
+        let catalog = &self.inner.catalog;
+        for mention in &mentions {
+            if let Some(what) = missing(catalog, mention) {
+                return Err(bad(format!("the query names {what}, which is not in this project")));
+            }
+        }
+        let nobody = test_query::unresolved(
+            "inline",
+            PathBuf::from("--inline"),
+            Rendering::plain(Facts::sentinels("", false), Rendered::default()),
+        );
+        let reader = Reader {
+            catalog,
+            model: &nobody,
+            key: &Key::default(),
+            range: None,
+            seen,
+        };
+        Ok((sql, reader.bindings(&mentions, None, true)))
     }
 
     /// A relation as a whole: a table without a scope, a view as its query.
@@ -266,19 +311,34 @@ impl Compiler {
     }
 }
 
+/// What a text names and the project does not have.
+fn missing(catalog: &Catalog, mention: &Mention) -> Option<String> {
+    match mention {
+        Mention::Ref { name, .. } => {
+            let is_there = catalog.by_name.contains_key(&NodeName::new(name));
+            (!is_there).then(|| format!("`ref('{name}')`"))
+        }
+        Mention::Source { group, table, .. } => {
+            let is_there = catalog.sources.contains_key(&NodeName::new(format!("{group}.{table}")));
+            (!is_there).then(|| format!("`source('{group}', '{table}')`"))
+        }
+        Mention::MissingVar(name) => Some(format!("the variable `{name}`")),
+        Mention::MissingEnvVar(name) => Some(format!("the environment variable `{name}`")),
+        Mention::Config(_) | Mention::Key(_) | Mention::Interval(_) | Mention::This => None,
+    }
+}
+
 /// A seed is filled from its file, which is read as a source of that one file.
 fn seed_query(model: &Model, seed: &SeedFile, range: Interval) -> FillQuery {
     let source = Source {
         name: model.name.clone(),
         files: FilePattern::Single(model.file.clone()),
-        format: FileFormat::Csv {
-            delimiter: ',',
-            null_words: Vec::new(),
-        },
+        format: seed.format.clone(),
         grid: Grid::whole(model.grid.zone.clone()),
+        store: StoreOptions::default(),
         event_time: None,
         zone: model.config.zone.clone(),
-        columns: BTreeMap::new(),
+        columns: seed.columns.clone(),
         description: None,
         place: Place::file(&model.file),
     };

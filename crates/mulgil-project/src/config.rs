@@ -14,6 +14,7 @@ use mulgil_core::{
 use serde_json::Value as Json;
 
 use crate::{
+    hooks,
     settings::Reader,
     snapshot::{SCD_ID, Snapshot},
     yaml::Node,
@@ -73,6 +74,10 @@ pub(crate) const MODEL_KEYS: &[&str] = &[
     "description",
     "publish",
     "meta",
+    "pre_hook",
+    "pre-hook",
+    "post_hook",
+    "post-hook",
 ];
 
 /// What snapshots may set.
@@ -95,6 +100,10 @@ pub(crate) const SNAPSHOT_KEYS: &[&str] = &[
     "timezone",
     "publish",
     "meta",
+    "pre_hook",
+    "pre-hook",
+    "post_hook",
+    "post-hook",
 ];
 
 /// What seeds may set.
@@ -109,6 +118,12 @@ pub(crate) const SEED_KEYS: &[&str] = &[
     "timezone",
     "publish",
     "meta",
+    "pre_hook",
+    "pre-hook",
+    "post_hook",
+    "post-hook",
+    "column_types",
+    "delimiter",
 ];
 
 /// How a model is made.
@@ -149,6 +164,21 @@ pub(crate) struct Window {
     pub(crate) place: Place,
 }
 
+/// A text that is run before or after a fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hook {
+    /// The template.
+    pub(crate) sql: String,
+    pub(crate) place: Place,
+}
+
+/// The hooks of one model, in the order in which they run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Around {
+    pub(crate) before: Vec<Hook>,
+    pub(crate) after: Vec<Hook>,
+}
+
 /// A value and where it is written.
 pub(crate) type Placed<T> = (T, Place);
 
@@ -180,21 +210,43 @@ pub(crate) struct Config {
     pub(crate) owner: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) publish: Publish,
+    pub(crate) hooks: Around,
     /// Where the interval is set, if it is.
     pub(crate) interval_place: Option<Place>,
     /// Whether a setting could not be read, so that its absence is not worth a word.
     pub(crate) has_unreadable: bool,
 }
 
-/// Lays a nearer layer over a farther one. Tags add up, as in dbt; everything else is replaced.
+/// The one spelling under which a setting is kept.
+pub(crate) fn spelled(key: &str) -> &str {
+    match key {
+        "pre-hook" => "pre_hook",
+        "post-hook" => "post_hook",
+        key => key,
+    }
+}
+
+/// Lays a nearer layer over a farther one. Tags, hooks and types of columns add up, as in dbt; everything
+/// else is replaced.
 pub(crate) fn overlay(under: &mut Layer, over: &Layer) {
     for (key, setting) in over {
         let mut setting = setting.clone();
-        if let Some(below) = under.get(key).filter(|_| key == "tags") {
-            let mut tags = as_list(&below.value);
-            tags.extend(as_list(&setting.value));
-            tags.dedup();
-            setting.value = Json::Array(tags);
+        let adds_up = ["tags", "pre_hook", "post_hook"].contains(&key.as_str());
+        if let Some(below) = under.get(key).filter(|_| adds_up) {
+            let mut all = as_list(&below.value);
+            all.extend(as_list(&setting.value));
+            if key == "tags" {
+                all.dedup();
+            }
+            setting.value = Json::Array(all);
+        }
+        if key == "column_types"
+            && let Some(Json::Object(below)) = under.get(key).map(|below| &below.value)
+            && let Json::Object(nearer) = &setting.value
+        {
+            let mut all = below.clone();
+            all.extend(nearer.clone());
+            setting.value = Json::Object(all);
         }
         under.insert(key.clone(), setting);
     }
@@ -239,6 +291,7 @@ pub(crate) fn model(layer: &Layer, zone: &Zone, own: &Layer, faults: &mut Vec<Di
         owner: reader.text("owner"),
         description: reader.text("description"),
         publish: reader.publish(),
+        hooks: reader.around(),
         incremental: (kind == Kind::Incremental).then(|| reader.incremental()),
         snapshot: None,
         kind,
@@ -278,6 +331,7 @@ pub(crate) fn seed(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>) -> 
         owner: reader.text("owner"),
         description: reader.text("description"),
         publish: reader.publish(),
+        hooks: reader.around(),
         interval_place: None,
         has_unreadable: false,
     }
@@ -337,6 +391,10 @@ fn check_fit(config: &Config, layer: &Layer, own: &Layer, faults: &mut Vec<Diagn
         }
     }
     check_incremental(config, layer, own, faults);
+    if config.kind == Kind::Ephemeral {
+        let hooks = ["pre_hook", "post_hook"].into_iter().filter_map(|key| own.get(key));
+        faults.extend(hooks.map(|hook| hooks::without_fill(hook.place.clone())));
+    }
     if config.kind.is_query() {
         let useless = ["keys", "schedule", "publish"]
             .into_iter()

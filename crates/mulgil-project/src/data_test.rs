@@ -36,6 +36,15 @@ pub(crate) struct Test {
     pub(crate) template: Option<String>,
 }
 
+impl Test {
+    /// What tells this test from another one of its name: its arguments and what is set of it.
+    pub(crate) fn identity(&self) -> Fingerprint {
+        let template = self.template.as_deref().unwrap_or_default();
+        let parts = [self.declared.fingerprint.to_string(), template.to_owned()];
+        Fingerprint::of(parts.iter().map(String::as_bytes))
+    }
+}
+
 /// Which rows a test looks at, and how many it reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rows {
@@ -204,7 +213,10 @@ impl TestReader<'_> {
             },
             _ => self.relationships(&arguments, &place, column)?,
         };
-        let name = arguments.name().unwrap_or_else(|| test_name(model, &kind));
+        let name = arguments.name().unwrap_or_else(|| {
+            let column = kind.column().map(str::to_owned);
+            generic::name(word, model, arguments.given(column))
+        });
         config.enabled.then(|| Test {
             declared: DataTest {
                 name,
@@ -353,15 +365,7 @@ fn own_test(
     config: &TestConfig,
     place: Place,
 ) -> Option<Test> {
-    let is_setting = |key: &str| COMMON.contains(&key) || OF_TESTS.known.contains(&key) || OF_TESTS.idle.contains(&key);
-    let flat = arguments.fields.iter().copied();
-    let flat = flat.filter(|entry| !is_setting(&entry.key) && !OF_TESTS.quiet.contains(&entry.key.as_str()));
-    let inner = arguments.inner("arguments").unwrap_or_default().iter();
-    let given: Vec<(String, Json)> = flat
-        .chain(inner)
-        .map(|entry| (entry.key.clone(), entry.node.to_json()))
-        .chain(column.map(|column| ("column_name".to_owned(), Json::String(column))))
-        .collect();
+    let given = arguments.given(column);
     let name = arguments
         .name()
         .unwrap_or_else(|| generic::name(word, model, given.clone()));
@@ -410,6 +414,22 @@ impl<'a> Arguments<'a> {
     fn text(&self, key: &str) -> Option<String> {
         as_text(self.get(key)?)
     }
+
+    /// What the test is called with: its arguments without its settings, and the column.
+    fn given(&self, column: Option<String>) -> Vec<(String, Json)> {
+        let is_setting = |key: &str| {
+            COMMON.contains(&key)
+                || [OF_TESTS.known, OF_TESTS.idle, OF_TESTS.quiet]
+                    .iter()
+                    .any(|words| words.contains(&key))
+        };
+        let flat = self.fields.iter().copied().filter(|entry| !is_setting(&entry.key));
+        let inner = self.inner("arguments").unwrap_or_default().iter();
+        flat.chain(inner)
+            .map(|entry| (entry.key.clone(), entry.node.to_json()))
+            .chain(column.map(|column| ("column_name".to_owned(), Json::String(column))))
+            .collect()
+    }
 }
 
 fn as_text(node: &Node) -> Option<String> {
@@ -428,20 +448,6 @@ fn read_ref(text: &str) -> Option<String> {
         None => text,
     };
     text::is_name(name).then(|| name.to_owned())
-}
-
-fn test_name(model: &str, kind: &TestKind) -> String {
-    match kind {
-        TestKind::NotNull { column } => format!("not_null_{model}_{column}"),
-        TestKind::Unique { column } => format!("unique_{model}_{column}"),
-        TestKind::AcceptedValues { column, values, .. } => {
-            format!("accepted_values_{model}_{column}__{}", values.join("__"))
-        }
-        TestKind::Relationships { column, to, field } => {
-            format!("relationships_{model}_{column}__{field}__ref_{to}_")
-        }
-        TestKind::Query { .. } => model.to_owned(),
-    }
 }
 
 fn fingerprint(kind: &TestKind) -> Fingerprint {

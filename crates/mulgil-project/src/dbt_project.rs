@@ -14,6 +14,7 @@ use crate::{
     dialect::{Dialect, OF_MODELS, OF_SEEDS, OF_SNAPSHOTS, OF_TESTS, Words, no_effect},
     files::{DBT_MANIFEST, Paths},
     folder::{Folder, FolderReader},
+    hooks::OnRun,
     profiles::{self, Aim, Target},
     rendered,
     template::{Globals, Templates},
@@ -37,6 +38,8 @@ const WORDS: Words = Words {
         "data_tests",
         "tests",
         "vars",
+        "on-run-start",
+        "on-run-end",
     ],
     quiet: &[
         "version",
@@ -84,6 +87,7 @@ pub(crate) struct DbtProject {
     pub(crate) tests: Folder,
     pub(crate) vars: BTreeMap<String, Json>,
     pub(crate) target: Option<Target>,
+    pub(crate) on_run: OnRun,
 }
 
 /// Reads the file. Without a readable tree there is no project; other faults leave defaults.
@@ -100,19 +104,7 @@ pub(crate) fn read(
     let entries = yaml::map(file, &tree, what, faults);
     let told = |entry: &&yaml::Entry| !(WORDS.idle.contains(&entry.key.as_str()) && is_empty(&entry.node));
     let entries: Vec<yaml::Entry> = entries.iter().filter(told).cloned().collect();
-    let hooks = |entry: &yaml::Entry| ["on-run-start", "on-run-end"].contains(&entry.key.as_str());
-    let (hooks, entries): (Vec<_>, Vec<_>) = entries.into_iter().partition(hooks);
     WORDS.check(file, &entries, what, Dialect::Dbt, faults);
-    for hook in hooks.iter().filter(|hook| !is_empty(&hook.node)) {
-        faults.push(
-            Diagnostic::warning(
-                codes::NO_EFFECT_YET,
-                format!("the SQL of `{}` is not run yet", hook.key),
-            )
-            .at(hook.spot.of(file))
-            .with_remedy("run it with dbt, or make what it makes in a model"),
-        );
-    }
     let mut reader = Reader { file, root, faults };
     let name = reader.name(&tree);
     let vars = reader.vars(tree.get("vars"), &name);
@@ -140,6 +132,10 @@ pub(crate) fn read(
         seeds: reader.folder(&tree, "seeds", OF_SEEDS, &paths.seeds, &name, &templates),
         snapshots: reader.folder(&tree, "snapshots", OF_SNAPSHOTS, &paths.snapshots, &name, &templates),
         tests,
+        on_run: OnRun {
+            start: reader.on_run(&tree, "on-run-start"),
+            end: reader.on_run(&tree, "on-run-end"),
+        },
         name,
         paths,
         vars,
@@ -206,6 +202,25 @@ impl Reader<'_> {
             .chain(own)
             .map(|entry| (entry.key.clone(), entry.node.to_json()))
             .collect()
+    }
+
+    /// SQL that stands around a run: a text, or a list of texts. It is rendered when it is run.
+    fn on_run(&mut self, tree: &Node, key: &str) -> Vec<(String, Place)> {
+        let Some(node) = tree.get(key).filter(|node| !is_empty(node)) else {
+            return Vec::new();
+        };
+        let items = match &node.value {
+            Value::List(items) => items.iter().collect(),
+            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Map(_) => {
+                vec![node]
+            }
+        };
+        let mut hooks = Vec::new();
+        for item in items.into_iter().filter(|item| !is_empty(item)) {
+            let text = yaml::text(self.file, item, &format!("`{key}`"), self.faults);
+            hooks.extend(text.map(|text| (text, item.spot.of(self.file))));
+        }
+        hooks
     }
 
     fn paths(&mut self, tree: &Node, templates: &Templates) -> Paths {

@@ -95,10 +95,6 @@ pub(crate) fn no_effect(what: &str) -> Diagnostic {
 
 /// What dbt, or one of its adapters, knows of models and what does nothing here yet.
 const IDLE_OF_MODELS: &[&str] = &[
-    "pre-hook",
-    "pre_hook",
-    "post-hook",
-    "post_hook",
     "concurrent_batches",
     "sql_header",
     "database",
@@ -170,6 +166,9 @@ const IDLE_OF_MODELS: &[&str] = &[
     "timeout",
 ];
 
+/// Notes on seeds. Names of columns are kept as they are written, quoted or not.
+const QUIET_OF_SEEDS: &[&str] = &["docs", "group", "access", "quote_columns"];
+
 /// Notes on models.
 const QUIET_OF_MODELS: &[&str] = &["docs", "group", "access", "static_analysis", "deprecation_date"];
 
@@ -188,10 +187,6 @@ pub(crate) const OF_SNAPSHOTS: Words = Words {
     idle: &[
         "target_database",
         "database",
-        "pre-hook",
-        "pre_hook",
-        "post-hook",
-        "post_hook",
         "full_refresh",
         "quoting",
         "grants",
@@ -205,14 +200,9 @@ pub(crate) const OF_SNAPSHOTS: Words = Words {
 /// What seeds may set.
 pub(crate) const OF_SEEDS: Words = Words {
     known: crate::config::SEED_KEYS,
-    quiet: QUIET_OF_MODELS,
+    quiet: QUIET_OF_SEEDS,
     idle: &[
-        "quote_columns",
         "full_refresh",
-        "pre-hook",
-        "pre_hook",
-        "post-hook",
-        "post_hook",
         "database",
         "quoting",
         "grants",
@@ -223,7 +213,7 @@ pub(crate) const OF_SEEDS: Words = Words {
         "labels",
         "fast",
     ],
-    refused: &["column_types", "delimiter"],
+    refused: &[],
 };
 
 /// What data tests may set.

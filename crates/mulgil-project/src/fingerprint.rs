@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use mulgil_core::{
     grid::{Cut, Grid},
     name::NodeName,
-    project::{CodeFp, Fingerprint, Source, Strategy, Upstream},
+    project::{CodeFp, FileFormat, Fingerprint, Source, Strategy, Upstream},
 };
 
 use crate::{
-    catalog::{Catalog, Model},
+    catalog::{Catalog, Model, SeedFile},
     config::{Config, Kind},
     snapshot, sql,
 };
@@ -28,7 +28,7 @@ impl Canonical {
     pub(crate) fn fingerprint(&mut self, model: &Model, catalog: &Catalog) -> CodeFp {
         if let Some(seed) = &model.seed {
             return CodeFp {
-                code: Fingerprint::of_text(&format!("{FORM} seed {}", seed.content)),
+                code: Fingerprint::of_text(&format!("{FORM} seed {}{}", seed.content, seed_word(seed))),
                 schema: Fingerprint::default(),
             };
         }
@@ -133,6 +133,18 @@ fn kind_word(kind: Kind) -> &'static str {
         Kind::Snapshot => "snapshot",
         Kind::Seed => "seed",
     }
+}
+
+/// How a seed's file is read; nothing where it is as without any setting.
+fn seed_word(seed: &SeedFile) -> String {
+    let plain = FileFormat::Csv {
+        delimiter: ',',
+        null_words: Vec::new(),
+    };
+    if seed.format == plain && seed.columns.is_empty() {
+        return String::new();
+    }
+    format!(" {:?} {:?}", seed.format, seed.columns)
 }
 
 fn cut_word(grid: &Grid) -> String {

@@ -33,6 +33,10 @@ const MAPPING_KEYS: &[&str] = &[
     "labels",
     "properties",
     "tblproperties",
+    "pre-hook",
+    "pre_hook",
+    "post-hook",
+    "post_hook",
 ];
 
 /// The configuration of a folder and of those in it.
@@ -116,7 +120,7 @@ impl FolderReader<'_> {
             if may_be_setting && self.words.known.contains(&key) {
                 folder
                     .settings
-                    .insert(key.to_owned(), Setting::read(self.file, &entry.node));
+                    .insert(config::spelled(key).to_owned(), Setting::read(self.file, &entry.node));
                 continue;
             }
             if marked || !is_map || may_be_setting && (self.is_dbts(key)) {

@@ -103,11 +103,18 @@ fn flat(value: &Json) -> Vec<String> {
         Json::Object(fields) => fields.values().collect(),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => vec![value],
     };
-    values
-        .into_iter()
-        .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-        .map(|text| cleaned(&text))
-        .collect()
+    values.into_iter().map(|value| cleaned(&printed(value))).collect()
+}
+
+/// A value as dbt prints it, which is as Python does.
+fn printed(value: &Json) -> String {
+    match value {
+        Json::Null => "None".to_owned(),
+        Json::Bool(true) => "True".to_owned(),
+        Json::Bool(false) => "False".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Number(_) | Json::Array(_) | Json::Object(_) => value.to_string(),
+    }
 }
 
 /// The text with one `_` for each run of letters that a name does not have.
@@ -160,7 +167,7 @@ mod tests {
             call("within", "a", Some("id > 0"), &arguments),
             @r#"{% set test_model_ %}(select * from {{ ref('a') }} where id > 0) as filtered_rows{% endset %}{% set test_2_ %}{{ var('least') }}{% endset %}{{ test_within(model=test_model_, column_name="id", to=ref('b'), least=test_2_, of=[1, "x", none, {"a": true}]) }}"#
         );
-        assert_snapshot!(name("within", "a", arguments.to_vec()), @"within_a_id___var_least___1__x__null___a_true___ref_b_");
+        assert_snapshot!(name("within", "a", arguments.to_vec()), @"within_a_id___var_least___1__x__None___a_true___ref_b_");
         assert_eq!(name("whole", "a", Vec::new()), "whole_a_");
     }
 }

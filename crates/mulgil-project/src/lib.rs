@@ -21,6 +21,7 @@ mod fingerprint;
 mod folder;
 mod generic;
 mod graph;
+mod hooks;
 mod ignore;
 mod manifest;
 mod mentions;
@@ -30,6 +31,7 @@ mod properties;
 mod reader;
 mod rendered;
 mod rendering;
+mod seeds;
 mod settings;
 mod snapshot;
 mod snapshots;
@@ -41,6 +43,7 @@ mod test_query;
 mod test_sql;
 mod text;
 mod values;
+mod warehouse;
 mod yaml;
 
 use std::{
@@ -50,7 +53,7 @@ use std::{
 
 use mulgil_core::{diagnostic::Diagnostic, project::Project};
 
-pub use crate::{compile::Compiler, template::RunFacts};
+pub use crate::{compile::Compiler, hooks::RunResult, template::RunFacts};
 
 /// What a project is loaded for.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +107,25 @@ pub struct Settings {
     pub parallel: Option<usize>,
     /// Milliseconds after which a query is ended (`query_timeout: 30m`).
     pub query_timeout_ms: Option<u64>,
+}
+
+/// Reads variables as dbt's `--vars` has them: a mapping in YAML.
+///
+/// # Errors
+/// When the text is no mapping.
+pub fn parse_vars(text: &str) -> Result<BTreeMap<String, serde_json::Value>, Diagnostic> {
+    let mut faults = Vec::new();
+    let tree = yaml::parse_dbt(Path::new("--vars"), text, &mut faults);
+    let entries = tree
+        .as_ref()
+        .and_then(yaml::Node::entries)
+        .filter(|_| faults.is_empty());
+    let entries = entries.ok_or_else(|| {
+        Diagnostic::error(mulgil_core::codes::USAGE, format!("`--vars {text}` is no mapping"))
+            .with_remedy("write it in YAML: `--vars '{start: 2024-01-01, limit: 10}'`")
+    })?;
+    let pairs = entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json()));
+    Ok(pairs.collect())
 }
 
 /// Loads the project in a folder. It does not stop at the first fault: the diagnostics name all

@@ -1,15 +1,13 @@
 //! `mulgil.yml`: name, zone, warehouse, environments, sources, variables, and the configuration of
 //! whole folders; and how it goes together with a `dbt_project.yml` beside it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::Path};
 
 use mulgil_core::{
     codes,
     diagnostic::{Diagnostic, Place},
     grid::Zone,
+    location::Location,
     project::Source,
 };
 use serde_json::Value as Json;
@@ -20,6 +18,7 @@ use crate::{
     dialect::{Dialect, OF_MODELS, OF_SEEDS, OF_SNAPSHOTS, Words},
     files::{MANIFEST, Manifests, Paths},
     folder::{Folder, FolderReader},
+    hooks::OnRun,
     profiles::{Aim, Target},
     text, values,
     yaml::{self, Entry, Node, Value},
@@ -49,7 +48,7 @@ pub(crate) struct Manifest {
     pub(crate) name: String,
     pub(crate) dialect: Dialect,
     pub(crate) zone: Zone,
-    pub(crate) warehouse: PathBuf,
+    pub(crate) warehouse: Location,
     /// The environment that the project is loaded for: the target's name, where a profile has one.
     pub(crate) environment: String,
     /// The schema of what names none, prefix included.
@@ -64,6 +63,7 @@ pub(crate) struct Manifest {
     pub(crate) sources: Vec<Source>,
     pub(crate) vars: BTreeMap<String, Json>,
     pub(crate) settings: Settings,
+    pub(crate) on_run: OnRun,
 }
 
 impl Manifest {
@@ -126,6 +126,7 @@ pub(crate) fn read(
         sources: reader.sources(tree.get("sources"), &zone),
         vars: reader.vars(tree.get("vars"), &name),
         settings: reader.settings(&tree),
+        on_run: OnRun::default(),
         name,
         zone,
     };
@@ -147,6 +148,7 @@ impl Manifest {
         let own = std::mem::replace(&mut self.snapshots, dbt.snapshots);
         self.snapshots.lay_over(own);
         self.tests = dbt.tests;
+        self.on_run = dbt.on_run;
         let own = std::mem::replace(&mut self.vars, dbt.vars);
         self.vars.extend(own);
         let Some(target) = dbt.target else { return };
@@ -158,12 +160,13 @@ impl Manifest {
         }
         // Each target has a ledger of its own, so each has tables of its own, whatever the schemas of the
         // others are.
-        self.warehouse.push(&target.name);
+        self.warehouse = self.warehouse.join(&target.name);
         self.target = Some(target);
     }
 }
 
-/// Reads the parts of `mulgil.yml`; those of its sources are in `sources.rs`.
+/// Reads the parts of `mulgil.yml`; those of its sources are in `sources.rs`, the warehouse in
+/// `warehouse.rs`.
 pub(crate) struct Reader<'a> {
     pub(crate) file: &'a Path,
     /// The folder that paths start from.
@@ -218,29 +221,6 @@ impl Reader<'_> {
         values::parse_zone(&name, &node.spot.of(self.file))
             .map_err(|fault| self.faults.push(fault))
             .ok()
-    }
-
-    fn warehouse(&mut self, node: Option<&Node>) -> PathBuf {
-        let default = self.root.join("warehouse");
-        let Some(node) = node else { return default };
-        let entries = yaml::map(self.file, node, "`warehouse`", self.faults);
-        yaml::check_keys(self.file, entries, &["kind", "path"], "`warehouse`", self.faults);
-        if let Some(kind) = node.get("kind") {
-            let word = yaml::text(self.file, kind, "`kind`", self.faults).unwrap_or_default();
-            if word != "local" {
-                self.bad(
-                    kind,
-                    format!("`{word}` is no kind of warehouse"),
-                    "write `local`: Delta tables on disk",
-                );
-            }
-        }
-        match node.get("path") {
-            Some(path) => {
-                yaml::text(self.file, path, "`path`", self.faults).map_or(default, |path| self.root.join(path))
-            }
-            None => default,
-        }
     }
 
     fn environment(&mut self, node: Option<&Node>, options: &LoadOptions, dbt: Option<&DbtProject>) -> String {

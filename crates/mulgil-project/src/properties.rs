@@ -223,7 +223,7 @@ impl Reader<'_> {
         for entry in yaml::map(self.file, &config, "`config`", self.faults) {
             let key = entry.key.strip_prefix('+').unwrap_or(&entry.key);
             if words.known.contains(&key) {
-                own.insert(key.to_owned(), Setting::read(self.file, &entry.node));
+                own.insert(config::spelled(key).to_owned(), Setting::read(self.file, &entry.node));
             } else {
                 let place = entry.spot.of(self.file);
                 self.faults

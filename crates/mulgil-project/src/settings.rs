@@ -14,7 +14,7 @@ use mulgil_core::{
 use serde_json::Value as Json;
 
 use crate::{
-    config::{Kind, Layer, Placed, Setting, Window, as_list},
+    config::{Around, Hook, Kind, Layer, Placed, Setting, Window, as_list},
     snapshot::{self, CheckColumns, HardDeletes, Snapshot},
     text,
     values::{bad_name, key_values, parse_cron, parse_duration, parse_instant, parse_window, parse_zone},
@@ -29,6 +29,27 @@ fn shown(value: &Json) -> String {
         return text;
     }
     text.chars().take(SHOWN).chain(['…']).collect()
+}
+
+/// A hook as dbt takes it: a text; a mapping with `sql`; or such a mapping as JSON, which dbt's own
+/// macros write.
+fn hook_of(value: &Json) -> Option<(bool, String)> {
+    match value {
+        Json::String(text) => {
+            let written = serde_json::from_str::<Json>(text).ok();
+            let mapping = written.filter(|written| written.get("sql").is_some());
+            mapping.map_or_else(|| Some((true, text.clone())), |mapping| hook_of(&mapping))
+        }
+        Json::Object(fields) => {
+            let is_inside = match fields.get("transaction") {
+                None | Some(Json::Null) => true,
+                Some(Json::Bool(is_inside)) => *is_inside,
+                Some(Json::Number(_) | Json::String(_) | Json::Array(_) | Json::Object(_)) => return None,
+            };
+            Some((is_inside, fields.get("sql")?.as_str()?.to_owned()))
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) => None,
+    }
 }
 
 /// Reads the settings of one model or seed, and tells what cannot be read.
@@ -122,6 +143,40 @@ impl<'a> Reader<'a> {
                 "write a date such as `2022-01-01`, or a time such as `2022-01-01 05:00`",
             ),
         }
+    }
+
+    /// The hooks. Those outside of dbt's transaction stand outside of the others.
+    pub(crate) fn around(&mut self) -> Around {
+        let (mut before, mut after) = (self.hooks("pre_hook"), self.hooks("post_hook"));
+        before.sort_by_key(|(is_inside, _)| *is_inside);
+        after.sort_by_key(|(is_inside, _)| !*is_inside);
+        let texts = |hooks: Vec<(bool, Hook)>| hooks.into_iter().map(|(_, hook)| hook).collect();
+        Around {
+            before: texts(before),
+            after: texts(after),
+        }
+    }
+
+    /// The hooks of a setting, each with whether dbt runs it inside of the model's transaction.
+    fn hooks(&mut self, key: &str) -> Vec<(bool, Hook)> {
+        let Some(setting) = self.get(key) else {
+            return Vec::new();
+        };
+        let mut hooks = Vec::new();
+        for item in as_list(&setting.value) {
+            let Some((is_inside, sql)) = hook_of(&item) else {
+                self.bad(
+                    key,
+                    setting,
+                    "write SQL, a list of SQL, or `{sql: …, transaction: false}`",
+                )
+                .unwrap_or(());
+                continue;
+            };
+            let place = setting.place.clone();
+            hooks.push((is_inside, Hook { sql, place }));
+        }
+        hooks
     }
 
     pub(crate) fn placed_texts(&mut self, key: &str) -> Vec<Placed<String>> {

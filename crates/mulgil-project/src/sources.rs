@@ -6,6 +6,7 @@ use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
     grid::{Cut, Grid, Zone},
+    location::{ObjectUrl, StoreOptions},
     name::NodeName,
     project::{FileFormat, FilePattern, Source},
 };
@@ -25,6 +26,9 @@ const KEYS: &[&str] = &[
     "nulls",
     "delimiter",
     "description",
+    "endpoint",
+    "region",
+    "allow_http",
 ];
 
 impl Reader<'_> {
@@ -91,6 +95,7 @@ impl Reader<'_> {
                 end: None,
             },
             zone: zone.unwrap_or(Zone::UTC),
+            store: self.source_store(node, &path),
             files,
             format,
             event_time: self.text_of(node, "event_time"),
@@ -100,7 +105,7 @@ impl Reader<'_> {
         })
     }
 
-    fn text_of(&mut self, node: &Node, key: &str) -> Option<String> {
+    pub(crate) fn text_of(&mut self, node: &Node, key: &str) -> Option<String> {
         yaml::text(self.file, node.get(key)?, &format!("`{key}`"), self.faults)
     }
 
@@ -114,9 +119,14 @@ impl Reader<'_> {
             return None;
         };
         let path = yaml::text(self.file, node, "`files`", self.faults)?;
+        let is_url = ObjectUrl::is_meant(&path);
+        if is_url {
+            self.object_url(node, &path)?;
+        }
         match pattern::parse(&path) {
             Ok(files) => {
                 if let FilePattern::Single(single) = &files
+                    && !is_url
                     && !self.root.join(single).is_file()
                 {
                     self.faults.push(
@@ -136,6 +146,23 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// How the object store of a source is reached.
+    fn source_store(&mut self, node: &Node, path: &str) -> StoreOptions {
+        if ObjectUrl::is_meant(path) {
+            return self.store_options(node);
+        }
+        for key in ["endpoint", "region", "allow_http"] {
+            if let Some(node) = node.get(key) {
+                self.bad(
+                    node,
+                    format!("`{key}` has a meaning only for files in an object store"),
+                    "remove it, or write `files` as a URL: `s3://bucket/events_{YYYYMMDD}.csv`",
+                );
+            }
+        }
+        StoreOptions::default()
     }
 
     fn source_format(&mut self, node: &Node, path: &str) -> Option<FileFormat> {
@@ -178,7 +205,7 @@ impl Reader<'_> {
                     .unwrap_or_default();
                 FileFormat::Csv { delimiter, null_words }
             }
-            format @ (FileFormat::JsonLines | FileFormat::Parquet) => {
+            format @ (FileFormat::DbtSeed { .. } | FileFormat::JsonLines | FileFormat::Parquet) => {
                 for node in [delimiter_node, nulls_node].into_iter().flatten() {
                     self.bad(node, "`delimiter` and `nulls` have a meaning only for CSV", "remove it");
                 }

@@ -1,7 +1,7 @@
 //! The data tests of a project while it is put together: those that are queries are resolved, and the
 //! rows that the others look at are kept.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use mulgil_core::{
     diagnostic::{Diagnostic, Place},
@@ -15,6 +15,7 @@ use crate::{
     data_test::{self, Rows},
     dialect::{OF_TESTS, no_effect},
     files::TextFile,
+    properties::Properties,
     test_query::{self, Queries},
 };
 
@@ -33,7 +34,8 @@ impl Assembly<'_> {
 
     fn add_declared_tests(&mut self, faults: &mut Vec<Diagnostic>) {
         let mut described = std::mem::take(&mut self.properties);
-        let groups = [&mut described.models, &mut described.seeds];
+        tell_apart(&mut described);
+        let groups = [&mut described.models, &mut described.seeds, &mut described.snapshots];
         for (name, one) in groups.into_iter().flatten() {
             let is_there = self.catalog.by_name.contains_key(&NodeName::new(name));
             for test in one.tests.iter_mut().filter(|_| is_there) {
@@ -123,6 +125,29 @@ impl Assembly<'_> {
             catalog: &self.catalog,
             known: &self.known,
             templates: &self.templates,
+        }
+    }
+}
+
+/// Gives data tests of one name that assert different things a name each. The first keeps its own; the
+/// same test twice is left, and told.
+fn tell_apart(described: &mut Properties) {
+    let mut taken: BTreeMap<String, Fingerprint> = BTreeMap::new();
+    let groups = [&mut described.models, &mut described.seeds, &mut described.snapshots];
+    let tests = groups
+        .into_iter()
+        .flat_map(|group| group.values_mut())
+        .flat_map(|one| &mut one.tests);
+    for test in tests {
+        let identity = test.identity();
+        match taken.get(&test.declared.name) {
+            Some(other) if *other != identity => {
+                test.declared.name = format!("{}_{}", test.declared.name, identity.short());
+            }
+            Some(_) => {}
+            None => {
+                taken.insert(test.declared.name.clone(), identity);
+            }
         }
     }
 }

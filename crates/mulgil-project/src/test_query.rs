@@ -143,7 +143,8 @@ fn is_inline(place: &Place) -> bool {
     place.file.to_string_lossy().contains('#')
 }
 
-fn unresolved(name: &str, file: PathBuf, first: Rendering) -> Model {
+/// A text that is rendered and resolved like a model, and that nothing reads.
+pub(crate) fn unresolved(name: &str, file: PathBuf, first: Rendering) -> Model {
     let ephemeral = Setting {
         value: Json::from("ephemeral"),
         place: Place::file(&file),
@@ -163,6 +164,7 @@ fn unresolved(name: &str, file: PathBuf, first: Rendering) -> Model {
         others: Vec::new(),
         branches: None,
         reads: Vec::new(),
+        hook_reads: Vec::new(),
         bases: Vec::new(),
         reads_broken: false,
         seed: None,

@@ -11,4 +11,4 @@ mod perform;
 mod run;
 
 pub use look::{Known, News, Seen, gather, record};
-pub use run::{FailedAttempt, RunRequest, RunSummary, Runner, Watch};
+pub use run::{FailedAttempt, OnFailure, RunRequest, RunSummary, Runner, Watch};

@@ -5,25 +5,26 @@ use std::{collections::BTreeMap, sync::Arc};
 use mulgil_core::{
     codes, crash,
     data_test::{Verdict, judge},
-    decide::{Action, Limits, decide},
+    decide::{Action, Limits, Tasks, decide},
     diagnostic::{Diagnostic, Severity},
-    interval::{Instant, Interval},
+    interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     plan::{Forecast, Step, StepAction},
     port::{Fault, FillOutcome, Progress, SourceSeen, TestOutcome},
     project::{CodeFp, Node},
+    publish::is_after_tests,
     run::TaskKind,
     state::State,
     task::{Claim, FillSpec, TaskSpec, TestSpec, Work},
 };
-use mulgil_project::{Compiler, RunFacts};
+use mulgil_project::Compiler;
 use mulgil_store::{ClaimRequest, Failure};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::{
     log,
     perform::{Outcome, Task, perform, task_spec},
-    run::{FailedAttempt, RunSummary, Runner, Watch},
+    run::{FailedAttempt, OnFailure, RunSummary, Runner, Watch},
 };
 
 /// A run and all that its turns change.
@@ -37,6 +38,8 @@ pub(crate) struct LiveRun<'a> {
     limits: Limits,
     state: State,
     summary: RunSummary,
+    /// What a failure does to the rest.
+    pub(crate) on_failure: OnFailure,
     tasks: JoinSet<Result<Outcome, Fault>>,
     /// What the tasks are.
     attempts: BTreeMap<Id, (Attempt, Arc<TaskSpec>)>,
@@ -78,17 +81,14 @@ impl<'a> LiveRun<'a> {
         watch: Arc<dyn Watch>,
         run: i64,
         limits: Limits,
+        compiler: Compiler,
         unseen: Vec<Diagnostic>,
     ) -> Result<Self, Fault> {
-        let facts = RunFacts {
-            started_at: limits.failed_since,
-            invocation_id: run.to_string(),
-        };
         Ok(Self {
             runner,
             watch,
             run,
-            compiler: runner.compiler.for_run(facts),
+            compiler,
             seen: runner.store.sources_seen().await?,
             state: runner.store.load_state(&runner.project).await?,
             limits,
@@ -97,6 +97,7 @@ impl<'a> LiveRun<'a> {
                 unseen,
                 ..RunSummary::default()
             },
+            on_failure: OnFailure::GoOn,
             tasks: JoinSet::new(),
             attempts: BTreeMap::new(),
         })
@@ -114,12 +115,23 @@ impl<'a> LiveRun<'a> {
         Ok(self.summary)
     }
 
+    /// The run of which nothing may start, and why.
+    pub(crate) fn refused(mut self, fault: Diagnostic) -> RunSummary {
+        self.summary.stopped = Some(fault);
+        leave(self.runner, &self.state, &self.limits, &mut self.summary);
+        self.summary
+    }
+
     async fn turns(&mut self, interrupt: impl Future<Output = ()>) -> Result<(), Fault> {
         tokio::pin!(interrupt);
         self.watch.planned(&self.planned());
         loop {
             let now = self.now();
-            let (starting, wake_at) = self.decided(now);
+            let (starting, wake_at) = if self.begins_no_more() {
+                (Vec::new(), None)
+            } else {
+                self.decided(now)
+            };
             let is_idle = starting.is_empty() && self.tasks.is_empty() && wake_at.is_none();
             for one in starting {
                 self.start(one).await?;
@@ -142,6 +154,15 @@ impl<'a> LiveRun<'a> {
         }
     }
 
+    fn begins_no_more(&self) -> bool {
+        let mut tests = self.summary.failed_tests.iter();
+        let has_failed = !self.summary.failed.is_empty() || tests.any(|(_, _, severity)| *severity == Severity::Error);
+        match self.on_failure {
+            OnFailure::GoOn => false,
+            OnFailure::Stop => has_failed,
+        }
+    }
+
     /// The steps of the scope, for a progress display.
     fn planned(&self) -> Vec<Step> {
         let plan = Forecast::new(&self.runner.project, &self.state, self.now()).plan();
@@ -156,6 +177,15 @@ impl<'a> LiveRun<'a> {
         let live = self.attempts.values();
         let tests = live.filter(|(attempt, _)| attempt.kind == TaskKind::Test);
         self.limits.testing = tests.map(|(attempt, _)| attempt.instance.node.clone()).collect();
+        if self.limits.tasks == Tasks::Fills {
+            // Nobody waits for data tests, but where they decide which version is seen.
+            for (instance, state) in &mut self.state.nodes {
+                let node = self.runner.project.node(&instance.node);
+                if !node.is_some_and(is_after_tests) {
+                    state.untested = RangeSet::new();
+                }
+            }
+        }
         let forecast = Forecast::new(&self.runner.project, &self.state, now);
         let decision = decide(&forecast, &self.limits);
         let compile = |action: Action| {
@@ -216,7 +246,10 @@ impl<'a> LiveRun<'a> {
                 runner.store.append_log(claim.attempt, log, now).await?;
                 self.spawn(attempt, task_spec(claim, task.work));
             }
-            Err(fault) => self.failed(&attempt, &fault).await?,
+            Err(fault) => {
+                let how = self.how_it_failed(&attempt, &fault);
+                self.failed(&attempt, &fault, how).await?;
+            }
         }
         runner
             .store
@@ -252,13 +285,15 @@ impl<'a> LiveRun<'a> {
             .ok_or_else(|| bug("a task ended that was not started"))?;
         let touched = match (outcome, &spec.work) {
             (Ok(Outcome::Filled(filled)), Work::Fill(fill)) => self.filled(&attempt, fill, &filled).await?,
+            (Ok(Outcome::HookFailed(filled, fault)), Work::Fill(fill)) => {
+                self.hook_failed(&attempt, fill, filled.as_ref(), fault).await?
+            }
             (Ok(Outcome::Tested(outcomes)), Work::Test(test)) => self.tested(&attempt, test, outcomes).await?,
             (Ok(_), _) => return Err(bug("a task gave what its work cannot give")),
             (Err(fault), _) => {
-                self.failed(&attempt, &fault).await?;
-                if matches!(fault.code.0 / 1000, 5 | 9) {
-                    return Err(fault);
-                }
+                let how = self.how_it_failed(&attempt, &fault);
+                self.failed(&attempt, &fault, how).await?;
+                stop_at_machine(fault)?;
                 vec![attempt.instance]
             }
         };
@@ -289,6 +324,32 @@ impl<'a> LiveRun<'a> {
         Ok(touched)
     }
 
+    /// Records that a hook failed, with the rows that are there nevertheless. Gives the instances whose
+    /// state is another now.
+    async fn hook_failed(
+        &mut self,
+        attempt: &Attempt,
+        fill: &FillSpec,
+        filled: Option<&FillOutcome>,
+        fault: Fault,
+    ) -> Result<Vec<Instance>, Fault> {
+        let (store, now) = (&self.runner.store, self.now());
+        let mut touched = vec![attempt.instance.clone()];
+        if let Some(filled) = filled {
+            let recorded = store
+                .record_unfinished_fill(&self.runner.project, &attempt.claim, fill, filled, now)
+                .await?;
+            store
+                .append_log(attempt.claim.attempt, log::filled(filled), now)
+                .await?;
+            touched.extend(recorded.dirtied);
+        }
+        // Smaller commits would not make the hook succeed.
+        self.failed(attempt, &fault, Failure::Counted).await?;
+        stop_at_machine(fault)?;
+        Ok(touched)
+    }
+
     /// Gives the instances whose state is another now.
     async fn tested(
         &mut self,
@@ -309,8 +370,15 @@ impl<'a> LiveRun<'a> {
         self.finished(attempt, outcomes.len() as u64, 0);
         for outcome in outcomes {
             let name = attempt.instance.node.clone();
-            match judge(tests, &outcome.name, outcome.failures) {
-                Verdict::Passed => self.summary.passed_tests += 1,
+            if let Tasks::Tests(asked) = &mut self.limits.tasks
+                && let Some(left) = asked.get_mut(&name)
+            {
+                left.remove(&outcome.name);
+            }
+            let verdict = judge(tests, &outcome.name, outcome.failures);
+            self.watch.tested(&name, &outcome, verdict);
+            match verdict {
+                Verdict::Passed => self.summary.passed_tests.push((name, outcome.name)),
                 Verdict::Warned => self.summary.failed_tests.push((name, outcome, Severity::Warning)),
                 Verdict::Failed => self.summary.failed_tests.push((name, outcome, Severity::Error)),
             }
@@ -326,8 +394,20 @@ impl<'a> LiveRun<'a> {
             .finished(number, &attempt.instance, attempt.range, attempt.kind, done, rows);
     }
 
+    /// Whether smaller commits may do without the rows that made it fail.
+    fn how_it_failed(&mut self, attempt: &Attempt, fault: &Fault) -> Failure {
+        // Data tests are over the whole table; a part of it would answer another question.
+        let node = self.runner.project.node(&attempt.instance.node);
+        let narrows = |node: &Node| self.limits.narrow(node, &attempt.instance, attempt.range, fault.code);
+        if attempt.kind == TaskKind::Fill && node.is_some_and(narrows) {
+            Failure::Narrowed
+        } else {
+            Failure::Counted
+        }
+    }
+
     /// Records a failure, with what it says in the attempt's log.
-    async fn failed(&mut self, attempt: &Attempt, fault: &Fault) -> Result<(), Fault> {
+    async fn failed(&mut self, attempt: &Attempt, fault: &Fault, how: Failure) -> Result<(), Fault> {
         let Attempt {
             claim,
             instance,
@@ -336,24 +416,13 @@ impl<'a> LiveRun<'a> {
             fingerprint,
         } = attempt;
         let (runner, now) = (self.runner, self.now());
-        // Data tests are over the whole table; a part of it would answer another question.
-        let is_narrowed = *kind == TaskKind::Fill
-            && runner
-                .project
-                .node(&instance.node)
-                .is_some_and(|node| self.limits.narrow(node, instance, *range, fault.code));
-        let how = if is_narrowed {
-            Failure::Narrowed
-        } else {
-            Failure::Counted
-        };
         let fault = &log::masked_fault(fault, &runner.compiler.secrets());
         runner.store.append_log(claim.attempt, log::failed(fault), now).await?;
         runner
             .store
             .record_failure(claim, *range, fault, how, *fingerprint, now)
             .await?;
-        if is_narrowed {
+        if how == Failure::Narrowed {
             self.watch.narrowed(claim.attempt, instance, *range, fault);
         } else {
             let failed = FailedAttempt {
@@ -409,6 +478,7 @@ pub(crate) fn leave(runner: &Runner, state: &State, limits: &Limits, summary: &m
         .collect();
     summary.blocking = forecast
         .failed_tests()
+        .filter(|_| limits.tasks == Tasks::FillsAndTests)
         .filter(|(node, test)| limits.scope.has_node(&node.name) && !told.contains(&(&node.name, &test.name)))
         .map(|(node, test)| (node.name.clone(), test.name.clone()))
         .collect();
@@ -423,6 +493,14 @@ pub(crate) fn leave(runner: &Runner, state: &State, limits: &Limits, summary: &m
 async fn pause(now: Instant, until: Option<Instant>) {
     let micros = until.map_or(0, |until| until.0.saturating_sub(now.0)).max(0);
     tokio::time::sleep(std::time::Duration::from_micros(micros.unsigned_abs())).await;
+}
+
+/// Nothing else would do better on a machine that fails, or where we are wrong ourselves.
+fn stop_at_machine(fault: Fault) -> Result<(), Fault> {
+    if matches!(fault.code.0 / 1000, 5 | 9) {
+        return Err(fault);
+    }
+    Ok(())
 }
 
 fn bug(message: &str) -> Fault {

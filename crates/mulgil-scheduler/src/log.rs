@@ -31,6 +31,12 @@ pub(crate) fn began(node: &Node, task: &Task, secrets: &[String]) -> Vec<String>
                 let sql = masked(&query.sql, secrets);
                 lines.extend(sql.lines().map(|line| format!("sql: {line}")));
             }
+            for (word, hooks) in [("pre-hook", &spec.hooks.before), ("post-hook", &spec.hooks.after)] {
+                for hook in hooks {
+                    let sql = masked(&hook.sql, secrets);
+                    lines.extend(sql.lines().map(|line| format!("{word}: {line}")));
+                }
+            }
             if spec.queries.len() > MAX_QUERIES {
                 lines.push(format!(
                     "sql: {} more queries, one for each batch",

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
-    codes,
+    codes, crash,
     decide::{Action, Scope},
     diagnostic::Diagnostic,
     due::{self, Reason},
@@ -14,7 +14,7 @@ use mulgil_core::{
     project::{Materialization, Node},
     publish::ReadVersions,
     state::Cause,
-    task::{BoundTest, Claim, FillQuery, FillSpec, TASK_SPEC_VERSION, TaskSpec, TestSpec, Work},
+    task::{BoundTest, Claim, FillQuery, FillSpec, ScriptSpec, TASK_SPEC_VERSION, TaskSpec, TestSpec, Work},
 };
 use mulgil_project::Compiler;
 
@@ -22,6 +22,9 @@ use mulgil_project::Compiler;
 pub(crate) enum Outcome {
     /// Its range is filled and durable in the table.
     Filled(FillOutcome),
+    /// A hook has failed: one that follows the fill, whose rows are durable in the table; or one before
+    /// it.
+    HookFailed(Option<FillOutcome>, Fault),
     /// Its tests ran.
     Tested(Vec<TestOutcome>),
 }
@@ -71,9 +74,41 @@ impl Task {
 /// Performs one attempt. Dropping the future stops the work and leaves no commit.
 pub(crate) async fn perform(engine: &dyn Engine, spec: &TaskSpec, progress: &dyn Progress) -> Result<Outcome, Fault> {
     match &spec.work {
-        Work::Fill(fill) => engine.fill(fill, &spec.claim, progress).await.map(Outcome::Filled),
+        Work::Fill(fill) => filled(engine, fill, &spec.claim, progress).await,
         Work::Test(test) => engine.test(test).await.map(Outcome::Tested),
     }
+}
+
+/// A fill between its hooks.
+async fn filled(
+    engine: &dyn Engine,
+    fill: &FillSpec,
+    claim: &Claim,
+    progress: &dyn Progress,
+) -> Result<Outcome, Fault> {
+    if let Err(fault) = run_hooks(engine, &fill.hooks.before, claim).await {
+        return Ok(Outcome::HookFailed(None, fault));
+    }
+    let filled = engine.fill(fill, claim, progress).await?;
+    if fill.hooks.after.is_empty() {
+        return Ok(Outcome::Filled(filled));
+    }
+    crash::point("hooks");
+    match run_hooks(engine, &fill.hooks.after, claim).await {
+        Ok(()) => Ok(Outcome::Filled(filled)),
+        Err(fault) => Ok(Outcome::HookFailed(Some(filled), fault)),
+    }
+}
+
+async fn run_hooks(engine: &dyn Engine, hooks: &[ScriptSpec], claim: &Claim) -> Result<(), Fault> {
+    for hook in hooks {
+        let hook = ScriptSpec {
+            claim: Some(claim.clone()),
+            ..hook.clone()
+        };
+        engine.script(&hook).await?;
+    }
+    Ok(())
 }
 
 /// The task of a claim.
@@ -118,6 +153,7 @@ fn fill_spec(
             node,
             compiler.fill_queries(instance, range, is_incremental, seen)?,
         ),
+        hooks: compiler.hooks(instance, range, is_incremental, seen)?,
         fingerprint: node.fingerprint,
         replaces_all,
         may_replace_all: may_replace_all(forecast, scope, node),

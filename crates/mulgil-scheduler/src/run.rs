@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mulgil_core::{
     codes, crash,
-    decide::{Limits, Scope, decide},
+    data_test::Verdict,
+    decide::{Limits, Scope, Tasks, decide},
     diagnostic::{Diagnostic, Severity},
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
@@ -12,12 +13,14 @@ use mulgil_core::{
     port::{Engine, Fault, RestoreTag, TestOutcome},
     project::{Materialization, Node, Project},
     run::{RunState, TaskKind, Trigger},
+    task::ScriptSpec,
 };
-use mulgil_project::Compiler;
+use mulgil_project::{Compiler, RunFacts, RunResult};
 use mulgil_store::{NewRun, RelationEntry, Store};
 
 use crate::{
     live_run::{LiveRun, leave},
+    log,
     look::{Known, gather, record},
 };
 
@@ -48,8 +51,40 @@ pub struct RunRequest {
     pub scope: Scope,
     /// Ranges that are due because a person named them.
     pub manual: Vec<(Instance, RangeSet)>,
+    /// Ranges that are due because the run takes them, right or not; what their tables keep is kept.
+    pub again: Vec<(Instance, RangeSet)>,
     /// Instances that a person named: what is held of them is let go.
     pub named: Vec<Instance>,
+    /// What is done of it.
+    pub tasks: Tasks,
+    /// What a failure does to the rest.
+    pub on_failure: OnFailure,
+}
+
+impl RunRequest {
+    /// Fills what is due of the whole project and runs its data tests.
+    pub fn of_all(trigger: Trigger) -> Self {
+        Self {
+            trigger,
+            selector: String::new(),
+            scope: Scope::All,
+            manual: Vec::new(),
+            again: Vec::new(),
+            named: Vec::new(),
+            tasks: Tasks::FillsAndTests,
+            on_failure: OnFailure::GoOn,
+        }
+    }
+}
+
+/// What a run does after something of it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// All that does not depend on it.
+    #[default]
+    GoOn,
+    /// Nothing more begins.
+    Stop,
 }
 
 /// How a run ended.
@@ -66,7 +101,7 @@ pub struct RunSummary {
     /// Data tests that did not hold, with whether they block.
     pub failed_tests: Vec<(NodeName, TestOutcome, Severity)>,
     /// Data tests that held.
-    pub passed_tests: u64,
+    pub passed_tests: Vec<(NodeName, String)>,
     /// Steps that could not start because something before them failed.
     pub upstream_failed: Vec<Step>,
     /// What waits for something that is not there.
@@ -106,6 +141,51 @@ impl RunSummary {
         !is_left && !blocking && self.stopped.is_none() && !self.interrupted
     }
 
+    /// How each node and each data test ended, in dbt's words.
+    pub fn results(&self) -> Vec<RunResult> {
+        let of = |node: &NodeName, status| RunResult {
+            node: node.clone(),
+            test: None,
+            status,
+            message: None,
+            failures: None,
+        };
+        let failed = |node: &NodeName| self.failed.iter().any(|failed| failed.instance.node == *node);
+        let filled = self.filled.iter().map(|(instance, ..)| &instance.node);
+        let mut results: Vec<RunResult> = Vec::new();
+        for node in filled.filter(|node| !failed(node)) {
+            if !results.iter().any(|result| result.node == *node) {
+                results.push(of(node, "success"));
+            }
+        }
+        results.extend(self.failed.iter().map(|failed| RunResult {
+            message: Some(failed.fault.message.clone()),
+            ..of(&failed.instance.node, "error")
+        }));
+        results.extend(
+            self.upstream_failed
+                .iter()
+                .map(|step| of(&step.instance.node, "skipped")),
+        );
+        results.extend(self.passed_tests.iter().map(|(node, test)| RunResult {
+            test: Some(test.clone()),
+            failures: Some(0),
+            ..of(node, "pass")
+        }));
+        results.extend(self.failed_tests.iter().map(|(node, outcome, severity)| RunResult {
+            test: Some(outcome.name.clone()),
+            failures: Some(outcome.failures),
+            ..of(
+                node,
+                match severity {
+                    Severity::Error => "fail",
+                    Severity::Warning => "warn",
+                },
+            )
+        }));
+        results
+    }
+
     fn state(&self) -> RunState {
         match (self.interrupted, self.is_success()) {
             (true, _) => RunState::Cancelled,
@@ -139,6 +219,8 @@ pub trait Watch: Send + Sync {
     fn narrowed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic);
     /// An attempt failed.
     fn failed(&self, attempt: i64, failed: &FailedAttempt);
+    /// A data test ran.
+    fn tested(&self, _node: &NodeName, _outcome: &TestOutcome, _verdict: Verdict) {}
 }
 
 impl Runner {
@@ -196,6 +278,18 @@ impl Runner {
         Ok(Some(version))
     }
 
+    /// Runs what stands before or behind a run.
+    async fn around_run(&self, hooks: Result<Vec<ScriptSpec>, Fault>) -> Result<(), Fault> {
+        let run = async {
+            for hook in hooks? {
+                self.engine.script(&hook).await?;
+            }
+            Ok(())
+        };
+        let ran: Result<(), Fault> = run.await;
+        ran.map_err(|fault| log::masked_fault(&fault, &self.compiler.secrets()))
+    }
+
     /// Fills what is due in the scope and runs its data tests, until nothing more can start.
     /// `interrupt` resolves when a person wants it to stop.
     pub async fn run(
@@ -206,8 +300,11 @@ impl Runner {
     ) -> Result<RunSummary, Fault> {
         let unseen = self.catch_up().await?;
         let started_at = (self.clock)();
-        let limits = Limits::new(self.parallel, request.scope.clone(), started_at);
-        if request.manual.is_empty() && request.named.is_empty() {
+        let limits = Limits {
+            tasks: request.tasks.clone(),
+            ..Limits::new(self.parallel, request.scope.clone(), started_at)
+        };
+        if request.manual.is_empty() && request.again.is_empty() && request.named.is_empty() {
             let state = self.store.load_state(&self.project).await?;
             let forecast = Forecast::new(&self.project, &state, started_at);
             if decide(&forecast, &limits).actions.is_empty() {
@@ -223,11 +320,28 @@ impl Runner {
             trigger: request.trigger,
             selector: request.selector.clone(),
             manual: request.manual.clone(),
+            again: request.again.clone(),
             named: request.named.clone(),
         };
         let run = self.store.begin_run(new, started_at).await?.id;
-        let live = LiveRun::new(self, watch, run, limits, unseen).await?;
-        let summary = live.finish(interrupt).await?;
+        let compiler = self.compiler.for_run(RunFacts {
+            started_at,
+            invocation_id: run.to_string(),
+        });
+        let mut live = LiveRun::new(self, watch, run, limits, compiler.clone(), unseen).await?;
+        live.on_failure = request.on_failure;
+        let seen = self.store.sources_seen().await?;
+        let summary = match self.around_run(compiler.run_start(&seen)).await {
+            Ok(()) => {
+                let mut summary = live.finish(interrupt).await?;
+                if summary.stopped.is_none() && !summary.interrupted {
+                    let ended = self.around_run(compiler.run_end(&summary.results(), &seen)).await;
+                    summary.stopped = ended.err().map(|fault| *fault);
+                }
+                summary
+            }
+            Err(fault) => live.refused(*fault),
+        };
         self.store.end_run(run, summary.state(), (self.clock)()).await?;
         Ok(summary)
     }

@@ -16,12 +16,12 @@ use mulgil_core::{
     name::{Instance, Relation},
     plan,
     port::{
-        Author, ByteSink, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Progress, QueryOutcome, QuerySpec,
-        RestoreTag, SourceSeen, TableLog, TestOutcome, Touched,
+        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Progress, RestoreTag, ScriptStatement,
+        SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
     },
     project::{Fingerprint, Project, Source},
     run::{TaskKind, Trigger},
-    task::{Claim, FillSpec, TestSpec},
+    task::{Claim, FillSpec, Hooks, ScriptSpec, TestSpec},
     timeline::Timeline,
 };
 use mulgil_scheduler::{Known, gather, record};
@@ -77,8 +77,16 @@ impl Engine for Logs {
         unreachable!("nothing is tested here")
     }
 
-    async fn query(&self, _: &QuerySpec, _: &mut dyn ByteSink) -> Result<QueryOutcome, Fault> {
-        unreachable!("nothing is queried here")
+    fn statements(&self, _: &str) -> Result<Vec<ScriptStatement>, Fault> {
+        unreachable!("nothing is typed here")
+    }
+
+    fn session(&self, _: &SessionSpec) -> Box<dyn SqlSession> {
+        unreachable!("nothing is typed here")
+    }
+
+    async fn script(&self, _: &ScriptSpec) -> Result<(), Fault> {
+        unreachable!("no script is run here")
     }
 
     async fn observe(&self, _: &Source, _: &SourceSeen) -> Result<SourceSeen, Fault> {
@@ -138,6 +146,7 @@ impl World {
             trigger: Trigger::Manual,
             selector: String::new(),
             manual: Vec::new(),
+            again: Vec::new(),
             named: Vec::new(),
         };
         self.store.begin_run(new, self.now()).await.unwrap();
@@ -173,6 +182,7 @@ impl World {
             fingerprint: node.fingerprint,
             replaces_all: false,
             may_replace_all: false,
+            hooks: Hooks::default(),
         };
         (self.store.claim(request, self.now()).await.unwrap(), spec)
     }
@@ -196,6 +206,7 @@ impl World {
             intervals: intervals.clone(),
             replaces_all: spec.replaces_all,
             total: None,
+            then_hooks: false,
         };
         let version = self
             .logs

@@ -322,6 +322,9 @@ impl Table {
             if !record.outdated.is_empty() {
                 adopted.dirtied.push(tag.instance.clone());
             }
+            if record.hooks_left {
+                adopted.dirtied.push(tag.instance.clone());
+            }
             let recorded = record_changes(&mut *conn, &own.readers, record, &kept, now).await?;
             adopted.adopted.push((tag.instance.clone(), range));
             adopted.dirtied.extend(recorded.dirtied);
@@ -376,6 +379,7 @@ impl Table {
             columns: None,
             untested: has_blocking_tests(&self.node),
             waits: is_after_tests(&self.node),
+            hooks_left: tag.then_hooks,
             adopted: true,
             replaces_all: tag.replaces_all,
             removed: Vec::new(),

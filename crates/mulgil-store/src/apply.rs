@@ -84,9 +84,11 @@ async fn run_began(conn: &mut SqliteConnection, seq: i64, at: Instant, run: &Run
         .bind(at.0)
         .execute(&mut *conn)
         .await?;
-    for (instance, ranges) in &run.manual {
+    let manual = run.manual.iter().map(|asked| (asked, Cause::Manual));
+    let again = run.again.iter().map(|asked| (asked, Cause::Again));
+    for ((instance, ranges), cause) in manual.chain(again) {
         document::change(&mut *conn, &text::of_instance(instance), |document| {
-            document.ask(seq, ranges);
+            document.ask(seq, cause.clone(), ranges);
         })
         .await?;
     }
@@ -155,6 +157,9 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
             let cause = Cause::Upstream(outdated.upstream.node.clone());
             document.add(seq, cause, outdated.ranges.clone(), true);
         }
+        if record.hooks_left {
+            document.add(seq, Cause::Hooks, record.range.into(), true);
+        }
     })
     .await?;
     sqlx::query("update node set relation = $2 where instance = $1")
@@ -184,7 +189,7 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
         .bind(record.version)
         .execute(&mut *conn)
         .await?;
-    if mine.rows_affected() > 0 {
+    if mine.rows_affected() > 0 && !record.hooks_left {
         end_attempt(&mut *conn, record.attempt, RunState::Success, at, None).await?;
     }
     put_relation(&mut *conn, record).await?;

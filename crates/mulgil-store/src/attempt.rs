@@ -45,6 +45,8 @@ pub struct NewRun {
     pub selector: String,
     /// Ranges that a person asked for: they are stale from here on, fresh or not before.
     pub manual: Vec<(Instance, RangeSet)>,
+    /// Ranges that a person's run takes, fresh or not before; what their tables keep is kept.
+    pub again: Vec<(Instance, RangeSet)>,
     /// Instances that a person named: what is held of them is let go.
     pub named: Vec<Instance>,
 }
@@ -81,6 +83,7 @@ impl Store {
                     trigger: new.trigger,
                     selector: new.selector.clone(),
                     manual: new.manual,
+                    again: new.again,
                     named: new.named,
                 };
                 apply::record(conn, &Fact::RunBegan(began), now).await?;

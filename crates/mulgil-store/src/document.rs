@@ -69,8 +69,8 @@ impl Document {
     }
 
     /// A person asked for it: then it is neither given up nor held.
-    pub(crate) fn ask(&mut self, seq: i64, ranges: &RangeSet) {
-        self.add(seq, Cause::Manual, ranges.clone(), true);
+    pub(crate) fn ask(&mut self, seq: i64, cause: Cause, ranges: &RangeSet) {
+        self.add(seq, cause, ranges.clone(), true);
         self.waived = self.waived.subtract(ranges);
         for range in ranges.iter() {
             self.failing.remove(range);
@@ -109,7 +109,7 @@ impl Document {
     /// Rows are gone: what was known of them is not any more, only what a person asked for is.
     pub(crate) fn lose(&mut self, ranges: &RangeSet) {
         for range in ranges.iter() {
-            self.unmark(range, |stale| stale.cause != Cause::Manual);
+            self.unmark(range, |stale| !matches!(stale.cause, Cause::Manual | Cause::Again));
             self.untested.remove(range);
         }
     }
@@ -276,7 +276,7 @@ mod tests {
             waived: span(0, 10).into(),
             ..Document::default()
         };
-        document.ask(1, &span(2, 4).into());
+        document.ask(1, Cause::Manual, &span(2, 4).into());
         assert_eq!(document.waived, [span(0, 2), span(4, 10)].into_iter().collect());
         assert_eq!(document.dirty()[&Cause::Manual], span(2, 4).into());
     }

@@ -203,6 +203,10 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
             let detail = json!({"run": run.run, "trigger": run.trigger, "selector": run.selector});
             stale.iter().map(|range| (range, detail.clone())).collect()
         }
+        Fact::Filled(record) if record.instance == *instance && *cause == Cause::Hooks => {
+            let detail = json!({"attempt": record.attempt, "adopted": record.adopted});
+            stale.iter().map(|range| (range, detail.clone())).collect()
+        }
         Fact::Filled(record) if record.instance == *instance => newer(record, cause, stale),
         Fact::Filled(record) => reasons(&record.marks, instance, stale, |place| {
             let filled = Filled::from(*record.intervals.get(place as usize)?);

@@ -117,6 +117,9 @@ pub struct RunBegan {
     /// The ranges that a person asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manual: Vec<(Instance, RangeSet)>,
+    /// The ranges that a person's run takes as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<(Instance, RangeSet)>,
     /// Instances that a person named: what is held of them is let go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<Instance>,
@@ -179,6 +182,10 @@ pub struct FillRecord {
     /// Whether they have to pass before anybody sees its version.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub waits: bool,
+    /// Whether hooks that belong to it did not run to their end, as far as is known: it is stale from the
+    /// start, and its attempt goes on to its failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooks_left: bool,
     /// Whether the table's log showed it to us, not the attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,

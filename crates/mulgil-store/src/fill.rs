@@ -52,6 +52,33 @@ impl Store {
         outcome: &FillOutcome,
         now: Instant,
     ) -> Result<Recorded, Fault> {
+        self.record_as(project, claim, (spec, outcome), false, now).await
+    }
+
+    /// Records a fill whose hooks failed after its commit: its rows are there, and it is stale. The
+    /// attempt stays live until its failure is recorded.
+    ///
+    /// # Errors
+    /// `CLAIM_STALE` when the attempt is not live any more or has another epoch.
+    pub async fn record_unfinished_fill(
+        &self,
+        project: &Project,
+        claim: &Claim,
+        spec: &FillSpec,
+        outcome: &FillOutcome,
+        now: Instant,
+    ) -> Result<Recorded, Fault> {
+        self.record_as(project, claim, (spec, outcome), true, now).await
+    }
+
+    async fn record_as(
+        &self,
+        project: &Project,
+        claim: &Claim,
+        (spec, outcome): (&FillSpec, &FillOutcome),
+        hooks_left: bool,
+        now: Instant,
+    ) -> Result<Recorded, Fault> {
         let readers = Readers::of_instance(project, &spec.instance);
         let claim = claim.clone();
         let mut record = FillRecord {
@@ -68,6 +95,7 @@ impl Store {
             columns: Some(outcome.columns.clone()),
             untested: project.node(&spec.instance.node).is_some_and(has_blocking_tests),
             waits: project.node(&spec.instance.node).is_some_and(is_after_tests),
+            hooks_left,
             adopted: false,
             replaces_all: outcome.replaced_all,
             removed: Vec::new(),

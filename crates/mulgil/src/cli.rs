@@ -1,5 +1,7 @@
 //! What can be typed. These comments are the manual: `mulgil help` and the reference print them.
 
+pub(crate) mod dbt;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,11 +63,16 @@ pub(crate) enum Command {
     /// What the project's tables and views are
     #[command(subcommand)]
     Nodes(Nodes),
+    /// Type statements and see their results; or run those of a script
+    Sql(Sql),
     /// What ran
     #[command(subcommand)]
     Runs(Runs),
     /// Print what a run, or one attempt, said
     Logs(Logs),
+    /// Do what one of dbt's commands does, with its flags
+    #[command(subcommand)]
+    Dbt(dbt::Dbt),
     /// Explain an error code
     Explain(Explain),
     /// Print the reference of all commands as Markdown
@@ -237,21 +244,59 @@ pub(crate) enum Format {
     Csv,
     /// One array of objects
     Json,
+    /// A Parquet file
+    Parquet,
+    /// An Excel workbook
+    Xlsx,
+}
+
+/// How a result is written where it is read at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TextFormat {
+    /// Aligned columns
+    Table,
+    /// Comma-separated, with a header line
+    Csv,
+    /// One array of objects
+    Json,
 }
 
 /// Flags of `query`.
 #[derive(Debug, Args)]
 pub(crate) struct Query {
-    /// The query; `-` reads it from standard input
+    /// The statements, with `;` between them; `-` reads them from standard input
     #[arg(value_name = "SQL")]
     pub(crate) sql: String,
-    /// How the result is written
-    #[arg(long, short = 'o', value_name = "FORMAT", default_value = "table")]
-    pub(crate) output: Format,
+    /// How the result is written; as the file's ending says when absent, else `table`
+    #[arg(long, short = 'o', value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+    /// A new file for the result; it is there when it is whole
+    #[arg(long, short = 'f', value_name = "PATH")]
+    pub(crate) output_file: Option<PathBuf>,
+    /// Write over the file if it is there
+    #[arg(long, requires = "output_file")]
+    pub(crate) force: bool,
     /// Rows to print at most
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
-    /// Seconds after which the query is ended
+    /// Seconds after which a statement is ended
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Read all tables as they were at this moment
+    #[arg(long, value_name = "TIME")]
+    pub(crate) as_of: Option<String>,
+}
+
+/// Flags of `sql`.
+#[derive(Debug, Args)]
+pub(crate) struct Sql {
+    /// A script to run, up to its first failing statement; standard input when absent
+    #[arg(long, short = 'f', value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// How results are written
+    #[arg(long, short = 'o', value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: TextFormat,
+    /// Seconds after which a statement is ended
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
 }

@@ -4,6 +4,7 @@ mod cli;
 mod command;
 #[rustfmt::skip]
 mod generated;
+mod output;
 mod progress;
 mod say;
 mod wire;

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use mulgil_core::{codes, diagnostic::Diagnostic, grid::Zone, interval::Instant, interval_text::format_instant};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::command::Faults;
 
@@ -58,6 +59,27 @@ pub(crate) fn fault(fault: &Diagnostic) {
     talk(&fault.to_string());
 }
 
+/// Says one fault of a text, with the line where it lies and a mark below it. `whole` is the text in which
+/// the fault's place counts; the place itself is said where the text has a name.
+pub(crate) fn fault_in(fault: &Diagnostic, whole: &str, has_name: bool) {
+    let mut bare = fault.clone();
+    let (place, remedy) = (bare.place.take(), bare.remedy.take());
+    bare.place = place.clone().filter(|_| has_name);
+    let mut text = bare.to_string();
+    if let Some((line, column)) = place.and_then(|place| Some((place.line?, place.column?)))
+        && let Some(shown) = whole.lines().nth(line as usize - 1)
+    {
+        let before: String = shown.chars().take(column as usize - 1).collect();
+        let shown = shown.replace('\t', " ");
+        let indent = " ".repeat(before.replace('\t', " ").width());
+        text.push_str(&format!("\n  {shown}\n  {indent}^"));
+    }
+    if let Some(remedy) = remedy {
+        text.push_str(&format!("\ndo: {remedy}"));
+    }
+    talk(&text);
+}
+
 /// Whether a person looks at stderr.
 pub(crate) fn is_terminal() -> bool {
     std::io::stderr().is_terminal()
@@ -81,6 +103,15 @@ pub(crate) fn thousands(number: u64) -> String {
     out
 }
 
+/// `812 bytes`, `3.4 kB`, `1.2 GB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let steps = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+    match steps.into_iter().find(|(step, _)| bytes >= *step) {
+        Some((step, unit)) => format!("{}.{} {unit}", bytes / step, bytes % step * 10 / step),
+        None => count(bytes, "byte"),
+    }
+}
+
 /// `8.2 s`, `41 ms`, `2 min 5 s`.
 pub(crate) fn span(from: Instant, to: Instant) -> String {
     let micros = to.0.saturating_sub(from.0).max(0);
@@ -98,7 +129,7 @@ pub(crate) fn moment(at: Instant, zone: &Zone) -> String {
 
 /// Rows of text in aligned columns; columns named in `right` are set to the right.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>], right: &[usize]) -> String {
-    let width = |text: &str| text.chars().count();
+    let width = |text: &str| text.width();
     let mut widths: Vec<usize> = header.iter().map(|name| width(name)).collect();
     for row in rows {
         for (column, cell) in row.iter().enumerate() {

@@ -10,19 +10,24 @@ use std::{
 use mulgil_core::{
     codes, crash,
     diagnostic::{Diagnostic, Severity},
+    environment::Environment,
+    grid::Zone,
     interval::Instant,
-    port::{EngineConfig, Fault, SharedEngine},
+    name::NodeName,
+    port::{EngineConfig, Fault, SessionSpec, SharedEngine, SourceSeen},
     project::Project,
+    publish::ReadVersions,
     select::{self, Selection},
     state::State,
+    task::Binding,
 };
 use mulgil_engine::EmbeddedEngine;
 use mulgil_project::{Compiler, LoadOptions, Settings};
 use mulgil_scheduler::{Known, Runner};
-use mulgil_store::{DataLock, Holder, Store};
+use mulgil_store::{DataLock, Holder, RelationEntry, Store};
 
 use crate::{
-    cli::{Global, Select},
+    cli::{Global, Select, dbt::Aim},
     command::Faults,
     say,
 };
@@ -67,10 +72,39 @@ pub(crate) struct View {
     pub(crate) now: Instant,
 }
 
+/// What a query may name.
+pub(crate) struct Names {
+    /// The names.
+    pub(crate) bindings: Vec<Binding>,
+    /// The tables and views that were ever filled.
+    pub(crate) relations: Vec<RelationEntry>,
+    /// The sources, as they were last seen.
+    pub(crate) seen: BTreeMap<NodeName, SourceSeen>,
+}
+
 /// The time, now.
 #[expect(clippy::disallowed_methods, reason = "this is the one home of the clock")]
 pub(crate) fn now() -> Instant {
     Instant::from_timestamp(jiff::Timestamp::now())
+}
+
+/// A moment as people type it: RFC 3339, or a date or time of a zone.
+pub(crate) fn moment(text: &str, zone: &Zone) -> Result<Instant, Fault> {
+    let in_zone = || {
+        let time = text.parse::<jiff::civil::DateTime>().or_else(|_| {
+            text.parse::<jiff::civil::Date>()
+                .map(|date| date.to_datetime(jiff::civil::Time::midnight()))
+        });
+        Some(time.ok()?.to_zoned(zone.tz().clone()).ok()?.timestamp())
+    };
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .or_else(in_zone)
+        .map(Instant::from_timestamp)
+        .ok_or_else(|| {
+            let fault = Diagnostic::error(codes::USAGE, format!("`{text}` is no moment in time"));
+            Box::new(fault.with_remedy("write a date or a time: `--as-of 2026-11-01T09:00`"))
+        })
 }
 
 /// Arms the places at which crash tests kill this process: `MULGIL_CRASH_TEST=write:17`.
@@ -104,6 +138,11 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 
 /// Reads the project around a folder. Every fault comes at once; warnings are said on stderr.
 pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
+    open_as(global, &Aim::default())
+}
+
+/// Reads the project as dbt's flags have it.
+pub(crate) fn open_as(global: &Global, aim: &Aim) -> Result<Opened, Faults> {
     let root = mulgil_project::find_root(&global.project_dir).ok_or_else(|| {
         let folder = std::path::absolute(&global.project_dir).unwrap_or_else(|_| global.project_dir.clone());
         Diagnostic::error(
@@ -115,11 +154,20 @@ pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
         )
         .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil demo`")
     })?;
+    let target = aim.target.clone().or_else(|| global.env.clone());
+    let mut vars = vars(&global.vars)?;
+    if let Some(text) = &aim.vars {
+        vars.extend(mulgil_project::parse_vars(text)?);
+    }
+    let mut env = environment();
+    if let Some(folder) = &aim.profiles_dir {
+        env.insert("DBT_PROFILES_DIR".to_owned(), folder.clone());
+    }
     let options = LoadOptions {
-        environment: global.env.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
-        vars: vars(&global.vars)?,
-        env: environment(),
-        target: global.env.clone(),
+        environment: target.clone().unwrap_or_else(|| DEFAULT_ENVIRONMENT.to_owned()),
+        vars,
+        env,
+        target,
         home: std::env::home_dir(),
     };
     let loaded = mulgil_project::load(&root, &options);
@@ -152,6 +200,7 @@ impl Opened {
         let config = EngineConfig {
             root: self.project.root.clone(),
             warehouse: self.project.warehouse.clone(),
+            environment: Environment::new(environment(), std::env::home_dir()),
             memory_bytes: self.settings.memory_bytes.unwrap_or_else(default_memory),
             spill_dir: self.data_dir.join("spill"),
             spill_bytes: SPILL_BYTES,
@@ -160,20 +209,62 @@ impl Opened {
         Ok(Arc::new(EmbeddedEngine::new(config)?))
     }
 
-    /// Milliseconds after which a query is ended.
-    pub(crate) fn query_timeout_ms(&self) -> u64 {
-        self.settings.query_timeout_ms.unwrap_or(QUERY_TIMEOUT_MS)
+    /// Milliseconds after which a query is ended, with what was typed.
+    pub(crate) fn query_timeout_ms(&self, seconds: Option<u64>) -> u64 {
+        let typed = seconds.map(|seconds| seconds.saturating_mul(1000));
+        typed.or(self.settings.query_timeout_ms).unwrap_or(QUERY_TIMEOUT_MS)
     }
 
-    /// Everything for a run, with the lock on the data folder.
-    pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, DataLock), Fault> {
+    /// What statements may name, now or as of a moment.
+    pub(crate) async fn session_spec(&self, as_of: Option<Instant>) -> Result<SessionSpec, Fault> {
+        Ok(SessionSpec {
+            bindings: self.names().await?.bindings,
+            zone: self.project.zone.clone(),
+            schema: self.project.schema.clone(),
+            as_of,
+        })
+    }
+
+    /// What a query may name now, with what the ledger knows of it.
+    pub(crate) async fn names(&self) -> Result<Names, Fault> {
+        let (seen, relations, versions) = match self.ledger_to_read().await? {
+            Some(store) => (
+                store.sources_seen().await?,
+                store.catalog().await?,
+                store.versions().await?,
+            ),
+            None => Default::default(),
+        };
+        let exists = |name: &_| relations.iter().any(|entry| entry.node == *name);
+        let mut bindings = self.compiler.query_bindings(&exists, &seen);
+        let published = |relation: &_| Some(versions.get(relation)?.published);
+        ReadVersions::of(&self.project, published).pin(&mut bindings, None);
+        Ok(Names {
+            bindings,
+            relations,
+            seen,
+        })
+    }
+
+    /// Where the prompt remembers what was typed.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.data_dir.join("sql_history")
+    }
+
+    /// The lock on the data folder, for what writes.
+    pub(crate) fn lock(&self, command: &str) -> Result<DataLock, Fault> {
         let holder = Holder {
             pid: std::process::id(),
             host: host(),
             command: command.to_owned(),
             since: now(),
         };
-        let lock = DataLock::acquire(&self.data_dir, &self.project.environment, holder)?;
+        DataLock::acquire(&self.data_dir, &self.project.environment, holder)
+    }
+
+    /// Everything for a run, with the lock on the data folder.
+    pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, DataLock), Fault> {
+        let lock = self.lock(command)?;
         let store = Store::open(&self.data_dir, &self.project.environment, &self.ledger()).await?;
         let runner = Runner {
             project: Arc::clone(&self.project),

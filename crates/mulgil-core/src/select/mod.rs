@@ -2,6 +2,7 @@
 //! language is dbt's, with keys and intervals. It is read (`parse`), matched with the project
 //! (`matching`), carried along the graph (`graph`) and joined as sets (`evaluate`).
 
+pub mod choose;
 mod evaluate;
 mod glob;
 mod graph;
@@ -103,6 +104,11 @@ pub fn one(project: &Project, text: &str) -> Result<(Instance, Interval), Diagno
         }
     };
     Ok((instance.clone(), range))
+}
+
+/// Whether a name fits a pattern as a whole: `*` is any text, `?` one letter, `[ab]` one of these.
+pub fn fits_pattern(pattern: &str, name: &str) -> bool {
+    glob::fits(pattern, name)
 }
 
 /// The nearest of some names, if any is near enough to be a slip of the pen.

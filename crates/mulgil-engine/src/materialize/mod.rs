@@ -67,12 +67,17 @@ pub(crate) async fn fill(
         progress,
         author: Author::Node(spec.instance.to_string()),
     };
-    match spec.materialization {
+    let outcome = match spec.materialization {
         Materialization::Interval => interval::fill(&fill).await,
         Materialization::Incremental | Materialization::Snapshot => incremental::fill(&fill).await,
         Materialization::Table | Materialization::Seed => table::fill(&fill).await,
         Materialization::View => view::fill(&fill).await,
+    };
+    if outcome.is_err() {
+        // What it wrote for nothing is being removed.
+        warehouse.store().settle().await;
     }
+    outcome
 }
 
 /// A fill under way.
@@ -156,6 +161,7 @@ impl Fill<'_> {
             intervals: filled.clone(),
             replaces_all: replaced_all,
             total: is_incremental.then(|| rows.contents[0].into()),
+            then_hooks: !self.spec.hooks.after.is_empty(),
         };
         // From here on a commit may name the new files, even if we are not told of it.
         let new_files = files.keep();

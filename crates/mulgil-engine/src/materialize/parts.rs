@@ -4,7 +4,6 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -28,7 +27,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::stats;
 use crate::{
     fault,
-    store::{DataFile, DurableStore},
+    store::{DataFile, Store},
     warehouse::Warehouse,
 };
 
@@ -38,6 +37,24 @@ const GATHERED_ROWS: usize = 8_192;
 const FILE_BYTES: usize = 256 << 20;
 /// Batches that may wait for each encoder.
 const WAITING_BATCHES: usize = 8;
+
+/// What the names of data files end with.
+const ENDING: &str = ".parquet";
+
+/// Whether a file has a name that only our data files have: `part-<claim>-<random>-<encoder>-<number>`.
+pub(crate) fn is_ours(name: &str) -> bool {
+    let Some(name) = name.strip_suffix(ENDING) else {
+        return false;
+    };
+    let has_digits = |text: &str, least: usize| text.len() >= least && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_hex = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match name.split('-').collect::<Vec<_>>().as_slice() {
+        ["part", claim, random, encoder, number] => {
+            has_digits(claim, 8) && is_hex(random) && has_digits(encoder, 1) && has_digits(number, 5)
+        }
+        _ => false,
+    }
+}
 
 /// One data file, closed.
 #[derive(Debug)]
@@ -56,12 +73,12 @@ pub(crate) struct Part {
 
 /// Data files that no commit names: removed when dropped, unless kept.
 pub(crate) struct NewFiles {
-    store: DurableStore,
+    store: Store,
     paths: Vec<PathBuf>,
 }
 
 impl NewFiles {
-    fn none(store: &DurableStore) -> Self {
+    fn none(store: &Store) -> Self {
         Self {
             store: store.clone(),
             paths: Vec::new(),
@@ -112,11 +129,11 @@ type Encoded = Result<(Vec<Part>, NewFiles), Option<Fault>>;
 pub(crate) struct Parts {
     sink: PartSink,
     tasks: JoinSet<Encoded>,
-    store: DurableStore,
+    store: Store,
 }
 
 impl Parts {
-    /// Starts encoders for files of one form in a table's folder.
+    /// Starts encoders for files of one form in a table's folder: a path on disk, or a URL.
     pub(crate) fn start(warehouse: &Warehouse, folder: &Path, schema: &SchemaRef, seq: i64) -> Self {
         let count = warehouse.partitions();
         let random = RandomState::new().hash_one(seq);
@@ -225,6 +242,12 @@ struct OpenFile {
     path: PathBuf,
 }
 
+impl OpenFile {
+    fn held_bytes(&self) -> usize {
+        self.writer.memory_size() + self.writer.inner().held_bytes()
+    }
+}
+
 impl Encoder {
     /// Takes rows until it is told to finish. Without that its caller is gone, and so are its files.
     fn run(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(Vec<Part>, NewFiles), Option<Fault>> {
@@ -261,25 +284,33 @@ impl Encoder {
     fn held_bytes(&self) -> usize {
         self.open
             .values()
-            .map(|open| open.waiting_bytes + open.file.as_ref().map_or(0, |file| file.writer.memory_size()))
+            .map(|open| open.waiting_bytes + open.file.as_ref().map_or(0, OpenFile::held_bytes))
             .sum()
     }
 
-    /// Moves what the largest half of the open files hold to the disk, as row groups of their own.
+    /// Moves what the largest half of the open files hold to where they are written, as row groups of
+    /// their own. A file that then still holds much, as it is sent in large pieces, is ended.
     fn relieve(&mut self) -> Result<(), Fault> {
         let mut sizes: Vec<(usize, usize)> = self
             .open
             .iter()
             .map(|(partition, open)| {
-                let encoded = open.file.as_ref().map_or(0, |file| file.writer.memory_size());
+                let encoded = open.file.as_ref().map_or(0, OpenFile::held_bytes);
                 (open.waiting_bytes + encoded, *partition)
             })
             .collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, partition) in sizes.iter().take(sizes.len().div_ceil(2)) {
+        let largest: Vec<usize> = sizes.iter().map(|(_, partition)| *partition).collect();
+        let largest = &largest[..largest.len().div_ceil(2)];
+        for partition in largest {
             self.encode(*partition)?;
             if let Some(file) = self.open.get_mut(partition).and_then(|open| open.file.as_mut()) {
                 file.writer.flush().map_err(|error| write_fault(&error, &file.path))?;
+            }
+        }
+        for partition in largest {
+            if self.held_bytes() > self.budget / 2 {
+                self.close(*partition)?;
             }
         }
         Ok(())
@@ -308,7 +339,7 @@ impl Encoder {
     }
 
     fn create(&mut self) -> Result<OpenFile, Fault> {
-        let name = format!("{}-{:05}.parquet", self.prefix, self.files.paths.len());
+        let name = format!("{}-{:05}{ENDING}", self.prefix, self.files.paths.len());
         let path = self.folder.join(&name);
         let file = self
             .files
@@ -332,17 +363,14 @@ impl Encoder {
         };
         let path = file.path;
         let metadata = file.writer.finish().map_err(|error| write_fault(&error, &path))?;
-        file.writer
-            .inner_mut()
-            .flush()
-            .map_err(|error| fault::io(&error, &path))?;
-        drop(file.writer);
-        let on_disk = std::fs::metadata(&path).map_err(|error| fault::io(&error, &path))?;
+        let nearly_ms = self.closed.first().map(|part| part.modified_ms);
+        let written = file.writer.inner_mut().finish(nearly_ms);
+        let written = written.map_err(|error| fault::io(&error, &path))?;
         self.closed.push(Part {
             name: file.name,
             partition,
-            size: on_disk.len(),
-            modified_ms: modified_ms(&on_disk),
+            size: written.size,
+            modified_ms: written.modified_ms,
             stats: stats::of(&metadata, &self.schema),
         });
         Ok(())
@@ -373,13 +401,24 @@ fn bytes_of(rows: &RecordBatch) -> usize {
         .sum()
 }
 
-fn modified_ms(file: &std::fs::Metadata) -> i64 {
-    file.modified()
-        .ok()
-        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
-        .map_or(0, |since| since.as_millis() as i64)
-}
-
 fn write_fault(error: &ParquetError, path: &Path) -> Fault {
     fault::parquet(error, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_files_are_told_from_those_of_others() {
+        assert!(is_ours("part-00000003-e2aac3ac2bcd85b3-0-00001.parquet"));
+        for other in [
+            "part-00000-0f1b2c3d-1111-2222-3333-444455556666-c000.snappy.parquet",
+            "part-00000003-e2aac3ac2bcd85b3-0-00001.csv",
+            "part-00000003-e2aac3ac2bcd85b3-0.parquet",
+            "orders.parquet",
+        ] {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //! commit that swaps them. Data first, then the commit; a commit that did not happen changes nothing.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     path::PathBuf,
 };
 
@@ -10,17 +10,16 @@ use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use deltalake::{
     DeltaTable,
     kernel::{
-        Action, Add, LogicalFileView, Metadata, MetadataExt, Protocol, StructType, Transaction,
+        Action, LogicalFileView, Metadata, MetadataExt, StructType, Transaction,
         engine::arrow_conversion::{TryIntoArrow, TryIntoKernel},
         new_metadata,
-        transaction::{CommitBuilder, CommitProperties, TableReference},
     },
     logstore::LogStoreRef,
     protocol::{DeltaOperation, SaveMode},
 };
 use jiff::Timestamp;
 use mulgil_core::{
-    codes, crash,
+    codes,
     diagnostic::Diagnostic,
     grid::Grid,
     interval::{Instant, Interval},
@@ -36,6 +35,7 @@ use super::{
     shape::{self, Existing, Shape},
 };
 use crate::{
+    commit::{self, Commit, add, needs_naive_times, protocol},
     fault,
     hidden::{DAY, INTERVAL, TimePartition},
     table::interval_type,
@@ -49,8 +49,6 @@ pub(crate) const TAG: &str = "mulgil";
 pub(crate) const ZONE_PROPERTY: &str = "mulgil.timezone";
 /// The table property that says how the table's time is cut.
 const CUT_PROPERTY: &str = "mulgil.cut";
-/// Commits after which the table's state is written down as a whole.
-const CHECKPOINT_EVERY: u64 = 25;
 
 /// The app id of a ledger's transactions.
 pub(crate) fn app_id(ledger: &str) -> String {
@@ -93,6 +91,7 @@ impl Target {
         time: TimePartition,
         replaces: Replaces,
     ) -> Result<Self, Fault> {
+        warehouse.check_writes().await?;
         let mut target = Self {
             folder: warehouse.folder(&spec.relation),
             table: warehouse.open(&spec.relation).await?,
@@ -341,9 +340,7 @@ impl Target {
         let old = touched.replaced.iter().chain(&touched.cut);
         actions.extend(old.map(|file| Action::Remove(file.remove_action(true))));
         actions.extend(new.into_iter().map(|(part, values)| Action::Add(add(part, values))));
-        let properties = CommitProperties::default()
-            // Whoever committed since we looked may have read or written what we replace.
-            .with_max_retries(0)
+        let properties = commit::alone()
             .with_application_transaction(Transaction::new(app_id(&tag.ledger), tag.seq))
             .with_metadata([(TAG.to_owned(), json!(tag))]);
         let operation = DeltaOperation::Write {
@@ -351,28 +348,13 @@ impl Target {
             partition_by: Some(self.partition_columns()),
             predicate: None,
         };
-        let to_fault = |error| fault::delta(&error, &self.folder);
-        let state = self
-            .table
-            .as_ref()
-            .map(DeltaTable::snapshot)
-            .transpose()
-            .map_err(to_fault)?;
-        let committed = CommitBuilder::from(properties)
-            .with_actions(actions)
-            .build(
-                state.map(|state| state as &dyn TableReference),
-                self.log_store.clone(),
-                operation,
-            )
-            .into_prepared_commit_future()
-            .await
-            .map_err(to_fault)?
-            .await
-            .map_err(to_fault)?;
-        crash::point("committed");
-        self.checkpoint(committed.version).await;
-        Ok((committed.version, table_id))
+        let commit = Commit {
+            actions,
+            operation,
+            properties,
+        };
+        let version = commit.make(&self.log_store, self.table.as_ref(), &self.folder).await?;
+        Ok((version, table_id))
     }
 
     /// The id of the table, or the one that it is about to be made with.
@@ -445,17 +427,6 @@ impl Target {
         let schema: Result<StructType, _> = (&Schema::new(fields)).try_into_kernel();
         schema.map_err(|error| broken(&error.to_string()))
     }
-
-    /// Writes the table's state down now and then, so that opening it stays cheap. Without it the
-    /// table is as right as before, so a failure is not the fill's.
-    async fn checkpoint(self, version: u64) {
-        if (version + 1).is_multiple_of(CHECKPOINT_EVERY) {
-            let mut table = DeltaTable::new(self.log_store);
-            if table.load_version(version).await.is_ok() {
-                let _ = deltalake::checkpoints::create_checkpoint(&table, None).await;
-            }
-        }
-    }
 }
 
 /// The files that a fill touches.
@@ -495,57 +466,6 @@ pub(crate) fn instant(text: &str) -> Option<Instant> {
             jiff::tz::Offset::UTC.to_timestamp(civil).ok()
         })
         .map(Instant::from_timestamp)
-}
-
-fn add(part: Part, partition_values: PartitionValues) -> Add {
-    Add {
-        path: part.name,
-        partition_values: partition_values.into_iter().collect::<HashMap<_, _>>(),
-        size: part.size as i64,
-        modification_time: part.modified_ms,
-        data_change: true,
-        stats: Some(part.stats),
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
-        clustering_provider: None,
-    }
-}
-
-fn needs_naive_times(schema: &StructType) -> bool {
-    deltalake::kernel::contains_timestampntz(schema.fields())
-}
-
-/// The least protocol that a schema needs, on top of the one that is there.
-fn protocol(old: Option<&Protocol>, schema: &StructType) -> Result<Protocol, Fault> {
-    const NAIVE_TIMES: &str = "timestampNtz";
-    if !needs_naive_times(schema) && old.is_none() {
-        let plain = json!({ "minReaderVersion": 1, "minWriterVersion": 2 });
-        return serde_json::from_value(plain).map_err(|error| broken(&error.to_string()));
-    }
-    let old = old.map(|old| json!(old)).unwrap_or_default();
-    let features = |name: &str, implied: &[&str]| -> Vec<String> {
-        let listed = old.get(name).and_then(serde_json::Value::as_array);
-        let mut features: Vec<String> = match listed {
-            Some(listed) => listed
-                .iter()
-                .filter_map(|feature| feature.as_str().map(str::to_owned))
-                .collect(),
-            None => implied.iter().map(|feature| (*feature).to_owned()).collect(),
-        };
-        if !features.iter().any(|feature| feature == NAIVE_TIMES) {
-            features.push(NAIVE_TIMES.to_owned());
-        }
-        features
-    };
-    let raised = json!({
-        "minReaderVersion": 3,
-        "minWriterVersion": 7,
-        "readerFeatures": features("readerFeatures", &[]),
-        "writerFeatures": features("writerFeatures", &["appendOnly", "invariants"]),
-    });
-    serde_json::from_value(raised).map_err(|error| broken(&error.to_string()))
 }
 
 /// The metadata of the same table with other partition columns or another cut.

@@ -8,12 +8,16 @@ use unicode_width::UnicodeWidthStr;
 
 use super::value::{self, Form};
 
+/// Bytes of cells after which nothing more is measured.
+const MEASURED_BYTES: usize = 8 << 20;
+
 /// Writes a table.
 pub(super) struct TableWriter {
     columns: Vec<Column>,
     zone: Zone,
     /// Rows that are measured before the first one is written; none once it is.
     waiting: Option<Vec<Vec<String>>>,
+    waiting_bytes: usize,
     measured_rows: usize,
 }
 
@@ -42,6 +46,7 @@ impl TableWriter {
             columns,
             zone,
             waiting: Some(Vec::new()),
+            waiting_bytes: 0,
             measured_rows,
         }
     }
@@ -64,8 +69,9 @@ impl TableWriter {
         for (column, cell) in self.columns.iter_mut().zip(&cells) {
             column.width = column.width.max(cell.width());
         }
+        self.waiting_bytes += cells.iter().map(String::len).sum::<usize>();
         waiting.push(cells);
-        if waiting.len() == self.measured_rows {
+        if waiting.len() == self.measured_rows || self.waiting_bytes >= MEASURED_BYTES {
             self.finish(out);
         }
         Ok(())

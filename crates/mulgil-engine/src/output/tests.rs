@@ -7,12 +7,16 @@ use async_trait::async_trait;
 use datafusion::{
     arrow::{
         array::{
-            ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array,
-            Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, Time64MicrosecondArray,
-            TimestampMicrosecondArray, TimestampNanosecondArray, UInt64Array,
+            ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
+            DurationMillisecondArray, Float32Array, Float64Array, Int64Array, IntervalMonthDayNanoArray, ListArray,
+            NullArray, RecordBatch, StringArray, StructArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+            TimestampNanosecondArray, TimestampSecondArray, UInt64Array, UnionArray,
         },
-        datatypes::{DataType, Field, Int32Type, Int64Type},
+        buffer::OffsetBuffer,
+        compute::concat_batches,
+        datatypes::{DataType, Field, Int32Type, Int64Type, IntervalMonthDayNano, TimeUnit, UnionFields},
     },
+    parquet::arrow::arrow_reader::ParquetRecordBatchReader,
     physical_plan::stream::RecordBatchStreamAdapter,
 };
 use futures::stream;
@@ -22,7 +26,7 @@ use mulgil_core::{
     port::{ByteSink, Fault, Format, QueryLimits, QueryOutcome},
 };
 
-use super::write;
+use super::Output;
 
 /// Keeps what it is given.
 #[derive(Default)]
@@ -50,8 +54,32 @@ async fn written(batches: Vec<RecordBatch>, format: Format, max_rows: Option<u64
     let zone = Zone::named("America/New_York").unwrap();
     let mut kept = Kept::default();
     let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-    let outcome = write(rows, &zone, format, limits, &mut kept).await.unwrap();
+    let output = Output {
+        zone,
+        format,
+        limits,
+        scratch: std::env::temp_dir(),
+    };
+    let outcome = output.write(rows, &mut kept).await.unwrap();
     (String::from_utf8(kept.bytes).unwrap(), outcome)
+}
+
+async fn bytes_of(batch: &RecordBatch, format: Format) -> Result<Vec<u8>, Fault> {
+    let output = Output {
+        zone: Zone::UTC,
+        format,
+        limits: QueryLimits {
+            timeout_ms: 1_000,
+            max_rows: None,
+        },
+        scratch: std::env::temp_dir(),
+    };
+    let rows = stream::iter([Ok(batch.clone())]);
+    let mut kept = Kept::default();
+    output
+        .write(Box::pin(RecordBatchStreamAdapter::new(batch.schema(), rows)), &mut kept)
+        .await?;
+    Ok(kept.bytes)
 }
 
 async fn text(batch: &RecordBatch, format: Format) -> String {
@@ -358,6 +386,104 @@ async fn large_results_leave_in_pieces() {
     };
     let mut kept = Kept::default();
     let rows = Box::pin(RecordBatchStreamAdapter::new(schema, rows));
-    write(rows, &Zone::UTC, Format::Csv, limits, &mut kept).await.unwrap();
+    let output = Output {
+        zone: Zone::UTC,
+        format: Format::Csv,
+        limits,
+        scratch: std::env::temp_dir(),
+    };
+    output.write(rows, &mut kept).await.unwrap();
     assert!(kept.writes > 5);
+}
+
+/// What a Parquet file holds, as the library reads it that wrote it.
+fn parquet_of(bytes: Vec<u8>) -> RecordBatch {
+    let reader = ParquetRecordBatchReader::try_new(bytes::Bytes::from(bytes), 1_000).unwrap();
+    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    let schema = batches.first().map(RecordBatch::schema).unwrap();
+    concat_batches(&schema, &batches).unwrap()
+}
+
+#[tokio::test]
+async fn parquet_has_standard_types_alone() {
+    let seconds = TimestampSecondArray::from(vec![Some(-1), None]).with_timezone("America/New_York");
+    let codes: DictionaryArray<Int32Type> = vec![Some("UA"), None].into_iter().collect();
+    let times = TimestampSecondArray::from(vec![1, 2]);
+    let item = Arc::new(Field::new("item", DataType::Timestamp(TimeUnit::Second, None), true));
+    let list = ListArray::new(item, OffsetBuffer::from_lengths([2, 0]), Arc::new(times), None);
+    let batch = batch([
+        ("at", Arc::new(seconds) as ArrayRef),
+        ("code", Arc::new(codes)),
+        ("list", Arc::new(list)),
+        (
+            "span",
+            Arc::new(IntervalMonthDayNanoArray::from(vec![
+                Some(IntervalMonthDayNano::new(1, 2, 0)),
+                None,
+            ])),
+        ),
+        (
+            "took",
+            Arc::new(DurationMillisecondArray::from(vec![Some(1_500), None])),
+        ),
+        ("nothing", Arc::new(NullArray::new(2))),
+    ]);
+    let stored = parquet_of(bytes_of(&batch, Format::Parquet).await.unwrap());
+    let millis = |zone: Option<&str>| DataType::Timestamp(TimeUnit::Millisecond, zone.map(Into::into));
+    let schema = stored.schema();
+    let types: Vec<&DataType> = schema.fields().iter().map(|field| field.data_type()).collect();
+    assert_eq!(*types[0], millis(Some("UTC")));
+    let DataType::List(item) = types[2] else {
+        panic!("{} is no list", types[2]);
+    };
+    assert_eq!(*item.data_type(), millis(None));
+    assert!(
+        [1, 3, 4, 5].iter().all(|column| *types[*column] == DataType::Utf8),
+        "{types:?}"
+    );
+    assert_snapshot!(text(&stored, Format::Csv).await, @r#"
+    at,code,list,span,took,nothing
+    1969-12-31T18:59:59-05:00,UA,"[""1970-01-01T00:00:01"",""1970-01-01T00:00:02""]",1 mons 2 days,PT1.5S,
+    ,,[],,,
+    "#);
+}
+
+#[tokio::test]
+async fn a_type_that_parquet_has_not_is_told_by_its_column() {
+    let fields = UnionFields::try_new([0], [Field::new("a", DataType::Int64, true)]).unwrap();
+    let union = UnionArray::try_new(
+        fields,
+        vec![0].into(),
+        None,
+        vec![Arc::new(Int64Array::from(vec![1])) as ArrayRef],
+    );
+    let fault = bytes_of(
+        &batch([("either", Arc::new(union.unwrap()) as ArrayRef)]),
+        Format::Parquet,
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(fault.code, mulgil_core::codes::OUTPUT_TYPE);
+    assert!(fault.message.contains("`either`"), "{}", fault.message);
+}
+
+#[tokio::test]
+async fn a_limit_cuts_files_too() {
+    let limits = QueryLimits {
+        timeout_ms: 1_000,
+        max_rows: Some(3),
+    };
+    for format in [Format::Parquet, Format::Xlsx] {
+        let output = Output {
+            zone: Zone::UTC,
+            format,
+            limits,
+            scratch: std::env::temp_dir(),
+        };
+        let rows = stream::iter([Ok(numbers(2)), Ok(numbers(2))]);
+        let rows = Box::pin(RecordBatchStreamAdapter::new(numbers(0).schema(), rows));
+        let mut kept = Kept::default();
+        let outcome = output.write(rows, &mut kept).await.unwrap();
+        assert_eq!((outcome.rows, outcome.truncated), (3, true));
+    }
 }

@@ -159,7 +159,8 @@ fn timestamp(out: &mut String, ns: i128, zone: Option<&Zone>) -> Form {
     text(out, &shown)
 }
 
-fn timestamp_ns(array: &ArrayRef, row: usize, unit: TimeUnit) -> i128 {
+/// A timestamp in nanoseconds since 1970.
+pub(super) fn timestamp_ns(array: &ArrayRef, row: usize, unit: TimeUnit) -> i128 {
     let (value, scale) = match unit {
         TimeUnit::Second => (array.as_primitive::<TimestampSecondType>().value(row), 1_000_000_000),
         TimeUnit::Millisecond => (array.as_primitive::<TimestampMillisecondType>().value(row), 1_000_000),
@@ -177,7 +178,8 @@ fn displayed(out: &mut String, array: &ArrayRef, row: usize, form: Form) -> Resu
     Ok(form)
 }
 
-fn unprintable(array: &ArrayRef, error: &dyn std::fmt::Display) -> Fault {
+/// That a value has no text.
+pub(super) fn unprintable(array: &ArrayRef, error: &dyn std::fmt::Display) -> Fault {
     Diagnostic::error(
         codes::BUG,
         format!("a value of type {} cannot be printed: {error}", array.data_type()),

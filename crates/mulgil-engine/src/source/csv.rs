@@ -1,13 +1,14 @@
 //! CSV as RFC 4180 has it: takes a file apart into records and fields, strictly, so that a broken
 //! row is found where it is broken. Knows nothing of types.
 
-use std::{borrow::Cow, fs::File, ops::Range};
+use std::{borrow::Cow, ops::Range};
 
 use mulgil_core::port::Fault;
 
 use super::{
     cell::Cell,
     fault::{Origin, Spot, shown},
+    files::Input,
     window::{Window, spot_in},
 };
 
@@ -15,7 +16,7 @@ use super::{
 pub(super) struct CsvFile {
     window: Window,
     delimiter: u8,
-    null_words: Vec<String>,
+    nulls: Nulls,
     /// The names of the columns.
     pub header: Vec<String>,
     fields: Vec<Field>,
@@ -23,6 +24,16 @@ pub(super) struct CsvFile {
     record_bytes: usize,
     /// Bytes of the current record without its line end.
     text_bytes: usize,
+}
+
+/// Which fields are NULL.
+#[derive(Clone, Debug)]
+pub(super) enum Nulls {
+    /// Without quotes, the empty field and these words; with quotes they are so only where the column is
+    /// not text.
+    Words(Vec<String>),
+    /// The field without letters, quoted or not; and `null` where the column is not text.
+    AsDbt,
 }
 
 /// Where a field's text lies in its record.
@@ -38,7 +49,7 @@ struct Field {
 pub(super) struct Record<'a> {
     text: &'a str,
     fields: &'a [Field],
-    null_words: &'a [String],
+    nulls: &'a Nulls,
     line: u32,
 }
 
@@ -54,11 +65,11 @@ enum Step {
 
 impl CsvFile {
     /// Reads the header line.
-    pub(super) fn open(file: File, origin: Origin, delimiter: u8, null_words: &[String]) -> Result<Self, Fault> {
+    pub(super) fn open(file: Input, origin: Origin, delimiter: u8, nulls: Nulls) -> Result<Self, Fault> {
         let mut csv = Self {
             window: Window::open(file, origin)?,
             delimiter,
-            null_words: null_words.to_vec(),
+            nulls,
             header: Vec::new(),
             fields: Vec::new(),
             record_bytes: 0,
@@ -168,7 +179,7 @@ impl CsvFile {
             Ok(text) => Ok(Record {
                 text,
                 fields: &self.fields,
-                null_words: &self.null_words,
+                nulls: &self.nulls,
                 line: self.window.line,
             }),
             Err(error) => Err(self.not_utf8(bytes, error.valid_up_to())),
@@ -238,8 +249,7 @@ impl CsvFile {
 }
 
 impl<'a> Record<'a> {
-    /// The value of a field. Without quotes, the empty field and the words for NULL are NULL; with
-    /// quotes they are so only where the column is not text.
+    /// The value of a field; whether it is NULL may depend on whether its column is text.
     pub(super) fn cell<'b>(&self, index: usize, is_text: bool, scratch: &'b mut String) -> Cell<'b>
     where
         'a: 'b,
@@ -252,12 +262,15 @@ impl<'a> Record<'a> {
                 scratch
             }
         };
-        let may_be_null = !(field.is_quoted && is_text);
-        if may_be_null && (text.is_empty() || self.null_words.iter().any(|word| word == text)) {
-            Cell::Null
-        } else {
-            Cell::Plain(text)
-        }
+        let is_null = match self.nulls {
+            Nulls::Words(_) if field.is_quoted && is_text => false,
+            Nulls::Words(words) => text.is_empty() || words.iter().any(|word| word == text),
+            Nulls::AsDbt => {
+                let text = text.trim();
+                text.is_empty() || !is_text && text.eq_ignore_ascii_case("null")
+            }
+        };
+        if is_null { Cell::Null } else { Cell::Plain(text) }
     }
 
     /// Its length in bytes.

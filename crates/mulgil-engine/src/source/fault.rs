@@ -14,6 +14,7 @@ use mulgil_core::{
 };
 
 use super::types::{expected_words, is_code, sql_words};
+use crate::fault::hidden_inside;
 
 /// How much of a value a message shows.
 const SHOWN_CHARS: usize = 60;
@@ -69,12 +70,16 @@ impl Origin {
         Self {
             source: source.name.clone(),
             file: file.into(),
-            is_csv: matches!(source.format, FileFormat::Csv { .. }),
+            is_csv: matches!(source.format, FileFormat::Csv { .. } | FileFormat::DbtSeed { .. }),
         }
     }
 
     /// The file cannot be reached: a right that is missing, a broken disk.
     pub(super) fn unreachable(&self, error: &io::Error) -> Fault {
+        // A store says better than we what is wrong with it.
+        if let Some(fault) = error.get_ref().and_then(|inner| hidden_inside(inner)) {
+            return fault;
+        }
         self.fault(
             codes::SOURCE_UNREACHABLE,
             format!("a file of source `{}` cannot be read: {error}", self.source),
@@ -301,7 +306,7 @@ pub(super) fn event_time_type(source: &Source, column: &str, found: &DataType) -
 
 /// The event-time column is not there.
 pub(super) fn event_time_missing(source: &Source, column: &str, has: &[String]) -> Fault {
-    let is_csv = matches!(source.format, FileFormat::Csv { .. });
+    let is_csv = matches!(source.format, FileFormat::Csv { .. } | FileFormat::DbtSeed { .. });
     let remedy = match (
         uncut(has).filter(|_| is_csv),
         has.iter().find(|name| name.trim() == column),

@@ -1,7 +1,5 @@
 //! The columns of a source: what a first look at a sample of its files shows, and what is declared.
 
-use std::{fs::File, io, path::Path};
-
 use datafusion::arrow::datatypes::DataType;
 use mulgil_core::{
     diagnostic::Place,
@@ -11,8 +9,9 @@ use mulgil_core::{
 };
 
 use super::{
-    csv::CsvFile,
+    csv::{CsvFile, Nulls},
     fault::{self, Origin},
+    files::Files,
     json::JsonFile,
     parquet::schema_of,
     reader::{SourceShape, ascii},
@@ -37,13 +36,13 @@ enum Found {
 /// The columns of a source whose files are there: the known ones, or else what a look finds; with
 /// the declared types in their place.
 pub(super) fn columns(
-    root: &Path,
+    place: &Files,
     source: &Source,
     files: &[FileSeen],
     known: &[Column],
 ) -> Result<Vec<Column>, Fault> {
     let mut columns = if known.is_empty() {
-        look(root, source, files)?
+        look(place, source, files)?
     } else {
         known.to_vec()
     };
@@ -67,7 +66,7 @@ pub(super) fn columns(
     }
     // Says what is wrong with the event time now, not at the first read.
     if !columns.is_empty() {
-        SourceShape::new(root, source, &columns).map_err(|fault| looked_for(fault, files))?;
+        SourceShape::new(place, source, &columns).map_err(|fault| looked_for(fault, files))?;
     }
     Ok(columns)
 }
@@ -84,14 +83,14 @@ fn looked_for(fault: Fault, files: &[FileSeen]) -> Fault {
 
 /// Looks at a sample. A broken file says nothing here, as long as another one can be read: the
 /// interval that it belongs to will say what is wrong.
-fn look(root: &Path, source: &Source, files: &[FileSeen]) -> Result<Vec<Column>, Fault> {
+fn look(place: &Files, source: &Source, files: &[FileSeen]) -> Result<Vec<Column>, Fault> {
     let picked = spread(files.len(), SAMPLE_FILES);
     let rows = SAMPLE_ROWS / picked.len().max(1);
     let mut columns: Option<Vec<(String, Found)>> = None;
     let mut first_fault = None;
     for file in picked.into_iter().map(|index| &files[index]) {
         let origin = Origin::new(source, &file.path);
-        match look_at(root, source, origin.clone(), rows) {
+        match look_at(place, source, origin.clone(), rows) {
             Ok(found) => {
                 check_declared(source, &origin, &found)?;
                 columns = Some(match columns {
@@ -123,15 +122,16 @@ fn look(root: &Path, source: &Source, files: &[FileSeen]) -> Result<Vec<Column>,
 }
 
 /// A sample of one file.
-fn look_at(root: &Path, source: &Source, origin: Origin, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
-    let file = match File::open(root.join(&origin.file)) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(origin.missing()),
-        Err(error) => return Err(origin.unreachable(&error)),
-    };
+fn look_at(place: &Files, source: &Source, origin: Origin, rows: usize) -> Result<Vec<(String, Found)>, Fault> {
+    let (file, _) = place.open(&origin)?;
     match &source.format {
         FileFormat::Csv { delimiter, null_words } => {
-            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, null_words)?;
+            let nulls = Nulls::Words(null_words.clone());
+            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, nulls)?;
+            look_at_csv(source, csv, rows)
+        }
+        FileFormat::DbtSeed { delimiter } => {
+            let csv = CsvFile::open(file, origin, ascii(source, *delimiter)?, Nulls::AsDbt)?;
             look_at_csv(source, csv, rows)
         }
         FileFormat::JsonLines => look_at_json(source, &mut JsonFile::open(file, origin)?, rows),

@@ -1,7 +1,7 @@
 //! JSON lines: one object per line. Takes each line apart into its keys and the text of their
 //! values; nested objects and arrays stay text. Knows nothing of types.
 
-use std::{borrow::Cow, fmt, fs::File};
+use std::{borrow::Cow, fmt};
 
 use mulgil_core::port::Fault;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
@@ -9,6 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Vi
 use super::{
     cell::Cell,
     fault::{Misfit, Origin, Spot, shown},
+    files::Input,
     window::{Window, spot_in},
 };
 
@@ -28,7 +29,7 @@ pub(super) struct Object<'a> {
 
 impl JsonFile {
     /// Over an open file.
-    pub(super) fn open(file: File, origin: Origin) -> Result<Self, Fault> {
+    pub(super) fn open(file: Input, origin: Origin) -> Result<Self, Fault> {
         Ok(Self {
             window: Window::open(file, origin)?,
             line_bytes: 0,

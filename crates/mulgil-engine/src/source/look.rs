@@ -1,4 +1,4 @@
-//! A look at a source: which files there are, what is in them by hash, which columns, and for a
+//! A look at a source: which files there are, what is in them by hash or tag, which columns, and for a
 //! single file with an event time which hours changed. What is as it was is not read again, unless it
 //! is now to be read in another way.
 
@@ -25,10 +25,11 @@ use mulgil_core::{
 use super::{
     event::{EventKind, EventTime, RowRule},
     fault::Origin,
+    files::{Files, Stamp, stamp},
     infer,
     parquet::event_values,
-    reader::{SourceShape, stamp},
-    template::{Named, Template, is_there},
+    reader::SourceShape,
+    template::{Named, Template},
 };
 use crate::{
     content::{Content, RowHasher},
@@ -42,8 +43,8 @@ const HASH_TRIES: u32 = 3;
 const HOUR_US: i64 = 3_600_000_000;
 
 /// Looks at a source's files; blocking.
-pub(super) fn look(root: &Path, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
-    let files = hash_all(root, source, list(root, source)?, known)?;
+pub(super) fn look(place: &Files, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
+    let files = hash_all(place, source, list(place, source)?, known)?;
     if files.is_empty() {
         return Ok(SourceSeen {
             files,
@@ -55,8 +56,8 @@ pub(super) fn look(root: &Path, source: &Source, known: &SourceSeen) -> Result<S
     let read_as = Some(read_as(source));
     let nothing = SourceSeen::default();
     let known = if known.read_as == read_as { known } else { &nothing };
-    let columns = infer::columns(root, source, &files, &known.columns)?;
-    let hours = hours(root, source, &files, &columns, known)?;
+    let columns = infer::columns(place, source, &files, &known.columns)?;
+    let hours = hours(place, source, &files, &columns, known)?;
     Ok(SourceSeen {
         files,
         columns,
@@ -75,23 +76,26 @@ fn read_as(source: &Source) -> Fingerprint {
 struct Listed {
     path: PathBuf,
     interval: Option<Interval>,
+    stamp: Stamp,
 }
 
-fn list(root: &Path, source: &Source) -> Result<Vec<Listed>, Fault> {
+fn list(place: &Files, source: &Source) -> Result<Vec<Listed>, Fault> {
     match &source.files {
         FilePattern::Single(path) => {
-            let file = || Listed {
+            let file = |stamp| Listed {
                 path: path.clone(),
                 interval: None,
+                stamp,
             };
-            let is_there = is_there(root, &Origin::new(source, path))?;
-            Ok(is_there.then(file).into_iter().collect())
+            let found = place.stamp(&Origin::new(source, path))?;
+            Ok(found.map(file).into_iter().collect())
         }
         FilePattern::PerInterval { template, unit } => {
-            let found = Template::parse(source, template, *unit)?.find(root, source)?;
-            let listed = |Named { path, interval }| Listed {
+            let found = Template::parse(source, template, *unit)?.find(place, source)?;
+            let listed = |Named { path, interval, stamp }| Listed {
                 path,
                 interval: Some(interval),
+                stamp,
             };
             Ok(found.into_iter().map(listed).collect())
         }
@@ -102,14 +106,14 @@ fn list(root: &Path, source: &Source) -> Result<Vec<Listed>, Fault> {
 type Hashed = Result<Option<FileSeen>, Fault>;
 
 /// Gives each file its hash, on all cores. A file that is gone by then was not there.
-fn hash_all(root: &Path, source: &Source, listed: Vec<Listed>, known: &SourceSeen) -> Result<Vec<FileSeen>, Fault> {
+fn hash_all(place: &Files, source: &Source, listed: Vec<Listed>, known: &SourceSeen) -> Result<Vec<FileSeen>, Fault> {
     let known: HashMap<&Path, &FileSeen> = known.files.iter().map(|file| (file.path.as_path(), file)).collect();
     let next = AtomicUsize::new(0);
     let seen: Mutex<Vec<(usize, Hashed)>> = Mutex::new(Vec::new());
     let work = || {
         while let Some((index, file)) = take(&next, &listed) {
             let known = known.get(file.path.as_path()).copied();
-            let result = hash_one(root, source, file, known);
+            let result = hash_one(place, source, file, known);
             seen.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push((index, result));
@@ -132,8 +136,13 @@ fn take<'a, T>(next: &AtomicUsize, items: &'a [T]) -> Option<(usize, &'a T)> {
     items.get(index).map(|item| (index, item))
 }
 
-fn hash_one(root: &Path, source: &Source, file: &Listed, known: Option<&FileSeen>) -> Hashed {
+fn hash_one(place: &Files, source: &Source, file: &Listed, known: Option<&FileSeen>) -> Hashed {
     let origin = Origin::new(source, &file.path);
+    let root = match place {
+        Files::Folder(root) => root,
+        // Its store tells what is in it.
+        Files::Bucket(_) => return Ok(Some(as_tagged(file))),
+    };
     let path = root.join(&file.path);
     for _ in 0..HASH_TRIES {
         match hash_once(&path, file, known) {
@@ -148,25 +157,35 @@ fn hash_one(root: &Path, source: &Source, file: &Listed, known: Option<&FileSeen
 
 /// The file as it is; nothing when it changed meanwhile.
 fn hash_once(path: &Path, file: &Listed, known: Option<&FileSeen>) -> io::Result<Option<FileSeen>> {
-    let (size, modified_ns) = stamp(&fs::metadata(path)?);
+    let found = stamp(&fs::metadata(path)?);
     let content = match known {
-        Some(known) if (known.size, known.modified_ns) == (size, modified_ns) => known.content.clone(),
+        Some(known) if found.is_of(known) => known.content.clone(),
         _ => {
             let mut hasher = blake3::Hasher::new();
             hasher.update_reader(File::open(path)?)?;
-            if stamp(&fs::metadata(path)?) != (size, modified_ns) {
+            if stamp(&fs::metadata(path)?) != found {
                 return Ok(None);
             }
             cut(hasher.finalize()).to_string()
         }
     };
-    Ok(Some(FileSeen {
+    Ok(Some(seen_as(file, &found, content)))
+}
+
+/// A file of a bucket: what is in it is told by its tag, without reading it.
+fn as_tagged(file: &Listed) -> FileSeen {
+    let tag = file.stamp.tag.unwrap_or_default();
+    seen_as(file, &file.stamp, tag.to_string())
+}
+
+fn seen_as(file: &Listed, stamp: &Stamp, content: String) -> FileSeen {
+    FileSeen {
         path: file.path.clone(),
-        size,
-        modified_ns,
+        size: stamp.size,
+        modified_ns: stamp.modified_ns,
         content,
         interval: file.interval,
-    }))
+    }
 }
 
 /// The first 128 bits of a hash.
@@ -179,7 +198,7 @@ fn cut(hash: blake3::Hash) -> Fingerprint {
 /// The rows and content of each UTC hour of a single file with an event time; the known ones when
 /// neither the file nor its columns nor the way to read them changed.
 fn hours(
-    root: &Path,
+    place: &Files,
     source: &Source,
     files: &[FileSeen],
     columns: &[Column],
@@ -188,7 +207,7 @@ fn hours(
     let (FilePattern::Single(_), [file]) = (&source.files, files) else {
         return Ok(Vec::new());
     };
-    let shape = SourceShape::new(root, source, columns)?;
+    let shape = SourceShape::new(place, source, columns)?;
     let Some(event) = &shape.event else {
         return Ok(Vec::new());
     };

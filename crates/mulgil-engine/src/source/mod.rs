@@ -9,9 +9,11 @@ mod cell;
 mod csv;
 mod event;
 mod fault;
+mod files;
 mod infer;
 mod json;
 mod look;
+mod object;
 mod parquet;
 mod reader;
 mod scan;
@@ -24,7 +26,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use mulgil_core::{
@@ -34,25 +36,27 @@ use mulgil_core::{
     task::{Column, FileSeen},
 };
 
+pub(crate) use files::Files;
+
 /// A source as a table: `columns` as the ledger fixed them, `files` as they were seen. With a
 /// `scope`, the rows of a single file with an event time are cut to it; files of intervals were
 /// chosen by their names.
 pub(crate) fn provider(
-    root: &Path,
+    place: &Files,
     source: &Source,
     columns: &[Column],
     scope: Option<Interval>,
     files: &[FileSeen],
 ) -> Result<Arc<dyn TableProvider>, Fault> {
-    let shape = reader::SourceShape::new(root, source, columns)?;
+    let shape = reader::SourceShape::new(place, source, columns)?;
     Ok(Arc::new(scan::SourceTable::new(shape, scope, files)))
 }
 
 /// Looks at a source's files. What is as in `known` is not read again; columns are inferred when
 /// `known` has none or was read in another way, and types that are declared always count.
-pub(crate) async fn observe(root: &Path, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
-    let (root, source, known) = (root.to_owned(), source.clone(), known.clone());
-    tokio::task::spawn_blocking(move || look::look(&root, &source, &known))
+pub(crate) async fn observe(place: &Files, source: &Source, known: &SourceSeen) -> Result<SourceSeen, Fault> {
+    let (place, source, known) = (place.clone(), source.clone(), known.clone());
+    tokio::task::spawn_blocking(move || look::look(&place, &source, &known))
         .await
         .map_err(|error| reader::bug(&error.to_string()))?
 }

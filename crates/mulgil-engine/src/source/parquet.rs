@@ -1,7 +1,7 @@
 //! Rows of Parquet files: the same columns by name, cast to the types that the source has where
 //! nothing is lost by it.
 
-use std::{fs::File, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use datafusion::{
     arrow::{
@@ -10,24 +10,29 @@ use datafusion::{
         datatypes::{DataType, Date32Type, SchemaRef, TimeUnit, TimestampMicrosecondType},
         error::ArrowError,
     },
-    parquet::arrow::{
-        ProjectionMask,
-        arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+    parquet::{
+        arrow::{
+            ParquetRecordBatchStreamBuilder, ProjectionMask,
+            arrow_reader::{ArrowReaderBuilder, ParquetRecordBatchReaderBuilder},
+        },
+        errors::ParquetError,
     },
 };
-use mulgil_core::{grid::Zone, port::Fault};
+use mulgil_core::{codes, grid::Zone, port::Fault};
 
 use super::{
     event::{EventKind, Verdict},
     fault::{ColumnSpec, Origin, RowPlace},
+    files::Input,
+    object::ObjectRows,
     reader::{BATCH_ROWS, Wanted, bug},
     types::{kept_type, widens},
 };
-use crate::zone::CivilClock;
+use crate::{fault::hidden_inside, zone::CivilClock};
 
 /// The rows of a Parquet file.
 pub(super) struct ParquetRows {
-    reader: ParquetRecordBatchReader,
+    reader: Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>,
     origin: Origin,
     wanted: Wanted,
     /// Rows before the current batch.
@@ -35,15 +40,50 @@ pub(super) struct ParquetRows {
 }
 
 /// The columns of a Parquet file, in the types that we keep.
-pub(super) fn schema_of(file: File, origin: &Origin) -> Result<SchemaRef, Fault> {
-    let builder = open(file, origin)?;
-    Ok(builder.schema().clone())
+pub(super) fn schema_of(file: Input, origin: &Origin) -> Result<SchemaRef, Fault> {
+    let schema = match file {
+        Input::File(file) => ParquetRecordBatchReaderBuilder::try_new(file).map(|builder| builder.schema().clone()),
+        Input::Object(object) => {
+            let runtime = object.runtime().clone();
+            let builder = runtime.block_on(ParquetRecordBatchStreamBuilder::new(object));
+            builder.map(|builder| builder.schema().clone())
+        }
+    };
+    schema.map_err(|error| damaged(origin, &error))
 }
 
 impl ParquetRows {
     /// Opens a file and finds its columns.
-    pub(super) fn open(file: File, origin: Origin, wanted: Wanted) -> Result<Self, Fault> {
-        let builder = open(file, &origin)?;
+    pub(super) fn open(file: Input, origin: Origin, wanted: Wanted) -> Result<Self, Fault> {
+        let to_fault = |error: ParquetError| damaged(&origin, &error);
+        let reader: Box<dyn Iterator<Item = _> + Send> = match file {
+            Input::File(file) => {
+                let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(to_fault)?;
+                let builder = Self::pick(builder, &origin, &wanted)?;
+                Box::new(builder.build().map_err(to_fault)?)
+            }
+            Input::Object(object) => {
+                let runtime = object.runtime().clone();
+                let builder = runtime.block_on(ParquetRecordBatchStreamBuilder::new(object));
+                let builder = Self::pick(builder.map_err(to_fault)?, &origin, &wanted)?;
+                let rows = builder.build().map_err(to_fault)?;
+                Box::new(ObjectRows { rows, runtime })
+            }
+        };
+        Ok(Self {
+            reader,
+            origin,
+            wanted,
+            rows_before: 0,
+        })
+    }
+
+    /// Picks the columns that are read, after a look at whether they are what they should be.
+    fn pick<T>(
+        builder: ArrowReaderBuilder<T>,
+        origin: &Origin,
+        wanted: &Wanted,
+    ) -> Result<ArrowReaderBuilder<T>, Fault> {
         let schema = builder.schema().clone();
         for name in &wanted.all {
             if schema.column_with_name(name).is_none() {
@@ -57,21 +97,11 @@ impl ParquetRows {
             let Some((index, field)) = schema.column_with_name(&column.name) else {
                 continue;
             };
-            check_type(&origin, column, field.data_type())?;
+            check_type(origin, column, field.data_type())?;
             roots.push(index);
         }
         let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(BATCH_ROWS)
-            .build()
-            .map_err(|error| damaged(&origin, &error.to_string()))?;
-        Ok(Self {
-            reader,
-            origin,
-            wanted,
-            rows_before: 0,
-        })
+        Ok(builder.with_projection(mask).with_batch_size(BATCH_ROWS))
     }
 
     /// The next rows; nothing at the end.
@@ -79,7 +109,7 @@ impl ParquetRows {
         let Some(batch) = self.reader.next() else {
             return Ok(None);
         };
-        let batch = batch.map_err(|error| damaged(&self.origin, &error.to_string()))?;
+        let batch = batch.map_err(|error| damaged(&self.origin, &error))?;
         let columns = self
             .wanted
             .columns
@@ -150,11 +180,11 @@ pub(super) fn event_values(array: &ArrayRef, kind: EventKind) -> Box<dyn Iterato
     }
 }
 
-fn open(file: File, origin: &Origin) -> Result<ParquetRecordBatchReaderBuilder<File>, Fault> {
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| damaged(origin, &error.to_string()))
-}
-
-fn damaged(origin: &Origin, why: &str) -> Fault {
+/// A file that cannot be read as it should, unless its store has failed.
+fn damaged(origin: &Origin, why: &(dyn Error + 'static)) -> Fault {
+    if let Some(fault) = hidden_inside(why).filter(|fault| fault.code != codes::DISK_FAILED) {
+        return fault;
+    }
     origin.broken_file(
         None,
         format!("the file is no whole Parquet file: {why}"),

@@ -1,13 +1,7 @@
 //! One file of a source, batch by batch: opened, compared with what was seen of it before and
 //! after, each row checked. Blocking; callers give it a thread.
 
-use std::{
-    fs::{self, File, Metadata},
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::UNIX_EPOCH,
-};
+use std::sync::Arc;
 
 use datafusion::arrow::{
     array::RecordBatch,
@@ -22,8 +16,10 @@ use mulgil_core::{
 };
 
 use super::{
+    csv::Nulls,
     event::{EventCheck, EventKind, EventTime, RowRule},
     fault::{self, ColumnSpec, Origin},
+    files::{Files, Input},
     parquet::ParquetRows,
     text::{CsvRows, JsonRows},
 };
@@ -34,8 +30,8 @@ pub(super) const BATCH_ROWS: usize = 8_192;
 /// What is read of a source's files.
 #[derive(Debug)]
 pub(super) struct SourceShape {
-    /// Where paths start.
-    pub root: PathBuf,
+    /// Where its files are.
+    pub files: Files,
     /// The source.
     pub source: Source,
     /// All its columns.
@@ -62,8 +58,9 @@ pub(super) struct Wanted {
 
 /// A file that is being read.
 pub(super) struct FileReader {
-    path: PathBuf,
+    files: Files,
     seen: FileSeen,
+    is_pinned: bool,
     origin: Origin,
     rows: Rows,
 }
@@ -78,7 +75,7 @@ enum Rows {
 
 impl SourceShape {
     /// A source with the columns that the ledger fixed.
-    pub(super) fn new(root: &Path, source: &Source, columns: &[Column]) -> Result<Self, Fault> {
+    pub(super) fn new(files: &Files, source: &Source, columns: &[Column]) -> Result<Self, Fault> {
         let fields = columns
             .iter()
             .map(|column| Ok(Field::new(&column.name, data_type(source, column)?, true)))
@@ -86,7 +83,7 @@ impl SourceShape {
         let schema = Schema::new(fields);
         Ok(Self {
             event: event_time(source, &schema)?,
-            root: root.to_owned(),
+            files: files.clone(),
             source: source.clone(),
             schema: Arc::new(schema),
         })
@@ -95,34 +92,35 @@ impl SourceShape {
     /// Opens a file to read the columns at `projection` of the rows that `rule` wants.
     pub(super) fn open(&self, seen: &FileSeen, projection: &[usize], rule: RowRule) -> Result<FileReader, Fault> {
         let origin = Origin::new(&self.source, &seen.path);
-        let path = self.root.join(&seen.path);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(origin.missing()),
-            Err(error) => return Err(origin.unreachable(&error)),
-        };
-        let metadata = file.metadata().map_err(|error| origin.unreachable(&error))?;
-        if stamp(&metadata) != (seen.size, seen.modified_ns) {
+        let (file, stamp) = self.files.open(&origin)?;
+        if !stamp.is_of(seen) {
             return Err(origin.changed());
         }
+        let is_pinned = file.is_pinned();
         let wanted = self.wanted(projection, rule)?;
         let rows = match self.open_rows(file, origin.clone(), wanted) {
             Ok(rows) => rows,
-            Err(fault) => return Err(unless_changed(&path, seen, &origin, fault)),
+            Err(fault) => return Err(unless_changed(&self.files, seen, &origin, fault)),
         };
         Ok(FileReader {
-            path,
+            files: self.files.clone(),
             seen: seen.clone(),
+            is_pinned,
             origin,
             rows,
         })
     }
 
-    fn open_rows(&self, file: File, origin: Origin, wanted: Wanted) -> Result<Rows, Fault> {
+    fn open_rows(&self, file: Input, origin: Origin, wanted: Wanted) -> Result<Rows, Fault> {
         Ok(match &self.source.format {
             FileFormat::Csv { delimiter, null_words } => {
                 let delimiter = ascii(&self.source, *delimiter)?;
-                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, null_words, wanted)?))
+                let nulls = Nulls::Words(null_words.clone());
+                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, nulls, wanted)?))
+            }
+            FileFormat::DbtSeed { delimiter } => {
+                let delimiter = ascii(&self.source, *delimiter)?;
+                Rows::Csv(Box::new(CsvRows::open(file, origin, delimiter, Nulls::AsDbt, wanted)?))
             }
             FileFormat::JsonLines => Rows::Json(Box::new(JsonRows::open(file, origin, wanted)?)),
             FileFormat::Parquet => Rows::Parquet(Box::new(ParquetRows::open(file, origin, wanted)?)),
@@ -174,7 +172,7 @@ impl FileReader {
             Ok(Some(batch)) => Ok(Some(batch)),
             Ok(None) => {
                 self.rows = Rows::Done;
-                if still_as(&self.path, &self.seen) {
+                if self.is_pinned || self.files.is_still(&self.origin, &self.seen) {
                     Ok(None)
                 } else {
                     Err(self.origin.changed())
@@ -182,20 +180,10 @@ impl FileReader {
             }
             Err(fault) => {
                 self.rows = Rows::Done;
-                Err(unless_changed(&self.path, &self.seen, &self.origin, fault))
+                Err(unless_changed(&self.files, &self.seen, &self.origin, fault))
             }
         }
     }
-}
-
-/// A file's size and its modification time in nanoseconds since 1970.
-pub(super) fn stamp(metadata: &Metadata) -> (u64, i64) {
-    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
-    let modified_ns = match modified.duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
-    };
-    (metadata.len(), modified_ns)
 }
 
 /// The delimiter as a byte.
@@ -247,11 +235,12 @@ fn data_type(source: &Source, column: &Column) -> Result<DataType, Fault> {
     })
 }
 
-fn still_as(path: &Path, seen: &FileSeen) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| stamp(&metadata) == (seen.size, seen.modified_ns))
-}
-
-/// A fault in a file that is being written is the fault of reading it too early.
-fn unless_changed(path: &Path, seen: &FileSeen, origin: &Origin, fault: Fault) -> Fault {
-    if still_as(path, seen) { fault } else { origin.changed() }
+/// A fault in a file that is being written is the fault of reading it too early; a store that fails
+/// cannot say whether it is.
+fn unless_changed(files: &Files, seen: &FileSeen, origin: &Origin, fault: Fault) -> Fault {
+    match files.stamp(origin) {
+        Ok(Some(stamp)) if stamp.is_of(seen) => fault,
+        Err(fault) if matches!(files, Files::Bucket(_)) => fault,
+        Ok(_) | Err(_) => origin.changed(),
+    }
 }

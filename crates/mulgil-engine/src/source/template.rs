@@ -1,26 +1,29 @@
 //! File names with dates in them: `data/{YYYY}/events_{YYYYMMDD}.csv`. Finds the files that fit a
 //! template, in the folders that it names and no others, and the interval that each name gives.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use jiff::civil;
 use mulgil_core::{
     grid::{Grid, Unit},
     interval::{Instant, Interval},
+    location::ObjectUrl,
     port::Fault,
     project::Source,
 };
 
-use super::fault::{self, Origin};
+use super::{
+    fault::{self, Origin},
+    files::{Entry, Files, Stamp},
+};
 
 /// A template, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
     text: String,
     unit: Unit,
+    /// The bucket that names start in; empty where they start in the project folder.
+    start: PathBuf,
     /// One list per name between slashes.
     names: Vec<Vec<Piece>>,
 }
@@ -28,10 +31,12 @@ pub(super) struct Template {
 /// A file whose name fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
-    /// Its path from the project folder.
+    /// Its path from the project folder, or its URL.
     pub path: PathBuf,
     /// The interval that its name gives.
     pub interval: Interval,
+    /// Its state.
+    pub stamp: Stamp,
 }
 
 /// A part of a name.
@@ -74,7 +79,8 @@ impl Template {
                 "write date fields such as {YYYYMMDD}, {YYYY}-{MM}-{DD} or {YYYYMMDD}T{HH} in it",
             )
         };
-        let names = folders_outside_braces(template)
+        let (start, inside) = parted(template);
+        let names = folders_outside_braces(inside)
             .split('/')
             .map(parse_name)
             .collect::<Result<Vec<_>, String>>()
@@ -90,20 +96,21 @@ impl Template {
         Ok(Self {
             text: template.to_owned(),
             unit,
+            start,
             names,
         })
     }
 
-    /// The files under `root` that fit, by interval and path.
-    pub(super) fn find(&self, root: &Path, source: &Source) -> Result<Vec<Named>, Fault> {
+    /// The files that fit, by interval and path.
+    pub(super) fn find(&self, place: &Files, source: &Source) -> Result<Vec<Named>, Fault> {
         let mut found = Vec::new();
         let mut walk = Walk {
             template: self,
-            root,
+            place,
             source,
             found: &mut found,
         };
-        walk.descend(PathBuf::new(), &self.names, Fields::default())?;
+        walk.descend(self.start.clone(), &self.names, Fields::default())?;
         found.sort_by(|a, b| (a.interval, &a.path).cmp(&(b.interval, &b.path)));
         Ok(found)
     }
@@ -124,7 +131,7 @@ impl Template {
 /// A walk through the folders of a template.
 struct Walk<'a> {
     template: &'a Template,
-    root: &'a Path,
+    place: &'a Files,
     source: &'a Source,
     found: &'a mut Vec<Named>,
 }
@@ -137,15 +144,15 @@ impl Walk<'_> {
         if let Some(literal) = as_literal(name) {
             // The empty first name of an absolute path.
             let literal = if literal.is_empty() { "/" } else { &literal };
-            return self.enter(folder.join(literal), rest, fields);
+            return self.enter(folder.join(literal), None, rest, fields);
         }
-        for entry in self.list(&folder)? {
+        for Entry { name: entry, stamp } in self.place.list(&Origin::new(self.source, &folder))? {
             if is_passed_over(&entry) {
                 continue;
             }
             match match_name(name, &entry, fields) {
                 Match::No => {}
-                Match::Fields(fields) => self.enter(folder.join(&entry), rest, fields)?,
+                Match::Fields(fields) => self.enter(folder.join(&entry), stamp, rest, fields)?,
                 Match::Contradicts => {
                     let origin = Origin::new(self.source, folder.join(&entry));
                     return Err(self.not_a_time(&origin, "its date fields contradict each other"));
@@ -155,36 +162,21 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn enter(&mut self, path: PathBuf, rest: &[Vec<Piece>], fields: Fields) -> Result<(), Fault> {
+    fn enter(&mut self, path: PathBuf, stamp: Option<Stamp>, rest: &[Vec<Piece>], fields: Fields) -> Result<(), Fault> {
         if !rest.is_empty() {
             return self.descend(path, rest, fields);
         }
-        if !is_there(self.root, &Origin::new(self.source, &path))? {
-            return Ok(());
-        }
+        let found = match stamp {
+            Some(stamp) => Some(stamp),
+            None => self.place.stamp(&Origin::new(self.source, &path))?,
+        };
+        let Some(stamp) = found else { return Ok(()) };
         let interval = self
             .template
             .interval(fields, &self.source.grid)
             .map_err(|why| self.not_a_time(&Origin::new(self.source, &path), &why))?;
-        self.found.push(Named { path, interval });
+        self.found.push(Named { path, interval, stamp });
         Ok(())
-    }
-
-    /// The names in a folder; none where it is not there.
-    fn list(&self, folder: &Path) -> Result<Vec<String>, Fault> {
-        let unreachable = |error: &io::Error| Origin::new(self.source, folder).unreachable(error);
-        let entries = match fs::read_dir(self.root.join(folder)) {
-            Ok(entries) => entries,
-            Err(error) if is_absent(&error) => return Ok(Vec::new()),
-            Err(error) => return Err(unreachable(&error)),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| unreachable(&error))?;
-            names.extend(entry.file_name().into_string());
-        }
-        names.sort_unstable();
-        Ok(names)
     }
 
     fn not_a_time(&self, origin: &Origin, why: &str) -> Fault {
@@ -192,23 +184,15 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the file is there. What has its name and is no file would be waited for in silence, so it is
-/// a fault.
-pub(super) fn is_there(root: &Path, origin: &Origin) -> Result<bool, Fault> {
-    let path = root.join(&origin.file);
-    let what = match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() => return Ok(true),
-        Ok(metadata) if metadata.is_dir() => "it is a folder",
-        Ok(_) => "it is no plain file",
-        Err(error) if is_absent(&error) && path.is_symlink() => "it is a link to nothing",
-        Err(error) if is_absent(&error) => return Ok(false),
-        Err(error) => return Err(origin.unreachable(&error)),
+/// The bucket that a template starts in, and what lies in it; a template of paths starts nowhere.
+fn parted(template: &str) -> (PathBuf, &str) {
+    let parts = || {
+        let (scheme, rest) = template.split_once("://").filter(|_| ObjectUrl::is_meant(template))?;
+        let (bucket, inside) = rest.split_once('/')?;
+        let root = ObjectUrl::parse(&format!("{scheme}://{bucket}")).ok()?;
+        Some((root.to_string().into(), inside))
     };
-    Err(origin.unreachable(&io::Error::other(what)))
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    parts().unwrap_or((PathBuf::new(), template))
 }
 
 /// What a name is to a template.

@@ -1,16 +1,17 @@
 //! Rows of text files: fields find their columns by name, each value its type, each row its
 //! interval.
 
-use std::{collections::HashMap, fs::File};
+use std::collections::HashMap;
 
 use datafusion::arrow::{array::RecordBatch, datatypes::DataType};
 use mulgil_core::port::Fault;
 
 use super::{
     cell::{BatchBuilder, Cell, ColumnBuilder},
-    csv::{CsvFile, Record},
+    csv::{CsvFile, Nulls, Record},
     event::{EventCheck, Verdict},
     fault::{ColumnSpec, Misfit, Origin, RowPlace, Spot},
+    files::Input,
     json::{JsonFile, Object},
     reader::{BATCH_ROWS, Wanted, bug},
 };
@@ -50,14 +51,8 @@ struct Table {
 
 impl CsvRows {
     /// Opens a file and finds its columns.
-    pub(super) fn open(
-        file: File,
-        origin: Origin,
-        delimiter: u8,
-        null_words: &[String],
-        wanted: Wanted,
-    ) -> Result<Self, Fault> {
-        let csv = CsvFile::open(file, origin.clone(), delimiter, null_words)?;
+    pub(super) fn open(file: Input, origin: Origin, delimiter: u8, nulls: Nulls, wanted: Wanted) -> Result<Self, Fault> {
+        let csv = CsvFile::open(file, origin.clone(), delimiter, nulls)?;
         for name in &wanted.all {
             if !csv.header.contains(name) {
                 return Err(origin.missing_column(name, &csv.header, wanted.declared.contains(name)));
@@ -88,7 +83,7 @@ impl CsvRows {
 
 impl JsonRows {
     /// Opens a file.
-    pub(super) fn open(file: File, origin: Origin, wanted: Wanted) -> Result<Self, Fault> {
+    pub(super) fn open(file: Input, origin: Origin, wanted: Wanted) -> Result<Self, Fault> {
         let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, column) in wanted.columns.iter().chain(&wanted.event_column).enumerate() {
             by_key.entry(column.name.clone()).or_default().push(index);

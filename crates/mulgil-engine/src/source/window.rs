@@ -1,14 +1,14 @@
 //! The bytes of a text file, unpacked, through a window that only grows as long as one record.
 
-use std::{
-    fs::File,
-    io::{self, BufRead as _, Read},
-};
+use std::io::{self, BufRead as _, Read};
 
 use flate2::bufread::GzDecoder;
 use mulgil_core::port::Fault;
 
-use super::fault::{Origin, Spot};
+use super::{
+    fault::{Origin, Spot},
+    files::Input,
+};
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -26,7 +26,7 @@ const NO_GZIP_BEHIND: &str = "bytes that are no gzip data follow the gzip data o
 const MAX_RECORD_BYTES: usize = 16 * 1024 * 1024;
 
 /// The unpacked bytes of gzip data, which may be several pieces one after the other.
-struct Unpacked(Option<GzDecoder<io::BufReader<File>>>);
+struct Unpacked(Option<GzDecoder<io::BufReader<Box<dyn Read + Send>>>>);
 
 impl Read for Unpacked {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
@@ -63,20 +63,20 @@ pub(super) struct Window {
 
 impl Window {
     /// Over an open file; unpacks when its name ends in `.gz`. A byte order mark is passed over.
-    pub(super) fn open(file: File, origin: Origin) -> Result<Self, Fault> {
+    pub(super) fn open(file: Input, origin: Origin) -> Result<Self, Fault> {
         let is_packed = origin
             .file
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
         let reader: Box<dyn Read + Send> = if is_packed {
-            let mut packed = io::BufReader::with_capacity(PACKED_BYTES, file);
+            let mut packed = io::BufReader::with_capacity(PACKED_BYTES, file.reader());
             let first = packed.fill_buf().map_err(|error| origin.unreachable(&error))?;
             if !first.is_empty() && !first.starts_with(GZIP_MARK) {
                 return Err(not_gzip(&origin));
             }
             Box::new(Unpacked(Some(GzDecoder::new(packed))))
         } else {
-            Box::new(file)
+            file.reader()
         };
         let mut window = Self {
             reader,

@@ -1,4 +1,5 @@
-//! A durable local object store for Delta tables: what it has acknowledged survives a power loss.
+//! Where the files of tables are: a folder of this machine or a bucket, with one promise, that what was
+//! acknowledged survives a power loss. A bucket is in `remote.rs`; here is the local object store.
 //!
 //! Small objects (the entries of a table's log) are staged, written, synced, linked to their name,
 //! and their folder is synced with every ancestor that had to be created. Data files are written
@@ -6,7 +7,12 @@
 //! below that table is synced: durable data first, then the commit that names it. It never reads
 //! by itself: reads and lists are those of object_store's local file system.
 
+mod connect;
 mod disk;
+mod fault;
+mod profile;
+mod remote;
+mod remote_file;
 #[cfg(test)]
 pub(crate) mod testing;
 mod upload;
@@ -34,7 +40,11 @@ use object_store::{
     local::LocalFileSystem, path::Path,
 };
 
+pub(crate) use connect::Stores;
 pub(crate) use disk::{Disk, DiskFile, OsDisk};
+pub(crate) use remote::RemoteStore;
+
+use remote_file::RemoteFile;
 
 /// The folder of a Delta table that holds its log.
 pub(crate) const LOG_DIR: &str = "_delta_log";
@@ -43,7 +53,51 @@ pub(crate) const LOG_DIR: &str = "_delta_log";
 /// file system gathers what they ask for into few writes of its journal.
 const SYNC_THREADS: usize = 16;
 
-/// The store. Cheap to clone; clones share what is remembered.
+/// A store of either kind. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) enum Store {
+    /// A folder of this machine.
+    Local(DurableStore),
+    /// A bucket.
+    Remote(RemoteStore),
+}
+
+impl Store {
+    /// The same for Delta.
+    pub(crate) fn objects(&self) -> Arc<dyn ObjectStore> {
+        match self {
+            Self::Local(store) => Arc::new(store.clone()),
+            Self::Remote(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Begins a data file that no commit names yet: a path on disk, or a URL. It is durable once a log
+    /// entry of its table has been put.
+    pub(crate) fn create_data(&self, path: &FsPath) -> io::Result<DataFile> {
+        match self {
+            Self::Local(store) => store.create_data(path),
+            Self::Remote(store) => store.create_data(path).map(DataFile::Remote),
+        }
+    }
+
+    /// Removes data files that no commit names, as far as they can be removed.
+    pub(crate) fn discard(&self, paths: &[PathBuf]) {
+        match self {
+            Self::Local(store) => store.discard(paths),
+            Self::Remote(store) => store.discard(paths),
+        }
+    }
+
+    /// Waits until what is being removed is gone.
+    pub(crate) async fn settle(&self) {
+        match self {
+            Self::Local(_) => {}
+            Self::Remote(store) => store.settle().await,
+        }
+    }
+}
+
+/// The local store. Cheap to clone; clones share what is remembered.
 #[derive(Clone)]
 pub(crate) struct DurableStore {
     reads: Arc<LocalFileSystem>,
@@ -88,8 +142,9 @@ impl DurableStore {
         let file = self.shared.disk.create(path)?;
         self.shared.remember_dir(parent);
         self.shared.remember_file(path);
-        Ok(DataFile {
+        Ok(DataFile::Local {
             file: io::BufWriter::with_capacity(1 << 18, file),
+            path: path.to_owned(),
         })
     }
 
@@ -117,6 +172,29 @@ impl DurableStore {
         shared.disk.sync_dir(into)
     }
 
+    /// Gives a folder another name, whose own folder is made for it: at once and durably.
+    pub(crate) fn rename_folder(&self, from: &FsPath, to: &FsPath) -> io::Result<()> {
+        let shared = &self.shared;
+        let above = parent(to)?;
+        for changed in shared.create_dirs(above)? {
+            shared.disk.sync_dir(&changed)?;
+        }
+        shared.disk.rename(from, to)?;
+        shared.disk.sync_dir(above)?;
+        shared.disk.sync_dir(parent(from)?)
+    }
+
+    /// Writes a small object durably, in place of what is there.
+    pub(crate) fn put_small(&self, path: &FsPath, bytes: &[u8]) -> io::Result<()> {
+        self.shared.put(path, &[Bytes::copy_from_slice(bytes)], false)
+    }
+
+    /// Removes a small object durably.
+    pub(crate) fn remove_small(&self, path: &FsPath) -> io::Result<()> {
+        self.shared.disk.remove(path)?;
+        self.shared.disk.sync_dir(parent(path)?)
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         location: &Path,
@@ -128,18 +206,67 @@ impl DurableStore {
     }
 }
 
-/// A data file being written; its bytes go to the disk as they come.
-pub(crate) struct DataFile {
-    file: io::BufWriter<Box<dyn DiskFile>>,
+/// A data file being written.
+pub(crate) enum DataFile {
+    /// Its bytes go to the disk as they come.
+    Local {
+        file: io::BufWriter<Box<dyn DiskFile>>,
+        path: PathBuf,
+    },
+    /// Its bytes go into a bucket, many at a time.
+    Remote(RemoteFile),
+}
+
+/// A data file that is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Bytes.
+    pub(crate) size: u64,
+    /// When, in milliseconds since 1970.
+    pub(crate) modified_ms: i64,
+}
+
+impl DataFile {
+    /// Bytes that it holds in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Local { .. } => 0,
+            Self::Remote(file) => file.held_bytes(),
+        }
+    }
+
+    /// Ends the file; nothing is written to it after that. `nearly_ms` is when another file of the same
+    /// fill was written: near enough where asking costs a request.
+    pub(crate) fn finish(&mut self, nearly_ms: Option<i64>) -> io::Result<Written> {
+        match self {
+            Self::Local { file, path } => {
+                file.flush()?;
+                let on_disk = std::fs::metadata(path)?;
+                let modified = on_disk.modified().ok();
+                let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+                Ok(Written {
+                    size: on_disk.len(),
+                    modified_ms: since.map_or(0, |since| since.as_millis() as i64),
+                })
+            }
+            Self::Remote(file) => file.finish(nearly_ms),
+        }
+    }
 }
 
 impl Write for DataFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        match self {
+            Self::Local { file, .. } => file.write(bytes),
+            Self::Remote(file) => file.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        match self {
+            Self::Local { file, .. } => file.flush(),
+            Self::Remote(file) => file.flush(),
+        }
     }
 }
 

@@ -171,3 +171,36 @@ async fn a_data_file_that_is_gone_or_emptied_is_the_tables_fault_and_a_full_fill
         assert_eq!(world.rows("select count(*) from t").await, ["24"]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_runs_its_queries_in_order_up_to_the_one_that_fails() {
+    let world = World::new();
+    let run = async |sql: &str| {
+        let spec = ScriptSpec {
+            sql: sql.to_owned(),
+            bindings: Vec::new(),
+            zone: Zone::UTC,
+            schema: "shop".to_owned(),
+            claim: None,
+        };
+        world.engine.script(&spec).await.map_err(|fault| fault.code)
+    };
+    assert_eq!(run("select 1; select 'a;b' -- c;\n;").await, Ok(()));
+    assert_eq!(run("").await, Ok(()));
+    let fails = "select cast(x as int) from (values ('1'), ('x')) t(x)";
+    assert_eq!(
+        run(&format!("select 1; {fails}; select nofunction(1)")).await,
+        Err(codes::SQL_FAILED)
+    );
+    assert_eq!(run("select 1; insert into t values (1)").await, Err(codes::SQL_FAILED));
+    assert_eq!(
+        run("create table t as select 1 as a; insert into t values (2)").await,
+        Ok(())
+    );
+    assert_eq!(
+        run("insert into t select 1 / (a - 2) from t where a = 2").await,
+        Err(codes::SQL_FAILED)
+    );
+    assert_eq!(run("grant select on t to everybody").await, Err(codes::UNSUPPORTED_SQL));
+    assert_eq!(run("select * from nowhere").await, Err(codes::UNKNOWN_RELATION));
+}

@@ -6,6 +6,7 @@ mod history;
 mod incremental;
 mod power;
 mod reads;
+mod slt;
 mod versions;
 
 use std::{
@@ -15,13 +16,17 @@ use std::{
 
 use async_trait::async_trait;
 use mulgil_core::{
+    environment::Environment,
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval},
+    location::Location,
     name::{Instance, Key, NodeName, Relation},
-    port::{ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, QuerySpec},
+    port::{
+        ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, SessionSpec, SqlSession,
+    },
     project::{CodeFp, Materialization},
     publish::ReadVersion,
-    task::{Binding, Claim, FillQuery, FillSpec, Reads},
+    task::{Binding, Claim, FillQuery, FillSpec, Hooks, Reads, ScriptSpec},
 };
 use tempfile::TempDir;
 
@@ -39,6 +44,12 @@ struct World {
     engine: EmbeddedEngine,
     seq: AtomicI64,
 }
+
+/// The bounds of the tests' queries.
+const LIMITS: QueryLimits = QueryLimits {
+    timeout_ms: 60_000,
+    max_rows: None,
+};
 
 struct NoProgress;
 
@@ -60,7 +71,8 @@ impl ByteSink for Bytes {
 fn config(dir: &TempDir) -> EngineConfig {
     EngineConfig {
         root: dir.path().to_owned(),
-        warehouse: dir.path().join("warehouse"),
+        warehouse: Location::Folder(dir.path().join("warehouse")),
+        environment: Environment::default(),
         memory_bytes: 256 << 20,
         spill_dir: dir.path().join("spill"),
         spill_bytes: 1 << 30,
@@ -93,6 +105,15 @@ impl World {
         }
     }
 
+    fn session(&self, zone: &str, bindings: Vec<Binding>) -> Box<dyn SqlSession> {
+        self.engine.session(&SessionSpec {
+            bindings,
+            zone: Zone::named(zone).unwrap(),
+            schema: "shop".to_owned(),
+            as_of: None,
+        })
+    }
+
     async fn fill(&self, spec: &FillSpec) -> Result<FillOutcome, Fault> {
         self.engine.fill(spec, &self.claim(), &NoProgress).await
     }
@@ -103,18 +124,9 @@ impl World {
 
     /// A query's result as CSV lines, header first.
     async fn lines(&self, zone: &str, bindings: Vec<Binding>, sql: &str) -> Result<Vec<String>, Fault> {
-        let spec = QuerySpec {
-            sql: sql.to_owned(),
-            bindings,
-            zone: Zone::named(zone).unwrap(),
-            format: Format::Csv,
-            limits: QueryLimits {
-                timeout_ms: 60_000,
-                max_rows: None,
-            },
-        };
+        let mut session = self.session(zone, bindings);
         let mut sink = Bytes::default();
-        self.engine.query(&spec, &mut sink).await?;
+        session.run(sql, Format::Csv, LIMITS, &mut sink).await?;
         let text = String::from_utf8(sink.0).unwrap();
         Ok(text.lines().map(str::to_owned).collect())
     }
@@ -203,6 +215,7 @@ fn fill_days(range: Interval, sql: &str) -> FillSpec {
         fingerprint: CodeFp::default(),
         replaces_all: false,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 
@@ -224,6 +237,7 @@ fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
         fingerprint: CodeFp::default(),
         replaces_all: true,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use mulgil_core::{
     data_test::Thresholds,
     diagnostic::Severity,
     grid::Unit,
-    port::Engine as _,
+    port::{Engine as _, QueryOutcome, StatementOutcome},
     project::{DataTest, Fingerprint, TestKind},
     task::{BoundTest, TestSpec},
 };
@@ -240,25 +240,31 @@ async fn a_big_sort_spills_and_a_long_query_ends() {
     let mut small = config(&dir);
     small.memory_bytes = 24 << 20;
     let engine = EmbeddedEngine::new(small).unwrap();
-    let spec = |sql: &str, timeout_ms| QuerySpec {
-        sql: sql.to_owned(),
+    let mut session = engine.session(&SessionSpec {
         bindings: Vec::new(),
         zone: Zone::UTC,
-        format: Format::Csv,
-        limits: QueryLimits {
-            timeout_ms,
-            max_rows: None,
-        },
+        schema: "shop".to_owned(),
+        as_of: None,
+    });
+    let limits = |timeout_ms| QueryLimits {
+        timeout_ms,
+        max_rows: None,
     };
     let sort = "select max(x) from (select *, row_number() over (order by k, x) as r from \
                 (select x, x * 7919 % 1000003 as k, repeat('x', 40) as pad from (select unnest(range(0, 800000)) as x)))";
-    let outcome = engine.query(&spec(sort, 120_000), &mut Bytes::default()).await.unwrap();
-    assert_eq!(outcome.rows, 1);
+    let sorted = session
+        .run(sort, Format::Csv, limits(120_000), &mut Bytes::default())
+        .await;
+    let one_row = QueryOutcome {
+        rows: 1,
+        truncated: false,
+    };
+    assert_eq!(sorted.unwrap(), StatementOutcome::Rows(one_row));
     let endless = "with recursive n as (select 1 as i union all select i + 1 from n) select count(*) from n";
-    let fault = engine
-        .query(&spec(endless, 50), &mut Bytes::default())
-        .await
-        .unwrap_err();
+    let ended = session
+        .run(endless, Format::Csv, limits(50), &mut Bytes::default())
+        .await;
+    let fault = ended.unwrap_err();
     assert_eq!(fault.code, codes::QUERY_TIMEOUT);
 }
 

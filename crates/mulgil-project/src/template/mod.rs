@@ -124,6 +124,8 @@ pub(crate) struct Facts {
     pub(crate) run: Option<RunFacts>,
     /// Whether values that change from run to run are replaced by fixed ones.
     pub(crate) sentinels: bool,
+    /// Further words and what they mean.
+    pub(crate) words: BTreeMap<String, serde_json::Value>,
 }
 
 impl Facts {
@@ -143,6 +145,7 @@ impl Facts {
             prints_key_words: false,
             run: None,
             sentinels: true,
+            words: BTreeMap::new(),
         }
     }
 

@@ -124,7 +124,10 @@ impl Object for Scope {
             ]),
             "project_name" => Value::from(self.globals.project.as_str()),
             "execute" => Value::from(true),
-            word => return words::moments(&scope, word),
+            word => match self.facts.words.get(word) {
+                Some(value) => Value::from(Serde(value)),
+                None => return words::moments(&scope, word),
+            },
         })
     }
 

@@ -4,6 +4,7 @@ mod batches;
 mod dbt;
 mod faults;
 mod fingerprints;
+mod hooks;
 mod meaning;
 mod queries;
 mod speed;

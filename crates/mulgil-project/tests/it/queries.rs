@@ -339,10 +339,10 @@ models:
     unique_paid_code: select "code", count(*) as __rows from "paid" where "code" is not null group by "code" having count(*) > 1
       paid = (select * from "events" where amount > 0)
         events = shop.events Some("event_at") None []
-    accepted_values_paid_code__kr__it's: select "code", count(*) as __rows from "paid" where cast("code" as varchar) not in ('kr', 'it''s') group by "code"
+    accepted_values_paid_code__kr__it_s: select "code", count(*) as __rows from "paid" where cast("code" as varchar) not in ('kr', 'it''s') group by "code"
       paid = (select * from "events" where amount > 0)
         events = shop.events Some("event_at") None []
-    accepted_values_paid_code__1__2: select "code", count(*) as __rows from "paid" where "code" not in (1, 2) group by "code"
+    accepted_values_paid_code__False__1__2: select "code", count(*) as __rows from "paid" where "code" not in (1, 2) group by "code"
       paid = (select * from "events" where amount > 0)
         events = shop.events Some("event_at") None []
     relationships_paid_code__code__ref_countries_: select child.* from "paid" as child left join (select distinct "code" as parent_key from "countries") as parent on child."code" = parent.parent_key where child."code" is not null and parent.parent_key is null

@@ -2,6 +2,7 @@
 
 use mulgil_core::{
     interval::{Instant, Interval},
+    port::Author,
     run::RunState,
 };
 use mulgil_store::{Store, fact::ForeignCommit};
@@ -314,4 +315,36 @@ async fn a_table_whose_log_does_not_tell_all_may_hold_more_than_is_filled() {
     store.adopt(&project, flights, Some(&log), minute(4)).await.unwrap();
     assert!(!is_uncounted().await);
     assert_eq!(filled_days(&store, &project, "flights").await, "1..2");
+}
+
+#[tokio::test]
+async fn a_commit_with_hooks_to_come_is_filled_and_due_again() {
+    let (store, project) = (scratch().await, shop());
+    begin(&store, Vec::new()).await;
+    let lost = claim(&store, &project, "flights", days(0, 5), 1).await;
+    store.crash_live(minute(2)).await.unwrap();
+    let of = instance("flights");
+    let mut commit = ours(0, &lost, "flights", days(0, 5), tiles(&project, &of, days(0, 5), 7));
+    if let Author::Ours(tag) = &mut commit.author {
+        tag.then_hooks = true;
+    }
+    let log = log_of(0, vec![commit]);
+    let adopt = async |at| {
+        store
+            .adopt(&project, &project.nodes[0], Some(&log), minute(at))
+            .await
+            .unwrap()
+    };
+    let adopted = adopt(3).await;
+    assert_eq!(adopted.adopted, [(of.clone(), days(0, 5))]);
+    assert_eq!(adopted.dirtied, [of]);
+    assert_eq!(filled_days(&store, &project, "flights").await, "0..5");
+    assert_eq!(stale(&store, &project, "flights").await, ["Hooks 0..5"]);
+    let (_, task_runs) = store.run(1).await.unwrap().unwrap();
+    assert_eq!(task_runs[0].attempts[0].state, RunState::Crashed);
+    assert_eq!(adopt(4).await, mulgil_store::Adopted::default());
+
+    // Filled again, with its hooks: nothing is left of it.
+    fill(&store, &project, "flights", days(0, 5), 7, 5).await;
+    assert_eq!(stale(&store, &project, "flights").await, Vec::<String>::new());
 }

@@ -181,6 +181,7 @@ async fn naming_a_node_lets_go_of_what_is_held_and_asking_lifts_a_waiver() {
         trigger: Trigger::Backfill,
         selector: "flights".to_owned(),
         manual: vec![(of.clone(), set([day(1)]))],
+        again: Vec::new(),
         named: vec![of.clone()],
     };
     let run = store.begin_run(named, minute(4)).await.unwrap();

@@ -7,6 +7,7 @@ use mulgil_core::{
     diagnostic::{Place, Severity},
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval, RangeSet},
+    location::{Location, StoreOptions},
     mapping::Mapping,
     name::{Instance, Key, NodeName, Relation},
     port::{Author, Commit, CommitTag, FillOutcome, Filled, SourceSeen, TableLog, Touched},
@@ -15,7 +16,7 @@ use mulgil_core::{
         Project, Publish, Source, TestKind, Upstream,
     },
     run::{TaskKind, Trigger},
-    task::{Claim, Column, FileSeen, FillSpec},
+    task::{Claim, Column, FileSeen, FillSpec, Hooks},
 };
 use mulgil_store::{ClaimRequest, NewRun, Recorded, Store};
 
@@ -146,6 +147,7 @@ pub(crate) fn source(name: &str, files: FilePattern) -> Source {
     Source {
         name: name.into(),
         files,
+        store: StoreOptions::default(),
         format: FileFormat::JsonLines,
         grid,
         event_time: Some("event_at".to_owned()),
@@ -171,7 +173,7 @@ pub(crate) fn shop() -> Project {
         zone: Zone::UTC,
         schema: "dev_shop".to_owned(),
         root: PathBuf::from("/project"),
-        warehouse: PathBuf::from("/project/warehouse"),
+        warehouse: Location::Folder(PathBuf::from("/project/warehouse")),
         nodes: vec![
             node("flights", by(Unit::Day), &[("raw.events", Mapping::Overlap)]),
             node("weather", by(Unit::Day), &[("raw.weather", Mapping::Overlap)]),
@@ -247,6 +249,7 @@ pub(crate) async fn begin(store: &Store, manual: Vec<(Instance, RangeSet)>) -> i
         trigger: Trigger::Manual,
         selector: String::new(),
         manual,
+        again: Vec::new(),
         named: Vec::new(),
     };
     store.begin_run(new, minute(0)).await.expect("a run").id
@@ -279,6 +282,7 @@ pub(crate) fn spec(project: &Project, of: &Instance, range: Interval) -> FillSpe
         fingerprint: node.fingerprint,
         replaces_all: false,
         may_replace_all: false,
+        hooks: Hooks::default(),
     }
 }
 
@@ -421,6 +425,7 @@ pub(crate) fn ours(version: i64, claim: &Claim, of: &str, range: Interval, inter
             intervals,
             replaces_all: false,
             total: None,
+            then_hooks: false,
         }),
     }
 }

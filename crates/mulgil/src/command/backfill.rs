@@ -48,11 +48,11 @@ pub(crate) async fn backfill(global: &Global, flags: &cli::Backfill) -> Outcome 
     let scope = Scope::Only(manual.iter().cloned().collect());
     let named = manual.iter().map(|(instance, _)| instance.clone()).collect();
     let request = RunRequest {
-        trigger: Trigger::Backfill,
         selector: selector(flags),
         scope,
         manual,
         named,
+        ..RunRequest::of_all(Trigger::Backfill)
     };
     run::perform(&opened, request, flags.parallel, run::After::Nothing).await
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use mulgil_core::{codes, decide::Scope, diagnostic::Diagnostic, run::Trigger};
+use mulgil_core::{codes, diagnostic::Diagnostic, run::Trigger};
 use mulgil_scheduler::RunRequest;
 
 use crate::{
@@ -39,13 +39,7 @@ pub(crate) async fn demo(global: &Global, flags: &cli::Demo) -> Outcome {
         project_dir: folder.clone(),
         ..global.clone()
     })?;
-    let request = RunRequest {
-        trigger: Trigger::Manual,
-        selector: String::new(),
-        scope: Scope::All,
-        manual: Vec::new(),
-        named: Vec::new(),
-    };
+    let request = RunRequest::of_all(Trigger::Manual);
     let code = run::perform(&opened, request, flags.parallel, run::After::Nothing).await?;
     if code == 0 {
         say::talk(&format!("\nlook around:\n  cd {}", folder.display()));

@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod dbt;
 mod demo;
 mod explain;
 mod gen_docs;
@@ -12,6 +13,7 @@ mod query;
 mod rollback;
 mod run;
 mod runs;
+mod sql;
 mod status;
 mod why;
 
@@ -52,8 +54,10 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Why(flags) => why::why(global, &flags).await,
         Command::Query(flags) => query::query(global, &flags).await,
         Command::Nodes(flags) => nodes::nodes(global, &flags).await,
+        Command::Sql(flags) => sql::sql(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,
+        Command::Dbt(verb) => dbt::dbt(global, &verb).await,
         Command::Explain(flags) => explain::explain(&flags),
         Command::GenDocs => gen_docs::gen_docs(),
     }

@@ -1,12 +1,13 @@
 //! `mulgil nodes ls` and `mulgil nodes show`: what the project's tables and views are.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use mulgil_core::{
     data_test::Verdict,
     grid::Cut,
     interval::Interval,
     interval_text::format_instant,
+    location::Location,
     name::Relation,
     plan::Forecast,
     project::{DataTest, Materialization, Node, Project, Publish},
@@ -72,7 +73,7 @@ async fn list(opened: &Opened, as_json: bool) -> Outcome {
 struct Shown<'a> {
     project: &'a Project,
     node: &'a Node,
-    folder: Option<PathBuf>,
+    folder: Option<Location>,
     versions: Versions,
     waits: bool,
     rows: Option<u64>,
@@ -172,7 +173,7 @@ impl Shown<'_> {
         say("file", node.file.display().to_string());
         say("relation", node.relation.to_string());
         if let Some(folder) = &self.folder {
-            say("folder", folder.display().to_string());
+            say("folder", folder.to_string());
         }
         say("schedule", schedule(node));
         if let Some(owner) = &node.owner {
@@ -270,7 +271,7 @@ impl Shown<'_> {
         json!({
             "node": node.name.as_str(), "kind": kind(node), "materialization": node.materialization,
             "description": node.description, "owner": node.owner, "tags": node.tags,
-            "file": node.file, "relation": node.relation.to_string(), "folder": self.folder,
+            "file": node.file, "relation": node.relation.to_string(), "folder": self.folder.as_ref().map(ToString::to_string),
             "interval": cut(node), "schedule": node.schedule.as_ref().map(|schedule| schedule.cron.to_string()),
             "rows": self.rows, "bytes": self.bytes,
             "version": self.versions.newest, "published": self.versions.published, "publish": node.publish,

@@ -114,9 +114,11 @@ pub(crate) fn reason_text(reason: &Reason) -> String {
         Reason::Source { source } => format!("source: {source} changed"),
         Reason::Target => "target: somebody else wrote into the table".to_owned(),
         Reason::Rollback => "rollback: the table went back to an earlier version".to_owned(),
+        Reason::Hooks => "hooks: its hooks did not run to their end".to_owned(),
         Reason::Lookback => "lookback: filled again at each tick".to_owned(),
         Reason::Settle => "settle: not sealed yet".to_owned(),
         Reason::Tick => "tick: its schedule came due".to_owned(),
+        Reason::Again => "again: a run took all that it selects".to_owned(),
         Reason::Manual => "manual: a person asked for it".to_owned(),
     }
 }

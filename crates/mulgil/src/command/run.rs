@@ -43,11 +43,11 @@ pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
         selector = format!("{selector} --full").trim().to_owned();
     }
     let request = RunRequest {
-        trigger: Trigger::Manual,
         selector,
         scope: scope(&selection, flags.select.is_narrow()),
         manual,
         named: selection.named.iter().cloned().collect(),
+        ..RunRequest::of_all(Trigger::Manual)
     };
     perform(
         &opened,
@@ -179,9 +179,9 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
     };
     let intervals = summary.filled.iter().map(|(_, intervals, _)| intervals).sum();
     let rows = summary.filled.iter().map(|(.., rows)| rows).sum();
-    let tests = summary.passed_tests + summary.failed_tests.len() as u64;
+    let tests = (summary.passed_tests.len() + summary.failed_tests.len()) as u64;
     let tested = if tests > 0 {
-        format!(", {} of {tests} data tests passed", summary.passed_tests)
+        format!(", {} of {tests} data tests passed", summary.passed_tests.len())
     } else {
         String::new()
     };

@@ -239,6 +239,11 @@ fn evidence_text(node: &Node, evidence: &Evidence) -> String {
             Some(version) => format!("somebody else committed version {version} of the table"),
             None => "the table's log does not reach back to what was recorded".to_owned(),
         },
+        Cause::Hooks if detail["adopted"] == true => {
+            "the process that filled it was gone before it could say that the hooks had run".to_owned()
+        }
+        Cause::Hooks => format!("a hook failed after attempt {} had filled it", detail["attempt"]),
+        Cause::Again => format!("taken by run {} ({})", detail["run"], text("selector")),
         Cause::Manual => format!(
             "asked for by run {} ({} {})",
             detail["run"],

@@ -25,6 +25,15 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    /// Of a process that has ended.
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn ends_with(self, code: i32) -> Self {
@@ -127,12 +136,12 @@ impl Place {
 
     /// Starts the program and waits for its end.
     pub(crate) fn mulgil(&self, words: &[&str]) -> Done {
-        done(self.command(words).output().unwrap())
+        Done::of(self.command(words).output().unwrap())
     }
 
     /// `run`, to be killed at a place.
     pub(crate) fn run_killed_at(&self, place: &str) -> Done {
-        done(self.command(&["run"]).env("MULGIL_CRASH_TEST", place).output().unwrap())
+        Done::of(self.command(&["run"]).env("MULGIL_CRASH_TEST", place).output().unwrap())
     }
 
     /// A query's rows as CSV without the header.
@@ -207,7 +216,8 @@ fn line(step: &Value) -> String {
     )
 }
 
-fn done(output: Output) -> Done {
+/// How a started program ended.
+pub(crate) fn done(output: Output) -> Done {
     Done {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

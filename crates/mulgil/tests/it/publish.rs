@@ -167,8 +167,8 @@ fn a_version_whose_files_were_removed_is_told_of() {
     std::fs::remove_file(oldest.unwrap()).unwrap();
     place
         .mulgil(&["query", "select * from sales"])
-        .ends_with(1)
-        .says("MG3021")
+        .ends_with(2)
+        .says("MG0012")
         .says("version 0");
 }
 

@@ -184,9 +184,9 @@ fn what_cannot_be_gone_back_to_is_refused() {
     let refused = |words: &[&str], code: i32, says: &str| {
         place.mulgil(words).ends_with(code).says(says);
     };
-    refused(&["rollback", "orders", "--to", "9"], 2, "MG0010");
-    refused(&["rollback", "orders", "--to=-1"], 2, "MG0010");
-    refused(&["rollback", "recent", "--to", "0"], 2, "MG0011");
+    refused(&["rollback", "orders", "--to", "9"], 2, "MG0013");
+    refused(&["rollback", "orders", "--to=-1"], 2, "MG0013");
+    refused(&["rollback", "recent", "--to", "0"], 2, "MG0014");
     refused(&["rollback", "order", "--to", "0"], 5, "MG0002");
     refused(&["rollback", "orders"], 2, "--to");
 }
@@ -202,8 +202,8 @@ fn a_version_whose_files_are_gone_is_refused_and_nothing_changes() {
     first.iter().for_each(|file| std::fs::remove_file(file).unwrap());
     place
         .mulgil(&["rollback", "orders", "--to", "0"])
-        .ends_with(1)
-        .says("MG3021");
+        .ends_with(2)
+        .says("MG0012");
     assert_eq!(amounts(&place), "11");
     place.mulgil(&["run"]).ends_with(0);
 }

@@ -391,7 +391,7 @@ async fn files_that_are_not_what_was_seen() {
 async fn a_file_that_changes_while_it_is_read_is_said_to_and_not_to_be_broken() {
     let fixture = Fixture::csv("t.csv").file("t.csv", "a,b\n1,2\n");
     let seen = fixture.first_look().await;
-    let shape = super::super::reader::SourceShape::new(fixture.path(), &fixture.source, &seen.columns).unwrap();
+    let shape = super::super::reader::SourceShape::new(&fixture.place(), &fixture.source, &seen.columns).unwrap();
     let mut reader = shape
         .open(&seen.files[0], &[0, 1], super::super::event::RowRule::All)
         .unwrap();

@@ -6,11 +6,17 @@ use std::fs::File;
 use mulgil_core::port::Fault;
 use proptest::prelude::*;
 
-use super::super::{cell::Cell, csv::CsvFile, fault::Origin, json::JsonFile};
+use super::super::{
+    cell::Cell,
+    csv::{CsvFile, Nulls},
+    fault::Origin,
+    files::Input,
+    json::JsonFile,
+};
 
 /// The rows of a file, with NULL as `None`.
 fn rows(bytes: &[u8]) -> Result<Vec<Vec<Option<String>>>, Fault> {
-    let mut csv = CsvFile::open(file(bytes), origin(), b',', &[])?;
+    let mut csv = CsvFile::open(Input::File(file(bytes)), origin(), b',', Nulls::Words(Vec::new()))?;
     let columns = csv.header.len();
     let mut rows = Vec::new();
     let mut scratch = String::new();
@@ -57,7 +63,7 @@ proptest! {
     #[test]
     fn any_bytes_are_rows_or_a_fault(bytes in prop::collection::vec(prop::sample::select(b"a,\"\r\n\xe9{}:1\\[".to_vec()), 0..60)) {
         let _ = rows(&bytes);
-        if let Ok(mut json) = JsonFile::open(file(&bytes), origin()) {
+        if let Ok(mut json) = JsonFile::open(Input::File(file(&bytes)), origin()) {
             while let Ok(Some(object)) = json.next() {
                 let mut scratch = String::new();
                 for index in 0..object.entries.len() {
@@ -67,4 +73,27 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_seed_of_dbt_has_no_empty_texts_and_null_is_a_word_only_beside_numbers() {
+    let mut csv = CsvFile::open(
+        Input::File(file(b"a,b,c\n\"\",null, \nNULL, Null ,x\n")),
+        origin(),
+        b',',
+        Nulls::AsDbt,
+    )
+    .unwrap();
+    let mut scratch = String::new();
+    let mut rows = Vec::new();
+    while let Some(record) = csv.next().unwrap() {
+        for is_text in [true, false] {
+            let cells = (0..3).map(|index| match record.cell(index, is_text, &mut scratch) {
+                Cell::Null => "-".to_owned(),
+                Cell::Text(text) | Cell::Plain(text) => text.to_owned(),
+            });
+            rows.push(cells.collect::<Vec<_>>().join("|"));
+        }
+    }
+    assert_eq!(rows, ["-|null|-", "-|-|-", "NULL| Null |x", "-|-|x"]);
 }

@@ -20,6 +20,7 @@ use mulgil_core::{
     diagnostic::Place,
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval},
+    location::StoreOptions,
     name::NodeName,
     port::{Fault, SourceSeen},
     project::{FileFormat, FilePattern, Source},
@@ -27,7 +28,7 @@ use mulgil_core::{
 };
 use tempfile::TempDir;
 
-use super::{observe, provider};
+use super::{Files, observe, provider};
 use crate::fault::{self, Author};
 
 /// A project folder with one source.
@@ -68,6 +69,7 @@ impl Fixture {
             source: Source {
                 name: NodeName::new("raw.t"),
                 files,
+                store: StoreOptions::default(),
                 format: FileFormat::Csv {
                     delimiter: ',',
                     null_words: vec!["NA".to_owned()],
@@ -117,8 +119,12 @@ impl Fixture {
         fs::write(path, bytes).unwrap();
     }
 
+    fn place(&self) -> Files {
+        Files::Folder(self.path().to_owned())
+    }
+
     async fn observe(&self, known: &SourceSeen) -> Result<SourceSeen, Fault> {
-        observe(self.path(), &self.source, known).await
+        observe(&self.place(), &self.source, known).await
     }
 
     async fn first_look(&self) -> SourceSeen {
@@ -144,7 +150,7 @@ impl Fixture {
     /// The result of SQL over `t`, with files and columns as given.
     async fn sql_over(&self, sql: &str, seen: &SourceSeen, scope: Option<Interval>) -> Result<String, Fault> {
         let context = session();
-        let table = provider(self.path(), &self.source, &seen.columns, scope, &seen.files)?;
+        let table = provider(&self.place(), &self.source, &seen.columns, scope, &seen.files)?;
         context.register_table("t", table).unwrap();
         let batches = context.sql(sql).await.unwrap().collect().await;
         let batches = batches.map_err(|error| fault::sql(&error, &Author::Typed))?;

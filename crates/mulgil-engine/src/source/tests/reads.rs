@@ -18,7 +18,7 @@ use super::{
     super::{event::RowRule, provider, reader::SourceShape},
     Fixture, gzip, interval, parquet, session,
 };
-use crate::output::write;
+use crate::output::Output;
 
 #[tokio::test]
 async fn types_of_csv() {
@@ -409,7 +409,7 @@ async fn a_scope_finds_its_rows_behind_many_that_are_passed_over() {
         let day = interval("2013-01-02T00:00:00Z", "2013-01-03T00:00:00Z");
         let count = fixture.sql_over("select count(*) from t where id >= 8000", &seen, Some(day));
         assert!(count.await.unwrap().contains("| 2 "));
-        let shape = SourceShape::new(fixture.path(), &fixture.source, &seen.columns).unwrap();
+        let shape = SourceShape::new(&fixture.place(), &fixture.source, &seen.columns).unwrap();
         let batches = |rule| {
             let mut reader = shape.open(&seen.files[0], &[0, 1, 2], rule).unwrap();
             std::iter::from_fn(move || reader.next().unwrap().map(|batch| batch.num_rows())).collect::<Vec<_>>()
@@ -455,14 +455,19 @@ impl Fixture {
     async fn written(&self, format: Format) -> Vec<u8> {
         let seen = self.first_look().await;
         let context = session();
-        let table = provider(self.path(), &self.source, &seen.columns, None, &seen.files).unwrap();
+        let table = provider(&self.place(), &self.source, &seen.columns, None, &seen.files).unwrap();
         let rows = context.read_table(table).unwrap().execute_stream().await.unwrap();
-        let limits = QueryLimits {
-            timeout_ms: 1_000,
-            max_rows: None,
+        let output = Output {
+            zone: self.source.zone.clone(),
+            format,
+            limits: QueryLimits {
+                timeout_ms: 1_000,
+                max_rows: None,
+            },
+            scratch: std::env::temp_dir(),
         };
         let mut kept = Kept(Vec::new());
-        write(rows, &self.source.zone, format, limits, &mut kept).await.unwrap();
+        output.write(rows, &mut kept).await.unwrap();
         kept.0
     }
 }

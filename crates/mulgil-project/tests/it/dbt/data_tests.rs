@@ -123,7 +123,7 @@ models:
       select * from (
       select * from (select * from "orders" where id > 0) as filtered_rows where "id" is null
       ) as failing_rows limit 5
-    orders: accepted_values_orders_id__1__2 Error warn != 0 error != 0 at models/schema.yml:10:13
+    orders: accepted_values_orders_id__False__1__2 Error warn != 0 error != 0 at models/schema.yml:10:13
       looks into [], reads orders
       select "id", count(*) as __rows from "orders" where "id" not in (1, 2) group by "id"
     orders: relationships_orders_id__id__ref_raw_ Warning warn != 0 error != 0 at models/schema.yml:12:13
@@ -292,4 +292,53 @@ fn an_edited_threshold_or_query_is_another_assertion() {
     assert_eq!(first, fingerprint("severity='warn'", "select * from"));
     assert_ne!(first, fingerprint("warn_if='> 3'", "select * from"));
     assert_ne!(first, fingerprint("", "select id from"));
+}
+
+#[test]
+fn tests_have_the_names_that_dbt_gives_and_those_of_one_name_are_told_apart() {
+    let loaded = Folder::new(
+        "== dbt_project.yml
+name: shop
+== models/a.sql
+{{ config(materialized='table') }}
+select 1 as id, 'x' as a_column_with_a_long_name
+== models/c.sql
+select * from {{ ref('a') }}
+== models/schema.yml
+models:
+  - name: a
+    columns:
+      - name: id
+        data_tests:
+          - not_null
+          - not_null: {config: {where: 'id > 0'}}
+          - unique: {name: one_name}
+          - not_null: {name: one_name}
+          - accepted_values: {arguments: {values: [1, 2]}}
+          - accepted_values: {values: [1, 2], quote: false}
+          - accepted_values: {arguments: {values: [true, 'a b', 1.5]}}
+      - name: a_column_with_a_long_name
+        data_tests:
+          - accepted_values: {arguments: {values: ['placed and so on', 'shipped', 'completed', 'returned']}}
+          - relationships: {arguments: {to: ref('c'), field: a_column_with_a_long_name}}
+",
+    )
+    .load();
+    assert_eq!(crate::printed(&loaded), "");
+    let names: Vec<String> = crate::node(&loaded, "a")
+        .tests
+        .into_iter()
+        .map(|test| test.name)
+        .collect();
+    assert_snapshot!(names.join("\n"), @"
+    not_null_a_id
+    not_null_a_id_6cf1b1b1
+    one_name
+    one_name_d7d9632f
+    accepted_values_a_id__1__2
+    accepted_values_a_id__False__1__2
+    accepted_values_a_id__True__a_b__1_5
+    accepted_values_a_a_column_with_a_long_name__placed_and_so_on__shipped__completed__returned
+    relationships_a_a_column_with_a_long_name__a_column_with_a_long_name__ref_c_
+    ");
 }

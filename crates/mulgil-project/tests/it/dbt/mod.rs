@@ -4,6 +4,7 @@ mod data_tests;
 mod files;
 mod profiles;
 mod project;
+mod seeds;
 
 use mulgil_project::{LoadOptions, Loaded};
 

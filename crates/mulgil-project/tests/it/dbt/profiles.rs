@@ -133,7 +133,8 @@ shop:
     ));
     let warehouse = |target: Option<&str>| {
         let project = loaded_with(&folder, &[], target).project.expect("it has no faults");
-        let inside = project.warehouse.strip_prefix(folder.path()).expect("it lies inside");
+        let place = project.warehouse.folder().expect("it is a folder");
+        let inside = place.strip_prefix(folder.path()).expect("it lies inside");
         inside.display().to_string()
     };
     assert_eq!(warehouse(None), "warehouse/dev");

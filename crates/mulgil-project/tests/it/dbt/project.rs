@@ -113,16 +113,8 @@ def model(dbt, session): pass
       --> dbt_project.yml:2:1
     do: write `name`, or remove it
 
-    warning[MG1302]: the SQL of `on-run-start` is not run yet
-      --> dbt_project.yml:3:1
-    do: run it with dbt, or make what it makes in a model
-
     warning[MG1302]: `quoting` of `dbt_project.yml` has no effect here yet
       --> dbt_project.yml:7:1
-    do: leave it for dbt, or remove it
-
-    warning[MG1302]: `post-hook` of `models:` has no effect here yet
-      --> dbt_project.yml:10:3
     do: leave it for dbt, or remove it
 
     warning[MG1005]: `models:` has no key `materialised`
@@ -147,11 +139,7 @@ def model(dbt, session): pass
 
     warning[MG1005]: `config()` has no key `own_word`
       --> models/a.sql:1:50
-    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 24 more
-
-    warning[MG1302]: `post_hook` of `config()` has no effect here yet
-      --> models/a.sql:1:62
-    do: leave it for dbt, or remove it
+    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 28 more
 
     warning[MG1302]: a model in Python has no effect here yet
       --> models/b.py

@@ -2,6 +2,7 @@
 
 mod files;
 mod names;
+mod places;
 mod settings;
 mod templates;
 mod time;

@@ -60,7 +60,7 @@ models:
 
         error[MG1006]: `cloud` is no kind of warehouse
           --> mulgil.yml:3:19
-        do: write `local`: Delta tables on disk
+        do: write `local`: Delta tables on disk; or `s3`, `gcs`, `azure` with a `url`
 
         error[MG1005]: `warehouse` has no key `paht`
           --> mulgil.yml:3:26
@@ -80,7 +80,7 @@ models:
 
         error[MG1005]: the folder `shop` has no key `bogus`
           --> mulgil.yml:9:5
-        do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 24 more
+        do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 28 more
 
         error[MG1005]: `stagin` is neither a setting nor a folder here
           --> mulgil.yml:10:3

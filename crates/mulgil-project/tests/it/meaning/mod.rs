@@ -2,6 +2,7 @@
 
 mod files;
 mod inputs;
+mod places;
 mod settings;
 mod time;
 

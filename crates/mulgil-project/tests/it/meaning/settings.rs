@@ -369,7 +369,7 @@ models:
         }
       },
       {
-        "name": "accepted_values_a_n__1__2",
+        "name": "accepted_values_a_n__False__1__2",
         "kind": {
           "kind": "accepted_values",
           "column": "n",

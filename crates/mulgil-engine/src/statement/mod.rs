@@ -1,0 +1,383 @@
+//! Statements, one after another: what each is, and who carries it out. Queries are planned by
+//! DataFusion; all that defines or changes something is done here, never by DataFusion, whose own
+//! tables live in memory alone.
+
+mod ast;
+mod change;
+mod context;
+mod copy;
+mod define;
+pub(crate) mod dialect;
+mod insert;
+mod maintain;
+pub(crate) mod numbered;
+pub(crate) mod parse;
+mod show;
+pub(crate) mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use datafusion::sql::sqlparser::ast::{Query, SetExpr, Statement, With};
+use mulgil_core::{
+    codes,
+    diagnostic::Diagnostic,
+    port::{ByteSink, Fault, Format, QueryLimits, SessionSpec, SqlSession, StatementOutcome},
+    task::{Binding, ScriptSpec},
+};
+use tokio::sync::mpsc;
+
+use self::{
+    context::Context,
+    parse::{Parsed, Typed, unsupported},
+};
+use crate::{Inner, catalog::Catalog, cpu::Cpu, fault::Author, session::Scope, table::Snapshots};
+
+/// Pieces of a result that wait for a slow reader; then the query waits.
+const PIECES_AHEAD: usize = 4;
+
+/// A session of statements.
+pub(crate) struct Session {
+    inner: Arc<Inner>,
+    cpu: Arc<Cpu>,
+    spec: SessionSpec,
+    transaction: Option<Transaction>,
+}
+
+/// Runs the statements of a script one after another; the rows of queries are dropped.
+pub(crate) async fn script(inner: &Arc<Inner>, spec: &ScriptSpec) -> Result<(), Fault> {
+    let all = QueryLimits {
+        timeout_ms: u64::MAX,
+        max_rows: None,
+    };
+    for parsed in parse::statements(&spec.sql, &Author::Node("a hook".to_owned()))? {
+        let sessions = inner.sessions().await?;
+        let catalog = Catalog::load(sessions.warehouse(), &spec.schema).await?;
+        let scope = Scope {
+            bindings: spec.bindings.as_slice().into(),
+            catalog: Some(Arc::new(catalog)),
+            zone: spec.zone.clone(),
+            // Each statement sees what is there when it begins.
+            snapshots: Arc::default(),
+            target: None,
+        };
+        let context = Context::new(sessions, scope, &inner.config.spill_dir).of_hook(spec.claim.as_ref());
+        run(&context, parsed, (Format::Csv, all), &mut Nowhere)
+            .await
+            .map_err(of_hook)?;
+    }
+    Ok(())
+}
+
+/// A fault of SQL that stands in the project, not at a prompt.
+fn of_hook(fault: Fault) -> Fault {
+    let code = if fault.code == codes::BAD_QUERY {
+        codes::SQL_FAILED
+    } else {
+        fault.code
+    };
+    Box::new(Diagnostic {
+        code,
+        place: None,
+        ..*fault
+    })
+}
+
+/// Takes bytes that nobody wants.
+struct Nowhere;
+
+#[async_trait]
+impl ByteSink for Nowhere {
+    async fn write(&mut self, _bytes: &[u8]) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// What lies between `begin` and `commit`.
+#[derive(Clone)]
+struct Transaction {
+    snapshots: Arc<Snapshots>,
+    /// What it wrote, which no `rollback` takes back.
+    written: Vec<String>,
+}
+
+impl Session {
+    /// Over an engine's warehouse.
+    pub(crate) fn new(inner: Arc<Inner>, cpu: Arc<Cpu>, spec: SessionSpec) -> Self {
+        Self {
+            inner,
+            cpu,
+            spec,
+            transaction: None,
+        }
+    }
+
+    fn snapshots(&self) -> Arc<Snapshots> {
+        match (&self.transaction, self.spec.as_of) {
+            (Some(transaction), _) => Arc::clone(&transaction.snapshots),
+            (None, Some(moment)) => Arc::new(Snapshots::as_of(moment)),
+            (None, None) => Arc::default(),
+        }
+    }
+
+    fn begin(&mut self) -> Result<StatementOutcome, Fault> {
+        if self.transaction.is_some() {
+            return Err(bad_transaction(
+                "a transaction is open already",
+                "end it first: `commit`",
+            ));
+        }
+        self.transaction = Some(Transaction {
+            snapshots: self.snapshots(),
+            written: Vec::new(),
+        });
+        Ok(done(
+            "begun: queries read one version of each table until `commit`; what is written commits by itself, at once",
+        ))
+    }
+
+    fn end(&mut self, rolls_back: bool) -> Result<StatementOutcome, Fault> {
+        let Some(transaction) = self.transaction.take() else {
+            return Err(bad_transaction("no transaction is open", "begin one first: `begin`"));
+        };
+        match (rolls_back, transaction.written.as_slice()) {
+            (true, [_, ..]) => {
+                let written = transaction.written.join(", ");
+                Err(bad_transaction(
+                    &format!("what was written since `begin` stays: {written}; each write had committed by itself"),
+                    "write it back by hand: `t for version as of …` reads what was there before",
+                ))
+            }
+            (true, []) | (false, _) => Ok(done("ended: queries read the newest versions again")),
+        }
+    }
+
+    async fn dispatch(
+        &mut self,
+        parsed: Parsed,
+        output: (Format, QueryLimits),
+        sink: &mut dyn ByteSink,
+    ) -> Result<StatementOutcome, Fault> {
+        match &parsed.statement {
+            Typed::Sql(statement) => match statement.as_ref() {
+                Statement::StartTransaction { modes, statements, .. } if statements.is_empty() => {
+                    if modes.is_empty() {
+                        return self.begin();
+                    }
+                    return Err(unsupported("a mode of a transaction", &Author::Typed));
+                }
+                Statement::Commit { chain: false, .. } => return self.end(false),
+                Statement::Rollback {
+                    chain: false,
+                    savepoint: None,
+                } => return self.end(true),
+                _ => {}
+            },
+            Typed::Vacuum(_) => {}
+        }
+        let sessions = self.inner.sessions().await?;
+        let catalog = Catalog::load(sessions.warehouse(), &self.spec.schema).await?;
+        let scope = Scope {
+            bindings: self.spec.bindings.as_slice().into(),
+            catalog: Some(Arc::new(catalog)),
+            zone: self.spec.zone.clone(),
+            snapshots: self.snapshots(),
+            target: None,
+        };
+        let context = Context::new(sessions, scope, &self.inner.config.spill_dir);
+        let outcome = run(&context, parsed, output, sink).await?;
+        if let (Some(transaction), StatementOutcome::Changed { relation, .. }) = (&mut self.transaction, &outcome) {
+            transaction.written.push(relation.to_string());
+            transaction.snapshots.forget(relation).await;
+        }
+        Ok(outcome)
+    }
+}
+
+#[async_trait]
+impl SqlSession for Session {
+    fn bind(&mut self, bindings: Vec<Binding>) {
+        self.spec.bindings = bindings;
+    }
+
+    async fn run(
+        &mut self,
+        sql: &str,
+        format: Format,
+        limits: QueryLimits,
+        sink: &mut dyn ByteSink,
+    ) -> Result<StatementOutcome, Fault> {
+        let parsed = one(sql)?;
+        let limit = Duration::from_millis(limits.timeout_ms);
+        let mut session = Self {
+            inner: Arc::clone(&self.inner),
+            cpu: Arc::clone(&self.cpu),
+            spec: self.spec.clone(),
+            transaction: self.transaction.clone(),
+        };
+        let (pieces, mut arrived) = mpsc::channel(PIECES_AHEAD);
+        let work = self.cpu.run(async move {
+            let mut sink = crate::Pieces(pieces);
+            let outcome = session.dispatch(parsed, (format, limits), &mut sink).await;
+            Ok((outcome, session.transaction))
+        });
+        let passed_on = async move {
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(bytes) = arrived.recv() => sink.write(&bytes).await?,
+                    outcome = &mut work => {
+                        while let Some(bytes) = arrived.recv().await {
+                            sink.write(&bytes).await?;
+                        }
+                        return outcome;
+                    }
+                }
+            }
+        };
+        let Ok(ended) = tokio::time::timeout(limit, passed_on).await else {
+            return Err(crate::too_slow(limit));
+        };
+        let (outcome, transaction) = ended?;
+        self.transaction = transaction;
+        outcome
+    }
+}
+
+/// The one statement of a text.
+fn one(sql: &str) -> Result<Parsed, Fault> {
+    let mut all = parse::statements(sql, &Author::Typed)?.into_iter();
+    match (all.next(), all.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err(Box::new(
+            Diagnostic::error(codes::BAD_QUERY, "there is no SQL to run").with_remedy("write a query: `select …`"),
+        )),
+        (Some(_), Some(_)) => Err(Box::new(
+            Diagnostic::error(codes::BAD_QUERY, "there is more than one statement where one may stand")
+                .with_remedy("run them one after another"),
+        )),
+    }
+}
+
+/// Carries one statement out.
+async fn run(
+    context: &Context<'_>,
+    parsed: Parsed,
+    (format, limits): (Format, QueryLimits),
+    sink: &mut dyn ByteSink,
+) -> Result<StatementOutcome, Fault> {
+    let Parsed { statement, text } = parsed;
+    let statement = match statement {
+        Typed::Sql(statement) => *statement,
+        Typed::Vacuum(vacuum) => return maintain::vacuum(context, &vacuum).await,
+    };
+    if parse::only_reads(&statement) {
+        let statement = show::as_query(context, statement).await?;
+        let ready = context.plan(statement).await?;
+        let rows = ready.rows(&context.author())?;
+        let output = context.output(format, limits);
+        return Ok(StatementOutcome::Rows(output.write(rows, sink).await?));
+    }
+    context.may_write().await?;
+    match statement {
+        Statement::Query(query) => {
+            let (with, writing) = writing(*query)?;
+            run_change(context, writing, with).await
+        }
+        change @ (Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_)) => {
+            run_change(context, change, None).await
+        }
+        Statement::Truncate(truncate) => define::truncate(context, truncate).await,
+        Statement::CreateSchema {
+            schema_name,
+            if_not_exists,
+            with: None,
+            options: None,
+            default_collate_spec: None,
+            clone: None,
+        } => define::create_schema(context, &schema_name, if_not_exists).await,
+        Statement::CreateTable(create) => define::create_table(context, create).await,
+        Statement::CreateView(create) => define::create_view(context, create, &text).await,
+        Statement::AlterTable(alter) => define::alter_table(context, alter).await,
+        Statement::Drop {
+            object_type,
+            if_exists,
+            names,
+            cascade,
+            purge: false,
+            temporary: false,
+            table: None,
+            restrict: _,
+        } => define::drop(context, object_type, if_exists, &names, cascade).await,
+        Statement::Comment {
+            object_type,
+            object_name,
+            comment,
+            if_exists: false,
+        } => define::comment(context, object_type, &object_name, comment).await,
+        copy @ Statement::Copy { .. } => copy::copy(context, copy, limits).await,
+        Statement::OptimizeTable {
+            name,
+            on_cluster: None,
+            partition: None,
+            include_final: false,
+            deduplicate: None,
+            predicate: None,
+            zorder: None,
+            has_table_keyword: _,
+        } => maintain::optimize(context, &name).await,
+        other => Err(unsupported(&named(&other), &Author::Typed)),
+    }
+}
+
+async fn run_change(
+    context: &Context<'_>,
+    statement: Statement,
+    with: Option<With>,
+) -> Result<StatementOutcome, Fault> {
+    match statement {
+        Statement::Insert(insert) => insert::insert(context, insert, with).await,
+        Statement::Update(update) => context.update(update, with).await,
+        Statement::Delete(delete) => context.delete(delete, with).await,
+        Statement::Merge(merge) => context.merge(merge, with).await,
+        other => Err(unsupported(&named(&other), &Author::Typed)),
+    }
+}
+
+/// A statement that writes and that a query is: `with … insert …`.
+fn writing(query: Query) -> Result<(Option<With>, Statement), Fault> {
+    let is_plain = query.order_by.is_none() && query.limit_clause.is_none() && query.pipe_operators.is_empty();
+    match *query.body {
+        SetExpr::Insert(statement)
+        | SetExpr::Update(statement)
+        | SetExpr::Delete(statement)
+        | SetExpr::Merge(statement)
+            if is_plain =>
+        {
+            Ok((query.with, statement))
+        }
+        SetExpr::Query(inner) if is_plain && query.with.is_none() => writing(*inner),
+        _ => Err(unsupported(
+            "a statement that writes, inside of a query,",
+            &Author::Typed,
+        )),
+    }
+}
+
+/// The words with which a statement begins.
+fn named(statement: &Statement) -> String {
+    const WORDS: usize = 2;
+    let text = statement.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(WORDS).collect();
+    words.join(" ").to_uppercase()
+}
+
+/// That something was done.
+fn done(said: impl Into<String>) -> StatementOutcome {
+    StatementOutcome::Done { said: said.into() }
+}
+
+fn bad_transaction(message: &str, remedy: &str) -> Fault {
+    Box::new(Diagnostic::error(codes::BAD_TRANSACTION, message.to_owned()).with_remedy(remedy.to_owned()))
+}
