@@ -296,7 +296,6 @@ pub struct Touched {
 /// Who wrote a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "nearly every commit is ours")]
 pub enum Author {
     /// A claim of this ledger, or of an earlier one of the same project and environment.
     Ours(CommitTag),

@@ -101,6 +101,8 @@ impl Publisher {
     }
 }
 
+type VersionsRow = (String, String, Option<i64>, Option<i64>, Option<i64>);
+
 impl Store {
     /// Publishes what nothing holds back any more: the newest versions of nodes that publish at once again,
     /// and those in which nothing waits for a data test. What somebody else wrote waits until it is filled
@@ -134,12 +136,12 @@ impl Store {
     pub async fn versions(&self) -> Result<BTreeMap<Relation, Versions>, Fault> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows: Vec<(String, String, Option<i64>, Option<i64>, Option<i64>)> = sqlx::query_as(
+                let rows: Vec<VersionsRow> = sqlx::query_as(
                     "select schema_name, name, newest, published, waits_since from relation where newest is not null",
                 )
                 .fetch_all(conn)
                 .await?;
-                let versions = |(schema, name, newest, published, since): (_, _, _, _, Option<i64>)| {
+                let versions = |(schema, name, newest, published, since): VersionsRow| {
                     let versions = Versions {
                         newest,
                         published,

@@ -115,7 +115,8 @@ async fn sizes(view: &View) -> Result<BTreeMap<Relation, TableSize>, Faults> {
 
 fn bytes_of(sizes: &BTreeMap<Relation, TableSize>, node: &Node) -> Option<u64> {
     let size = sizes.get(&node.relation)?;
-    size.version.map(|_| size.bytes)
+    // It is counted when a table's log is read, which a run does when it begins.
+    size.version.filter(|_| size.bytes > 0).map(|_| size.bytes)
 }
 
 /// The rows of all that is filled; nothing for a view, and where nothing is filled.
@@ -182,8 +183,11 @@ impl Shown<'_> {
         if !node.tags.is_empty() {
             say("tags", node.tags.join(", "));
         }
-        if let (Some(rows), Some(bytes)) = (self.rows, self.bytes) {
-            say("holds", format!("{}, {}", say::count(rows, "row"), size(bytes)));
+        if let Some(rows) = self.rows {
+            let bytes = self
+                .bytes
+                .map_or_else(String::new, |bytes| format!(", {}", size(bytes)));
+            say("holds", format!("{}{bytes}", say::count(rows, "row")));
         }
         if let Some(newest) = self.versions.newest {
             say("version", self.version_text(newest));
@@ -204,7 +208,7 @@ impl Shown<'_> {
             return format!("{newest}{publishes}");
         }
         let since = self.versions.waits_since.map_or_else(String::new, |at| {
-            format!(", since {}", say::moment(at, &self.node.grid.zone))
+            format!(" (it waits since {})", say::moment(at, &self.node.grid.zone))
         });
         format!("{}{since}", waiting_text(Some(newest), self.versions.published))
     }

@@ -68,6 +68,8 @@ struct Row<'a> {
     node: &'a Node,
     parts: Vec<(Interval, Status, u64)>,
     failed_tests: Vec<String>,
+    /// Intervals that are filled and held since the table went back.
+    rolled_back: u64,
     /// Its newest version and the one that readers see, where data tests keep the newest from them.
     waits: Option<(Option<i64>, Option<i64>)>,
     filled_at: Option<Instant>,
@@ -102,6 +104,10 @@ impl<'a> Row<'a> {
                 .iter()
                 .map(|(range, status)| (range, status.clone(), node.grid.count(range)))
                 .collect(),
+            rolled_back: forecast.terms(instance).map_or(0, |terms| {
+                let back = terms.filled.intersect(&terms.rolled_back.keys());
+                back.iter().map(|range| node.grid.count(range)).sum()
+            }),
             waits: forecast.waits_for_tests(node).then(|| {
                 let table = forecast.state.tables.get(&node.relation);
                 (
@@ -163,6 +169,7 @@ impl<'a> Row<'a> {
             .map(|(.., count)| count)
             .sum();
         let all: u64 = self.parts.iter().map(|(.., count)| count).sum();
+        let filled = filled + self.rolled_back;
         format!("{}/{}", say::thousands(filled), say::thousands(all))
     }
 

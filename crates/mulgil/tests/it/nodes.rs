@@ -39,7 +39,7 @@ models:
         "What was sold.",
         "models/sales.sql",
         "shop.sales",
-        "version 1 waits for its data tests; readers see version 0, since 20",
+        "version 1 waits for its data tests; readers see version 0 (it waits since 20",
         "reads      orders",
         "read by    large",
         "In euros.",

@@ -57,6 +57,9 @@ fn a_table_goes_back_is_held_there_and_its_readers_follow() {
         .ends_with(0)
         .says("orders holds again what version 0 held, as version 3: 2 of 4 intervals are filled");
     assert_eq!(amounts(&place), "10 20");
+    let all = place.mulgil(&["status"]).ends_with(0).stdout;
+    let orders = all.lines().find(|line| line.starts_with("orders")).unwrap();
+    assert!(orders.contains(" 2/4 "), "{all}");
     let status = place.mulgil(&["status", "orders"]).ends_with(0).stdout;
     assert!(status.contains("held: rolled back to version 0"), "{status}");
     let why = place.mulgil(&["why", "orders@2026-01-02"]).ends_with(0).stdout;
@@ -199,7 +202,9 @@ fn a_version_whose_files_are_gone_is_refused_and_nothing_changes() {
     let first = walk(&place.path().join("warehouse/shop/orders"));
     day(&place, 1, 11);
     place.mulgil(&["run"]).ends_with(0);
-    first.iter().for_each(|file| std::fs::remove_file(file).unwrap());
+    for file in &first {
+        std::fs::remove_file(file).unwrap();
+    }
     place
         .mulgil(&["rollback", "orders", "--to", "0"])
         .ends_with(2)
