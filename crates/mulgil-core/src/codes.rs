@@ -43,6 +43,10 @@ codes! {
     BAD_TRANSACTION = 0011;
     /// A version of a table that is not there.
     VERSION_GONE = 0012;
+    /// A version that a table does not have.
+    UNKNOWN_VERSION = 0013;
+    /// Something that has no versions to go back to.
+    NO_VERSIONS = 0014;
     /// A file that a result would be written over.
     OUTPUT_EXISTS = 0021;
     /// Bytes that are no text, on their way to a terminal.
@@ -189,6 +193,8 @@ codes! {
     MATCHED_TWICE = 3017;
     /// NULL in a column that does not take it.
     NULL_NOT_ALLOWED = 3018;
+    /// A table of which no version has passed its data tests yet.
+    NOT_PUBLISHED = 3020;
     /// A source's file that was there when it was looked at, and is not there any more.
     SOURCE_FILE_MISSING = 3101;
     /// A source's file that changed while it was read.
@@ -213,6 +219,9 @@ codes! {
     FENCED = 4101;
     /// Somebody else committed to the table while it was being filled.
     TABLE_CHANGED = 4102;
+
+    /// A range that is held since its table went back to an earlier version.
+    ROLLED_BACK = 4110;
 
     // --- MG5: operation ------------------------------------------------------------------------
     /// An environment that another process is working on.

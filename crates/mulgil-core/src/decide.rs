@@ -13,6 +13,7 @@ use crate::{
     name::{Instance, NodeName, Relation},
     plan::{Forecast, Terms, ready_of},
     project::{Input, Node, Upstream},
+    publish,
 };
 
 /// Intervals that one commit fills at most: a crash loses no more work than that.
@@ -34,8 +35,8 @@ pub struct Limits {
     pub failed_since: Instant,
     /// Nodes whose data tests are being run, or could not be run in this run.
     pub untestable: BTreeSet<NodeName>,
-    /// Attempts that run data tests now; fills are counted in the state.
-    pub testing: usize,
+    /// The nodes whose data tests run now, each by one attempt; fills are counted in the state.
+    pub testing: BTreeSet<NodeName>,
     /// What is done of what may be touched.
     pub tasks: Tasks,
     /// Where commits of this run failed by their rows: smaller ones may do without the bad rows.
@@ -58,7 +59,7 @@ impl Limits {
             scope,
             failed_since,
             untestable: BTreeSet::new(),
-            testing: 0,
+            testing: BTreeSet::new(),
             tasks: Tasks::default(),
             narrowed: BTreeMap::new(),
         }
@@ -176,7 +177,7 @@ pub struct Decision {
 pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
     let mut decision = Decision::default();
     let mut busy = busy_relations(forecast);
-    let live = live_count(forecast) + limits.testing;
+    let live = live_count(forecast) + limits.testing.len();
     let mut capacity = limits.parallel.saturating_sub(live);
     for instance in forecast.instances() {
         if capacity == 0 {
@@ -186,6 +187,10 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
         let (Some(node), Some(terms)) = (forecast.node(&instance.node), forecast.terms(instance)) else {
             continue;
         };
+        if publish::is_after_tests(node) && limits.testing.contains(&node.name) {
+            // What the tests say is said of the version that they look at.
+            continue;
+        }
         let startable = startable(forecast, limits, node, instance, terms, &mut decision.wake_at);
         let Some(first) = startable.ranges().first() else {
             continue;
@@ -213,7 +218,7 @@ pub fn decide(forecast: &Forecast<'_>, limits: &Limits) -> Decision {
     let due: Vec<TestsToStart> = nodes
         .filter_map(|node| tests_to_start(forecast, limits, node, &busy))
         .collect();
-    let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live == 0 && limits.testing == 0;
+    let idle = decision.actions.is_empty() && decision.wake_at.is_none() && live == 0;
     let (free, waiting): (Vec<_>, Vec<_>) = due.into_iter().partition(|tests| tests.is_free);
     // Where nothing else can start, what is left cannot be filled: the tests that others wait for first.
     let left = waiting.into_iter().filter(|_| idle).take(usize::from(free.is_empty()));
@@ -284,6 +289,9 @@ fn ready_now(
     let Some(upstream) = forecast.node(name) else {
         return RangeSet::new();
     };
+    if input.takes_all(&node.grid) && forecast.waits_for_tests(upstream) {
+        return RangeSet::new();
+    }
     for read in forecast.read_instances(instance, input) {
         let Some(terms) = forecast.terms(read) else {
             return RangeSet::new();

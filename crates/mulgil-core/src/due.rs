@@ -36,6 +36,8 @@ pub enum Reason {
     },
     /// Somebody else wrote into the table.
     Target,
+    /// The table went back to an earlier version, over a newer fill.
+    Rollback,
     /// The hooks that belong to it have not run to their end.
     Hooks,
     /// It is among the newest intervals that are filled again at each tick.
@@ -60,6 +62,7 @@ impl Reason {
             Self::Upstream { .. } => "upstream",
             Self::Source { .. } => "source",
             Self::Target => "target",
+            Self::Rollback => "rollback",
             Self::Hooks => "hooks",
             Self::Lookback => "lookback",
             Self::Settle => "settle",
@@ -76,6 +79,7 @@ impl From<&Cause> for Reason {
             Cause::Upstream(node) => Self::Upstream { node: node.clone() },
             Cause::Source(source) => Self::Source { source: source.clone() },
             Cause::Target => Self::Target,
+            Cause::Rollback => Self::Rollback,
             Cause::Hooks => Self::Hooks,
             Cause::Again => Self::Again,
             Cause::Manual => Self::Manual,
@@ -225,6 +229,13 @@ pub fn due_tests<'a>(node: &'a Node, state: &NodeState, newest: impl Fn(&DataTes
 /// What is due but failed too often with the same code and the same inputs.
 pub fn held(node: &Node, state: &NodeState) -> RangeSet {
     state.failing.keys_where(|failing| is_held(node, failing))
+}
+
+/// What is held because a person took the table back to an earlier version, and to which.
+pub fn rolled_back(node: &Node, state: &NodeState) -> RangeMap<i64> {
+    let held = state.failing.iter().filter(|(_, failing)| is_held(node, failing));
+    held.filter_map(|(range, failing)| Some((range, failing.rolled_back_to?)))
+        .collect()
 }
 
 /// Whether a failure holds its range until somebody names it or something changes.

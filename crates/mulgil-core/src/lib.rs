@@ -19,6 +19,7 @@ pub mod name;
 pub mod plan;
 pub mod port;
 pub mod project;
+pub mod publish;
 pub mod run;
 pub mod schedule;
 pub mod select;

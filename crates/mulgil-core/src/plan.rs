@@ -8,11 +8,13 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    diagnostic::Severity,
     due::{self, Reason},
     interval::{Instant, Interval, RangeMap, RangeSet},
     mapping::Mapping,
     name::{Instance, NodeName},
     project::{DataTest, Input, Materialization, Node, Project, Upstream},
+    publish,
     state::{NodeState, SourceState, State},
 };
 
@@ -81,6 +83,9 @@ pub struct Held {
     pub instance: Instance,
     /// Which.
     pub range: Interval,
+    /// The version to which a person took the table back, where that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_to: Option<i64>,
 }
 
 /// The terms of one instance, and what follows for the others.
@@ -98,8 +103,10 @@ pub struct Terms {
     pub in_flight: RangeSet,
     /// Due by itself and not ready, by the input that it waits for.
     pub waiting: Vec<(NodeName, RangeSet)>,
-    /// Due and held after failures.
+    /// Due and held after failures, or since the table went back.
     pub held: RangeSet,
+    /// What is held since the table went back to an earlier version, whose rows readers may read.
+    pub rolled_back: RangeMap<i64>,
     /// What a run will fill, with the reason; `true`: only if an upstream's rows change.
     pub due: RangeMap<(Reason, bool)>,
     /// The data tests that are due, on the instance without a key alone.
@@ -211,10 +218,7 @@ impl<'a> Forecast<'a> {
                     on: on.clone(),
                 }));
             }
-            held.extend(terms.held.iter().map(|range| Held {
-                instance: instance.clone(),
-                range,
-            }));
+            held.extend(terms.held.iter().flat_map(|range| held_of(instance, terms, range)));
         }
         for node in &self.project.nodes {
             steps.extend(self.test_step(node));
@@ -231,6 +235,23 @@ impl<'a> Forecast<'a> {
     fn node_state(&self, instance: &Instance) -> &'a NodeState {
         static NONE: std::sync::LazyLock<NodeState> = std::sync::LazyLock::new(NodeState::default);
         self.state.nodes.get(instance).unwrap_or(&NONE)
+    }
+
+    /// Whether a table is there of which readers see nothing, because none of it has passed its tests yet.
+    fn shows_nothing(&self, node: &Node) -> bool {
+        let table = self.state.tables.get(&node.relation);
+        publish::is_after_tests(node) && table.is_some_and(|table| table.is_there && table.published.is_none())
+    }
+
+    /// Whether readers of a node see an older version than the newest, because data tests have not passed.
+    /// Who takes the table as it stands waits then: that the rows are others is told only once.
+    pub fn waits_for_tests(&self, node: &Node) -> bool {
+        let table = self.state.tables.get(&node.relation);
+        let is_behind = table.is_some_and(|table| table.published != table.version);
+        let mut instances = self.instances.get(&node.name).into_iter().flatten();
+        publish::is_after_tests(node)
+            && is_behind
+            && instances.any(|instance| !self.node_state(instance).untested.is_empty())
     }
 
     fn source_state(&self, name: &NodeName) -> &'a SourceState {
@@ -272,6 +293,7 @@ impl<'a> Forecast<'a> {
             }
         }
         let held = held.intersect(&candidates);
+        let rolled_back = due::rolled_back(node, state);
         let due = restrict(&own, &candidates.subtract(&held));
         // What would be due only through an upstream's change is not said to wait for anything.
         let sure = own.keys_where(|(_, if_changed)| !if_changed);
@@ -279,7 +301,11 @@ impl<'a> Forecast<'a> {
             *ranges = ranges.intersect(&sure);
         }
         waiting.retain(|(_, ranges)| !ranges.is_empty());
-        let readable = due::readable(node, state);
+        let readable = if self.shows_nothing(node) {
+            RangeSet::new()
+        } else {
+            due::readable(node, state)
+        };
         Terms {
             wanted,
             filled,
@@ -288,6 +314,7 @@ impl<'a> Forecast<'a> {
             in_flight,
             waiting,
             held,
+            rolled_back,
             due,
             tests: Vec::new(),
         }
@@ -359,18 +386,23 @@ impl<'a> Forecast<'a> {
                 let Some(upstream) = self.node(name) else {
                     return RangeSet::new();
                 };
+                let tests_may_pass = !self.tests_due(upstream).is_empty();
+                if input.takes_all(&node.grid) && !tests_may_pass && self.waits_for_tests(upstream) {
+                    return RangeSet::new();
+                }
                 let mut ready = candidates.clone();
                 for read in self.read_instances(instance, input) {
                     let Some(terms) = self.terms.get(read) else {
                         return RangeSet::new();
                     };
                     let mut there = terms.readable.union(&terms.due.keys());
-                    if !self.tests_due(upstream).is_empty() {
+                    if tests_may_pass {
                         there = there.union(&self.node_state(read).untested);
                     }
-                    let there = there.subtract(&terms.held);
+                    let withheld = terms.held.subtract(&terms.rolled_back.keys());
+                    let there = there.subtract(&withheld);
                     ready = ready_of(node, input, &upstream.grid, &there, &ready);
-                    if !node.grid.is_cut() && !terms.held.is_empty() {
+                    if !node.grid.is_cut() && !withheld.is_empty() {
                         return RangeSet::new();
                     }
                 }
@@ -389,10 +421,24 @@ impl<'a> Forecast<'a> {
             let others = test.kind.looks_into().iter().filter_map(|name| self.node(name));
             others.map(|other| self.newest_rows(other)).fold(newest, i64::max)
         };
-        due::due_tests(node, state, newest_of)
-            .into_iter()
-            .map(|test| test.name.clone())
-            .collect()
+        let due = due::due_tests(node, state, newest_of);
+        let due = if due.is_empty() && self.waits_for_nothing(node, state) {
+            // The test that failed is not declared any more: those that are say what may be read.
+            node.tests
+                .iter()
+                .filter(|test| test.severity == Severity::Error)
+                .collect()
+        } else {
+            due
+        };
+        due.into_iter().map(|test| test.name.clone()).collect()
+    }
+
+    /// Whether rows are kept from readers although no data test of today has failed.
+    fn waits_for_nothing(&self, node: &Node, state: &NodeState) -> bool {
+        let mut instances = self.instances.get(&node.name).into_iter().flatten();
+        instances.any(|instance| !self.node_state(instance).untested.is_empty())
+            && due::failed_tests(node, state).is_empty()
     }
 
     /// The newest fill that has put rows where a node shows them: its own; for a view also those of what
@@ -464,6 +510,21 @@ impl<'a> Forecast<'a> {
         }
         after.into_iter().collect()
     }
+}
+
+/// A held range, parted where some of it is held for another reason.
+fn held_of(instance: &Instance, terms: &Terms, range: Interval) -> Vec<Held> {
+    let held = |range, rolled_back_to| Held {
+        instance: instance.clone(),
+        range,
+        rolled_back_to,
+    };
+    let back = terms.rolled_back.within(range);
+    let mut parts: Vec<Held> = back.map(|(part, to)| held(part, Some(*to))).collect();
+    let failed = RangeSet::from(range).subtract(&terms.rolled_back.keys());
+    parts.extend(failed.iter().map(|part| held(part, None)));
+    parts.sort_by_key(|part| part.range.start);
+    parts
 }
 
 /// The part of the candidates whose reads lie inside `there`. A reader without a grid, and a view,

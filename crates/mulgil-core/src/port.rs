@@ -11,7 +11,7 @@ use crate::{
     grid::Zone,
     interval::{Instant, Interval, RangeSet},
     location::Location,
-    name::{Instance, Relation},
+    name::{Instance, NodeName, Relation},
     project::{CodeFp, Fingerprint, Source},
     task::{Binding, Claim, Column, FileSeen, FillSpec, ScriptSpec, TestSpec},
 };
@@ -57,6 +57,11 @@ pub trait Engine: Send + Sync {
     /// Puts small files of a table together where they are many, and removes files that only versions
     /// older than the time of grace have. Changes no row. Not beside a fill of the table.
     async fn maintain(&self, relation: &Relation, now: Instant) -> Result<Maintained, Fault>;
+
+    /// Takes a table back to the version that a tag names, by one new commit that carries the tag and its
+    /// number as the app transaction; gives that commit's version. It holds all or nothing of the older
+    /// version, columns among it.
+    async fn restore(&self, relation: &Relation, tag: &RestoreTag) -> Result<i64, Fault>;
 
     /// Removes a table with all its versions; nothing where there is none. Who reads it at that moment
     /// may fail.
@@ -306,12 +311,29 @@ pub struct Touched {
 /// Who wrote a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "nearly every commit is ours")]
 pub enum Author {
     /// A claim of this ledger, or of an earlier one of the same project and environment.
     Ours(CommitTag),
+    /// A person, by this ledger or an earlier one: the table went back to an earlier version.
+    Restored(RestoreTag),
     /// Anybody else.
     Foreign,
+}
+
+/// What our commits that take a table back say of themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreTag {
+    /// Whose ledger: `<project>/<environment>`.
+    pub ledger: String,
+    /// The commit's sequence number.
+    pub seq: i64,
+    /// Whose table.
+    pub node: NodeName,
+    /// The version that it holds again.
+    #[serde(rename = "restores")]
+    pub to: i64,
+    /// The node's code at that time: until it is another, nothing is filled by itself.
+    pub fingerprint: CodeFp,
 }
 
 /// What our commits say of themselves.

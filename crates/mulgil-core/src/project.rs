@@ -210,6 +210,12 @@ impl Input {
         !reader.is_cut() || matches!(self.mapping, Mapping::Whole { .. })
     }
 
+    /// Whether a reader with this grid takes the upstream as it stands, and is made again when any of it
+    /// changes.
+    pub fn takes_all(&self, reader: &Grid) -> bool {
+        self.is_read_as_it_stands(reader) && self.mapping.restates()
+    }
+
     /// Whether an instance of the reader reads one of the upstream: both have the same value in the
     /// key columns that both have.
     pub(crate) fn shares_key(&self, reader: &Instance, upstream: &Instance) -> bool {
@@ -237,6 +243,24 @@ pub enum Missed {
     All,
     /// None is.
     None,
+}
+
+/// When readers see a new version of a node's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    /// As soon as it is committed.
+    #[default]
+    AtOnce,
+    /// When its data tests have passed; until then they see the version before.
+    AfterTests,
+}
+
+impl Publish {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_at_once(&self) -> bool {
+        *self == Self::AtOnce
+    }
 }
 
 /// What a data test asserts.
@@ -358,6 +382,9 @@ pub struct Node {
     pub partial: bool,
     /// Its data tests.
     pub tests: Vec<DataTest>,
+    /// When readers see a new version of its table.
+    #[serde(default, skip_serializing_if = "Publish::is_at_once")]
+    pub publish: Publish,
     /// Labels for selectors.
     #[serde(default)]
     pub tags: Vec<String>,

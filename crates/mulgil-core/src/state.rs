@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    codes,
     diagnostic::{Code, Retry},
     interval::{Instant, RangeMap, RangeSet},
     name::{Instance, NodeName, Relation},
@@ -22,6 +23,8 @@ pub enum Cause {
     Source(NodeName),
     /// Somebody else wrote into the table.
     Target,
+    /// A person took the table back to an earlier version, over a newer fill.
+    Rollback,
     /// A person asked for it.
     Manual,
     /// A person's run took it, right or not; what its table keeps is kept.
@@ -45,10 +48,28 @@ pub struct Failing {
     pub retry: Retry,
     /// The code that failed; another code is tried at once.
     pub code_fp: CodeFp,
+    /// The version to which a person took the table back, where that is what holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_to: Option<i64>,
 }
 
 /// Equal failures in a row after which a range is held.
 pub const HELD_AFTER_FAILURES: u32 = 3;
+
+impl Failing {
+    /// What holds a table that went back to an earlier version, as if it had failed too often.
+    pub fn rolled_back(to: i64, code_fp: CodeFp, at: Instant) -> Self {
+        Self {
+            equal_count: HELD_AFTER_FAILURES,
+            code: codes::ROLLED_BACK,
+            failed_at: at,
+            next_try_at: at,
+            retry: Retry::AfterHumanFix,
+            code_fp,
+            rolled_back_to: Some(to),
+        }
+    }
+}
 
 /// An attempt that holds a range now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +136,12 @@ pub struct TableState {
     /// What was last made under its name.
     #[serde(default)]
     pub kind: Option<Materialization>,
+    /// Its newest version, as far as it is recorded.
+    #[serde(default)]
+    pub version: Option<i64>,
+    /// The newest version that readers may see.
+    #[serde(default)]
+    pub published: Option<i64>,
     /// Whether it may hold rows that nothing here counts: its log does not tell of all that was done
     /// to it, or of nothing that is known.
     pub uncounted: bool,

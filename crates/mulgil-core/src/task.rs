@@ -9,6 +9,7 @@ use crate::{
     interval::Interval,
     name::{Instance, Key, Relation},
     project::{CodeFp, DataTest, Incremental, Materialization, Source},
+    publish::ReadVersion,
 };
 
 /// The version of [`TaskSpec`]'s form; a worker refuses one that it does not know.
@@ -148,6 +149,9 @@ pub enum Reads {
         scope: Option<Interval>,
         /// The key values that are read; all where a column is absent.
         key: Key,
+        /// At which version.
+        #[serde(default, skip_serializing_if = "ReadVersion::is_newest")]
+        version: ReadVersion,
     },
     /// A source's files.
     Source {

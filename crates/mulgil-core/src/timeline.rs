@@ -12,9 +12,9 @@
 //! now 2026-11-20T06:00+09:00
 //! ```
 //! Words after a name, in any order: `by UNIT`, `by cron 'M H D M W'`, `reads A, B last N UNITs, C whole`,
-//! `every 'M H D M W'`, `lookback N`, `settle Nd`, `partial`, `view`, `keys column=v|w`, `code N`,
+//! `every 'M H D M W'`, `lookback N`, `settle Nd`, `partial`, `view`, `published` (after its tests), `keys column=v|w`, `code N`,
 //! `test NAME`, `tags v|w`, `owner NAME`, `in FOLDER`; `seed` before `reads`. Facts: `filled NAME RANGE [at TIME] [code N]`, `changed NAME RANGE upstream|source OF`,
-//! `foreign`, `asked`, `live`, `untested`, `waived NAME RANGE`, `failing NAME RANGE times N`,
+//! `foreign`, `asked`, `live`, `untested`, `waived NAME RANGE`, `versions NAME NEWEST PUBLISHED`, `tested NAME TEST FAILURES`, `failing NAME RANGE times N`, `rolled-back NAME RANGE VERSION`, `undone NAME RANGE`,
 //! `available|gone SOURCE RANGE`. Without `by` a range is `all`.
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
@@ -35,10 +35,10 @@ use crate::{
     plan::{Forecast, StepAction},
     project::{
         Batch, CodeFp, DataTest, FileFormat, FilePattern, Fingerprint, Input, KeyColumn, Materialization, Missed, Node,
-        Project, Source, TestKind, Upstream,
+        Project, Publish, Source, TestKind, Upstream,
     },
     schedule::Schedule,
-    state::{Cause, Failing, Live, State},
+    state::{Cause, Failing, Live, State, TestState},
 };
 
 /// What a text describes.
@@ -118,7 +118,11 @@ impl Timeline {
             let _ = writeln!(out, "wait {} {range} on {}", waiting.instance, waiting.on);
         }
         for held in &plan.held {
-            let _ = writeln!(out, "hold {} {}", held.instance, self.range(&held.instance, held.range));
+            let to = held
+                .rolled_back_to
+                .map_or_else(String::new, |to| format!(" at version {to}"));
+            let range = self.range(&held.instance, held.range);
+            let _ = writeln!(out, "hold {} {range}{to}", held.instance);
         }
         out
     }
@@ -150,6 +154,8 @@ impl Timeline {
     fn line(&mut self, line: &str) -> Option<()> {
         let mut words = Words::new(line);
         match words.next()? {
+            "versions" => self.versions(words)?,
+            "tested" => self.tested(words)?,
             "zone" => self.project.zone = Zone::named(words.next()?)?,
             "begin" => {
                 let day = Grid {
@@ -212,6 +218,11 @@ impl Timeline {
             "live" => state.live.insert(range, Live { attempt: 1, epoch: 1 }),
             "untested" => state.untested.insert(range),
             "waived" => state.waived.insert(range),
+            "rolled-back" => {
+                let failing = Failing::rolled_back(words.next()?.parse().ok()?, node.fingerprint, self.now);
+                state.failing.insert(range, failing);
+            }
+            "undone" => state.dirty.entry(Cause::Rollback).or_default().insert(range),
             "failing" => {
                 let times = if words.next()? == "times" {
                     words.next()?.parse().ok()?
@@ -225,12 +236,38 @@ impl Timeline {
                     next_try_at: self.now,
                     retry: Retry::Never,
                     code_fp: node.fingerprint,
+                    rolled_back_to: None,
                 };
                 state.failing.insert(range, failing);
             }
             _ => return None,
         }
         words.next().is_none().then_some(())
+    }
+
+    /// `versions NAME NEWEST PUBLISHED`, `-` for none.
+    fn versions(&mut self, mut words: Words<'_>) -> Option<()> {
+        let node = self.project.node(&NodeName::new(words.next()?))?;
+        let table = self.state.tables.entry(node.relation.clone()).or_default();
+        table.is_there = true;
+        table.version = words.next()?.parse().ok();
+        table.published = words.next()?.parse().ok();
+        Some(())
+    }
+
+    /// `tested NAME TEST FAILURES`, over all that is filled.
+    fn tested(&mut self, mut words: Words<'_>) -> Option<()> {
+        let node = self.project.node(&NodeName::new(words.next()?))?;
+        let name = words.next()?;
+        let fingerprint = node.tests.iter().find(|test| test.name == name)?.fingerprint;
+        let state = self.state.nodes.entry(Instance::of(node.name.clone())).or_default();
+        let result = TestState {
+            fingerprint,
+            failures: words.next()?.parse().ok()?,
+            fill_seq: state.fill_seq,
+        };
+        state.tests.insert(name.to_owned(), result);
+        Some(())
     }
 
     fn source_range(&self, words: &mut Words<'_>) -> Option<(NodeName, Interval)> {
@@ -303,6 +340,7 @@ impl Timeline {
                 "settle" => node.settle_us = words.next()?.strip_suffix('d')?.parse::<i64>().ok()? * 86_400_000_000,
                 "partial" => node.partial = true,
                 "view" => node.materialization = Materialization::View,
+                "published" => node.publish = Publish::AfterTests,
                 "incremental" => node.materialization = Materialization::Incremental,
                 "code" => node.fingerprint.code = Fingerprint(words.next()?.parse().ok()?),
                 "keys" => node.keys.push(key_column(words.next()?)?),
@@ -388,6 +426,7 @@ impl Timeline {
             settle_us: 0,
             partial: false,
             tests: Vec::new(),
+            publish: Publish::AtOnce,
             tags: Vec::new(),
             description: None,
             columns: BTreeMap::new(),
@@ -440,13 +479,14 @@ impl<'a> Words<'a> {
 
     /// Up to the next word that begins another clause of a model.
     fn rest_until_keyword(&mut self) -> &'a str {
-        const CLAUSES: [&str; 13] = [
+        const CLAUSES: [&str; 14] = [
             " by ",
             " until ",
             " every ",
             " lookback ",
             " settle ",
             " partial",
+            " published",
             " view",
             " code ",
             " keys ",

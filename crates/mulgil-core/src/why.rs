@@ -18,8 +18,13 @@ use crate::{
 pub enum Status {
     /// Being filled.
     Running,
-    /// Failed too often in the same way; held until something changes or a person names it.
-    Held,
+    /// Failed too often in the same way, or its table went back to an earlier version; held until
+    /// something changes or a person names it.
+    Held {
+        /// The version to which the table went back, where that holds it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rolled_back_to: Option<i64>,
+    },
     /// The last try failed.
     Failed,
     /// Due, but something that it reads is not there.
@@ -53,7 +58,7 @@ impl Status {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Running => "running",
-            Self::Held => "held",
+            Self::Held { .. } => "held",
             Self::Failed => "failed",
             Self::Waiting { .. } => "waiting",
             Self::Missing => "missing",
@@ -136,10 +141,21 @@ pub fn statuses(forecast: &Forecast<'_>, instance: &Instance) -> RangeMap<Status
         mark(&ranges.subtract(&terms.filled), Status::Waiting { on: on.clone() });
     }
     mark(
-        &state.failing.keys_where(|failing| failing.code_fp == node.fingerprint),
+        &state
+            .failing
+            .keys_where(|failing| failing.rolled_back_to.is_none() && failing.code_fp == node.fingerprint),
         Status::Failed,
     );
-    mark(&due::held(node, state), Status::Held);
+    let failed = |failing: &Failing| failing.rolled_back_to.is_none() && due::is_held(node, failing);
+    mark(&state.failing.keys_where(failed), Status::Held { rolled_back_to: None });
+    for (range, to) in terms.rolled_back.iter() {
+        // What nobody wants yet is held too, and not worth a word.
+        let told = RangeSet::from(range).intersect(&terms.wanted.union(&terms.filled));
+        let status = Status::Held {
+            rolled_back_to: Some(*to),
+        };
+        mark(&told, status);
+    }
     mark(&terms.in_flight, Status::Running);
     out
 }

@@ -1,7 +1,14 @@
 //! Decisions: a timeline in, what is due out.
 
+use std::collections::BTreeSet;
+
 use insta::assert_snapshot;
-use mulgil_core::{project::TestKind, timeline::Timeline};
+use mulgil_core::{
+    decide::{Action, Limits, Scope, decide},
+    interval::Instant,
+    project::TestKind,
+    timeline::Timeline,
+};
 
 /// What the plan of a timeline says.
 fn told(text: &str) -> String {
@@ -273,6 +280,82 @@ fn a_test_of_a_relationship_waits_for_what_it_looks_into() {
         field: "id".to_owned(),
     };
     assert_snapshot!(timeline.started(4), @"");
+}
+
+/// A table by days whose newest version waits for a test that failed, and three who read it.
+const WAITING: &str = "begin 2026-11-01
+    model a by day published test t
+    model days by day reads a
+    model all reads a
+    model loose by day reads a whole
+    filled a 2026-11-01..2026-11-05
+    untested a 2026-11-04
+    tested a t 3
+    versions a 7 6
+    now 2026-11-05T00:00Z";
+
+#[test]
+fn readers_wait_for_a_version_whose_tests_failed_and_go_on_with_what_did_not_change() {
+    let timeline = Timeline::parse(WAITING);
+    assert_snapshot!(timeline.told(), @"
+    fill days 2026-11-01..2026-11-04  (missing)
+    fill loose 2026-11-01..2026-11-05  (missing)
+    wait days 2026-11-04 on a
+    wait all all on a
+    ");
+    assert_snapshot!(timeline.started(9), @"
+    start days 2026-11-01..2026-11-04
+    start loose 2026-11-01..2026-11-05
+    ");
+}
+
+#[test]
+fn a_version_that_has_passed_or_is_published_at_once_is_read_as_it_stands() {
+    for other in [
+        WAITING.replace("published test t", "test t"),
+        WAITING.replace("versions a 7 6", "versions a 7 7"),
+    ] {
+        let started = Timeline::parse(&other).started(9);
+        assert!(started.contains("start all all"), "{started}");
+    }
+}
+
+#[test]
+fn of_a_table_that_never_passed_its_tests_readers_take_nothing() {
+    let text = WAITING.replace("versions a 7 6", "versions a 0 -");
+    assert_snapshot!(Timeline::parse(&text).told(), @"
+    wait days 2026-11-01..2026-11-05 on a
+    wait all all on a
+    wait loose 2026-11-01..2026-11-05 on a
+    ");
+}
+
+#[test]
+fn when_the_test_that_failed_is_gone_those_that_are_left_say_what_may_be_read() {
+    let text = WAITING
+        .replace("test t", "test u")
+        .replace("tested a t 3", "tested a u 0");
+    assert_eq!(
+        Timeline::parse(&text).started(9).lines().next_back(),
+        Some("start tests of a")
+    );
+}
+
+#[test]
+fn nothing_is_filled_in_a_table_while_its_tests_decide_about_a_version() {
+    let text = "begin 2026-11-01\nmodel a by day published test t\nmodel b by day test t\nnow 2026-11-05T00:00Z";
+    let timeline = Timeline::parse(text);
+    let mut limits = Limits::new(9, Scope::All, Instant(i64::MAX));
+    limits.testing = BTreeSet::from(["a".into(), "b".into()]);
+    let actions = decide(&timeline.forecast(), &limits).actions;
+    let filled: Vec<&str> = actions
+        .iter()
+        .map(|action| match action {
+            Action::Fill { instance, .. } => instance.node.as_str(),
+            Action::Test { .. } => "tests",
+        })
+        .collect();
+    assert_eq!(filled, ["b"]);
 }
 
 #[test]

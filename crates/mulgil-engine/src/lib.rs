@@ -15,6 +15,7 @@ mod meaning;
 mod names;
 mod output;
 mod past;
+mod restore;
 mod session;
 mod source;
 mod statement;
@@ -35,8 +36,8 @@ use mulgil_core::{
     interval::Instant,
     name::Relation,
     port::{
-        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Maintained, Progress, ScriptStatement, SessionSpec,
-        SourceSeen, SqlSession, TableLog, TestOutcome,
+        ByteSink, Engine, EngineConfig, Fault, FillOutcome, Maintained, Progress, RestoreTag, ScriptStatement,
+        SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome,
     },
     project::Source,
     task::{Claim, FillSpec, ScriptSpec, TestSpec},
@@ -163,6 +164,12 @@ impl Engine for EmbeddedEngine {
     async fn maintain(&self, relation: &Relation, now: Instant) -> Result<Maintained, Fault> {
         let (inner, relation) = (Arc::clone(&self.inner), relation.clone());
         let work = async move { statement::maintain::maintain(inner.sessions().await?, &relation, now).await };
+        self.cpu.run(work).await
+    }
+
+    async fn restore(&self, relation: &Relation, tag: &RestoreTag) -> Result<i64, Fault> {
+        let (inner, relation, tag) = (Arc::clone(&self.inner), relation.clone(), tag.clone());
+        let work = async move { restore::restore(&inner.warehouse, &relation, &tag).await };
         self.cpu.run(work).await
     }
 

@@ -15,7 +15,7 @@ use mulgil_core::{
     grid::Zone,
     interval::{Instant, Interval},
     name::{Key, Relation},
-    port::{Author, Commit, CommitTag, Fault, TableLog, Touched},
+    port::{Author, Commit, CommitTag, Fault, RestoreTag, TableLog, Touched},
 };
 
 use crate::{
@@ -172,7 +172,7 @@ pub(crate) async fn history(warehouse: &Warehouse, relation: &Relation) -> Resul
                 operation: operation.unwrap_or_default(),
                 filled: match &commit.author {
                     Author::Ours(tag) => Some(tag.instance.to_string()),
-                    Author::Foreign => None,
+                    Author::Restored(_) | Author::Foreign => None,
                 },
             });
         }
@@ -321,7 +321,7 @@ fn describe(version: i64, actions: Vec<Action>, layout: &Layout) -> Described {
         commit: Commit {
             version,
             committed_at_us,
-            author: tag.map_or(Author::Foreign, Author::Ours),
+            author: tag.unwrap_or(Author::Foreign),
             touched: touched.collect(),
         },
         seq,
@@ -332,8 +332,11 @@ fn order(touched: Touched) -> (Key, Interval) {
     (touched.instance_key, touched.at)
 }
 
-fn tag_of(info: &CommitInfo) -> Option<CommitTag> {
-    serde_json::from_value(info.info.get(TAG)?.clone()).ok()
+fn tag_of(info: &CommitInfo) -> Option<Author> {
+    let tag = info.info.get(TAG)?;
+    let filled = serde_json::from_value::<CommitTag>(tag.clone()).map(Author::Ours);
+    let restored = || serde_json::from_value::<RestoreTag>(tag.clone()).map(Author::Restored);
+    filled.or_else(|_| restored()).ok()
 }
 
 fn unreadable(path: &Path, error: &serde_json::Error) -> Fault {

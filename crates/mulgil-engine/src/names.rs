@@ -26,6 +26,7 @@ use mulgil_core::{
     grid::{Grid, Zone},
     name::{Key, NodeName, Relation},
     port::{Fault, SourceSeen},
+    publish::ReadVersion,
     task::{Binding, Reads},
 };
 
@@ -271,6 +272,18 @@ impl Names {
         table::provider(warehouse, &self.snapshots, read, self.shows_hidden, &self.zone).await
     }
 
+    /// At which state a table of the project is read: where nothing says otherwise, that which readers see.
+    fn seen_at(&self, relation: &Relation, version: ReadVersion, at: At) -> Result<At, Fault> {
+        match (at, self.snapshots.past()) {
+            (At::Newest, None) => match version {
+                ReadVersion::Newest => Ok(At::Newest),
+                ReadVersion::Published(version) => Ok(At::Version(version)),
+                ReadVersion::Nothing => Err(table::not_published(relation)),
+            },
+            (At::Newest | At::Version(_) | At::Time(_), _) => Ok(at),
+        }
+    }
+
     async fn open_bound(&self, name: &str, reads: &Reads, at: At) -> Result<Arc<dyn TableProvider>, Fault> {
         let warehouse = self.sessions.warehouse();
         match reads {
@@ -280,7 +293,9 @@ impl Names {
                 event_time,
                 scope,
                 key,
+                version,
             } => {
+                let at = self.seen_at(relation, *version, at)?;
                 let read = table::Read {
                     relation,
                     grid,

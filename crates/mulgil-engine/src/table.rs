@@ -29,7 +29,8 @@ use crate::{
     fault::{self, Author},
     hidden::{DAY, INTERVAL, TimePartition},
     log,
-    past::{self, At},
+    past::At,
+    restore,
     warehouse::Warehouse,
     zone,
 };
@@ -94,20 +95,30 @@ impl Snapshots {
         if !warehouse.has_table(relation).await? {
             return Err(not_filled(relation));
         }
-        let log_store = warehouse.log_store(relation)?;
-        let version = match at {
-            At::Newest => None,
-            At::Version(version) => Some(version),
-            At::Time(moment) => Some(log::version_at(warehouse, relation, moment).await?),
+        let snapshot = match at {
+            At::Newest => open(warehouse, relation, None).await?,
+            At::Version(version) => restore::open_at(warehouse, relation, version).await?,
+            At::Time(moment) => {
+                let version = log::version_at(warehouse, relation, moment).await?;
+                restore::open_at(warehouse, relation, version).await?
+            }
         };
-        let snapshot = EagerSnapshot::try_new(log_store.as_ref(), version.map(|version| version as u64)).await;
-        let snapshot = Arc::new(snapshot.map_err(|error| match version {
-            Some(version) if !fault::is_of_disk(&error) => past::gone(relation, version),
-            Some(_) | None => fault::delta(&error, &warehouse.folder(relation)),
-        })?);
+        let snapshot = Arc::new(snapshot);
         opened.insert(place, Arc::clone(&snapshot));
         Ok(snapshot)
     }
+}
+
+/// A table's files at a version, or at the newest.
+pub(crate) async fn open(
+    warehouse: &Warehouse,
+    relation: &Relation,
+    version: Option<u64>,
+) -> Result<EagerSnapshot, Fault> {
+    let log_store = warehouse.log_store(relation)?;
+    EagerSnapshot::try_new(log_store.as_ref(), version)
+        .await
+        .map_err(|error| fault::delta(&error, &warehouse.folder(relation)))
 }
 
 /// The rows of a table that a reader sees. The hidden columns are there if `shows_hidden`.
@@ -284,6 +295,7 @@ fn no_event_time(relation: &Relation, event_time: &str) -> Fault {
     )
 }
 
+/// That a table is not there.
 pub(crate) fn not_filled(relation: &Relation) -> Fault {
     Box::new(
         Diagnostic::error(
@@ -291,6 +303,19 @@ pub(crate) fn not_filled(relation: &Relation) -> Fault {
             format!("the table `{relation}` is not there: it was never filled"),
         )
         .with_remedy("fill it first: `mulgil run`")
+        .with_retry(Retry::AfterHumanFix),
+    )
+}
+
+pub(crate) fn not_published(relation: &Relation) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::NOT_PUBLISHED,
+            format!("nothing of the table `{relation}` is published: its rows have not passed their data tests yet"),
+        )
+        .with_remedy(
+            "`mulgil nodes show NODE` says which test fails and shows rows that break it; mend them and run again",
+        )
         .with_retry(Retry::AfterHumanFix),
     )
 }

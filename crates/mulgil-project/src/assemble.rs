@@ -571,6 +571,7 @@ fn node(
         settle_us: config.settle_us,
         partial: config.partial,
         tests,
+        publish: config.publish,
         tags: config.tags.clone(),
         description: config.description.clone(),
         columns,

@@ -8,7 +8,7 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Place},
     grid::{Cut, Unit, Zone},
     interval::Instant,
-    project::{Incremental, KeyColumn, Missed, SchemaChange, Strategy},
+    project::{Incremental, KeyColumn, Missed, Publish, SchemaChange, Strategy},
     schedule::Schedule,
 };
 use serde_json::Value as Json;
@@ -72,6 +72,7 @@ pub(crate) const MODEL_KEYS: &[&str] = &[
     "tags",
     "owner",
     "description",
+    "publish",
     "meta",
     "pre_hook",
     "pre-hook",
@@ -97,6 +98,7 @@ pub(crate) const SNAPSHOT_KEYS: &[&str] = &[
     "description",
     "event_time",
     "timezone",
+    "publish",
     "meta",
     "pre_hook",
     "pre-hook",
@@ -114,6 +116,7 @@ pub(crate) const SEED_KEYS: &[&str] = &[
     "description",
     "event_time",
     "timezone",
+    "publish",
     "meta",
     "pre_hook",
     "pre-hook",
@@ -206,6 +209,7 @@ pub(crate) struct Config {
     pub(crate) tags: Vec<String>,
     pub(crate) owner: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) publish: Publish,
     pub(crate) hooks: Around,
     /// Where the interval is set, if it is.
     pub(crate) interval_place: Option<Place>,
@@ -286,6 +290,7 @@ pub(crate) fn model(layer: &Layer, zone: &Zone, own: &Layer, faults: &mut Vec<Di
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
+        publish: reader.publish(),
         hooks: reader.around(),
         incremental: (kind == Kind::Incremental).then(|| reader.incremental()),
         snapshot: None,
@@ -325,6 +330,7 @@ pub(crate) fn seed(layer: &Layer, zone: &Zone, faults: &mut Vec<Diagnostic>) -> 
         tags: reader.placed_texts("tags").into_iter().map(|(tag, _)| tag).collect(),
         owner: reader.text("owner"),
         description: reader.text("description"),
+        publish: reader.publish(),
         hooks: reader.around(),
         interval_place: None,
         has_unreadable: false,
@@ -390,7 +396,7 @@ fn check_fit(config: &Config, layer: &Layer, own: &Layer, faults: &mut Vec<Diagn
         faults.extend(hooks.map(|hook| hooks::without_fill(hook.place.clone())));
     }
     if config.kind.is_query() {
-        let useless = ["keys", "schedule"]
+        let useless = ["keys", "schedule", "publish"]
             .into_iter()
             .filter_map(|key| Some((key, own.get(key)?)));
         for (key, setting) in useless {

@@ -10,6 +10,7 @@ use mulgil_core::{
     name::{Key, NodeName},
     port::SourceSeen,
     project::{Source, Upstream},
+    publish::ReadVersion,
     task::{Binding, FileSeen, Reads},
 };
 
@@ -92,6 +93,7 @@ impl Reader<'_> {
                 .scope(&base, has_time)
                 .map(|scope| around(&upstream.grid, &self.model.grid, scope)),
             key: self.shared_key(upstream),
+            version: ReadVersion::Newest,
         }
     }
 
@@ -151,6 +153,7 @@ impl Reader<'_> {
                 event_time: self.model.config.event_time.clone(),
                 scope: None,
                 key: self.key.clone(),
+                version: ReadVersion::Newest,
             },
         }
     }

@@ -8,7 +8,7 @@ use mulgil_core::{
     diagnostic::Diagnostic,
     grid::{Cut, Unit, Zone},
     interval::Instant,
-    project::{Incremental, KeyColumn, Missed, SchemaChange, Strategy},
+    project::{Incremental, KeyColumn, Missed, Publish, SchemaChange, Strategy},
     schedule::Schedule,
 };
 use serde_json::Value as Json;
@@ -218,6 +218,19 @@ impl<'a> Reader<'a> {
             self.bad::<Missed>("missed", setting, remedy);
         }
         usual
+    }
+
+    pub(crate) fn publish(&mut self) -> Publish {
+        let Some(setting) = self.get("publish") else {
+            return Publish::default();
+        };
+        match setting.value.as_str() {
+            Some("at_once") => Publish::AtOnce,
+            Some("after_tests") => Publish::AfterTests,
+            _ => self
+                .bad("publish", setting, "write `at_once` or `after_tests`")
+                .unwrap_or_default(),
+        }
     }
 
     pub(crate) fn schedule(&mut self, zone: &Zone) -> Option<Placed<Schedule>> {

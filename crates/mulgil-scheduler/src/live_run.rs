@@ -12,6 +12,7 @@ use mulgil_core::{
     plan::{Forecast, Step, StepAction},
     port::{Fault, FillOutcome, Progress, SourceSeen, TestOutcome},
     project::{CodeFp, Node},
+    publish::is_after_tests,
     run::TaskKind,
     state::State,
     task::{Claim, FillSpec, TaskSpec, TestSpec, Work},
@@ -174,11 +175,15 @@ impl<'a> LiveRun<'a> {
     /// What may start now, compiled, and when to look again; what cannot be compiled comes as its fault.
     fn decided(&mut self, now: Instant) -> (Vec<Starting>, Option<Instant>) {
         let live = self.attempts.values();
-        self.limits.testing = live.filter(|(attempt, _)| attempt.kind == TaskKind::Test).count();
+        let tests = live.filter(|(attempt, _)| attempt.kind == TaskKind::Test);
+        self.limits.testing = tests.map(|(attempt, _)| attempt.instance.node.clone()).collect();
         if self.limits.tasks == Tasks::Fills {
-            // Nobody waits for data tests.
-            for state in self.state.nodes.values_mut() {
-                state.untested = RangeSet::new();
+            // Nobody waits for data tests, but where they decide which version is seen.
+            for (instance, state) in &mut self.state.nodes {
+                let node = self.runner.project.node(&instance.node);
+                if !node.is_some_and(is_after_tests) {
+                    state.untested = RangeSet::new();
+                }
             }
         }
         let forecast = Forecast::new(&self.runner.project, &self.state, now);

@@ -12,8 +12,9 @@ use mulgil_core::{
     plan::Forecast,
     port::{Engine, Fault, FillOutcome, Progress, SourceSeen, TestOutcome},
     project::{Materialization, Node},
+    publish::ReadVersions,
     state::Cause,
-    task::{BoundTest, Claim, FillSpec, ScriptSpec, TASK_SPEC_VERSION, TaskSpec, TestSpec, Work},
+    task::{BoundTest, Claim, FillQuery, FillSpec, ScriptSpec, TASK_SPEC_VERSION, TaskSpec, TestSpec, Work},
 };
 use mulgil_project::Compiler;
 
@@ -147,12 +148,29 @@ fn fill_spec(
         event_time: node.event_time.clone(),
         incremental: node.incremental.clone(),
         range,
-        queries: compiler.fill_queries(instance, range, is_incremental, seen)?,
+        queries: queries_seen(
+            forecast,
+            node,
+            compiler.fill_queries(instance, range, is_incremental, seen)?,
+        ),
         hooks: compiler.hooks(instance, range, is_incremental, seen)?,
         fingerprint: node.fingerprint,
         replaces_all,
         may_replace_all: may_replace_all(forecast, scope, node),
     })
+}
+
+/// The queries of a fill, each table at the version that its readers see.
+fn queries_seen(forecast: &Forecast<'_>, node: &Node, mut queries: Vec<FillQuery>) -> Vec<FillQuery> {
+    let tables = &forecast.state.tables;
+    let versions = ReadVersions::of(forecast.project, |relation| {
+        let table = tables.get(relation).filter(|table| table.is_there)?;
+        Some(table.published)
+    });
+    for query in &mut queries {
+        versions.pin(&mut query.bindings, Some(&node.relation));
+    }
+    queries
 }
 
 /// Whether a fill replaces all that its table has, so that columns and partitions may change.
@@ -303,8 +321,7 @@ mod tests {
         TableState {
             holds: named.collect(),
             is_there: true,
-            kind: None,
-            uncounted: false,
+            ..TableState::default()
         }
     }
 

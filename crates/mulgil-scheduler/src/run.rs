@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use mulgil_core::{
-    crash,
+    codes, crash,
     data_test::Verdict,
     decide::{Limits, Scope, Tasks, decide},
     diagnostic::{Diagnostic, Severity},
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     plan::{Forecast, Held, Step, Waiting},
-    port::{Engine, Fault, TestOutcome},
-    project::{Materialization, Project},
+    port::{Engine, Fault, RestoreTag, TestOutcome},
+    project::{Materialization, Node, Project},
     run::{RunState, TaskKind, Trigger},
     task::ScriptSpec,
 };
@@ -233,6 +233,7 @@ impl Runner {
         let known = Known::load(&self.project, &self.store).await?;
         let seen = gather(&self.project, self.engine.as_ref(), &known).await?;
         record(&self.project, &self.store, &seen.news, (self.clock)()).await?;
+        self.store.publish_tested(&self.project, (self.clock)()).await?;
         Ok(seen.faults)
     }
 
@@ -247,6 +248,35 @@ impl Runner {
             self.store.drop_relation(&entry.relation, (self.clock)()).await?;
         }
         Ok(undeclared)
+    }
+
+    /// Takes a node's table back to an earlier version, records it and holds the node. Gives the version of
+    /// the commit that does it; nothing where the table is at that version already.
+    ///
+    /// # Errors
+    /// Where it has no such version, or files of it are gone.
+    pub async fn roll_back(&self, node: &Node, to: i64) -> Result<Option<i64>, Fault> {
+        self.catch_up().await?;
+        let log = self.engine.commits_after(&node.relation, None).await?;
+        let newest = log.map(|log| log.version).ok_or_else(|| no_versions(node))?;
+        if to == newest {
+            return Ok(None);
+        }
+        if !(0..newest).contains(&to) {
+            return Err(unknown_version(node, to, newest));
+        }
+        let tag = RestoreTag {
+            ledger: self.store.ledger().to_owned(),
+            seq: self.store.next_seq().await?,
+            node: node.name.clone(),
+            to,
+            fingerprint: node.fingerprint,
+        };
+        let version = self.engine.restore(&node.relation, &tag).await?;
+        crash::point("restored");
+        // What is recorded of it is read from the table's log, as after a crash at this moment.
+        self.catch_up().await?;
+        Ok(Some(version))
     }
 
     /// Runs what stands before or behind a run.
@@ -316,4 +346,28 @@ impl Runner {
         self.store.end_run(run, summary.state(), (self.clock)()).await?;
         Ok(summary)
     }
+}
+
+fn no_versions(node: &Node) -> Fault {
+    let name = &node.name;
+    Box::new(
+        Diagnostic::error(
+            codes::NO_VERSIONS,
+            format!("the table of `{name}` is not there: there is no version to go back to"),
+        )
+        .with_remedy(format!("fill it: `mulgil run {name}`")),
+    )
+}
+
+fn unknown_version(node: &Node, to: i64, newest: i64) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::UNKNOWN_VERSION,
+            format!(
+                "the table `{}` has no version {to}: its newest is {newest}",
+                node.relation
+            ),
+        )
+        .with_remedy(format!("`mulgil rollback {} --list` shows its versions", node.name)),
+    )
 }

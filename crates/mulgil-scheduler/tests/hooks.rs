@@ -20,8 +20,8 @@ use mulgil_core::{
     name::{Instance, Relation},
     plan::{Forecast, Step},
     port::{
-        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Maintained, Progress, ScriptStatement,
-        SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
+        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Maintained, Progress, RestoreTag,
+        ScriptStatement, SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
     },
     project::{Fingerprint, Source},
     run::{RunState, TaskKind, Trigger},
@@ -142,6 +142,10 @@ impl Engine for Told {
 
     async fn maintain(&self, _: &Relation, _: Instant) -> Result<Maintained, Fault> {
         unreachable!("nothing is maintained here")
+    }
+
+    async fn restore(&self, _: &Relation, _: &RestoreTag) -> Result<i64, Fault> {
+        unreachable!("nothing is taken back here")
     }
 
     async fn drop_table(&self, _: &Relation) -> Result<(), Fault> {

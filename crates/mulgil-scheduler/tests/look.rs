@@ -16,8 +16,8 @@ use mulgil_core::{
     name::{Instance, Relation},
     plan,
     port::{
-        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Maintained, Progress, ScriptStatement,
-        SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
+        Author, Commit, CommitTag, Engine, Fault, FillOutcome, Filled, Maintained, Progress, RestoreTag,
+        ScriptStatement, SessionSpec, SourceSeen, SqlSession, TableLog, TestOutcome, Touched,
     },
     project::{Fingerprint, Project, Source},
     run::{TaskKind, Trigger},
@@ -103,6 +103,10 @@ impl Engine for Logs {
 
     async fn maintain(&self, _: &Relation, _: Instant) -> Result<Maintained, Fault> {
         unreachable!("nothing is maintained here")
+    }
+
+    async fn restore(&self, _relation: &Relation, _tag: &RestoreTag) -> Result<i64, Fault> {
+        unreachable!("nothing is taken back in these tests")
     }
 
     async fn drop_table(&self, _: &Relation) -> Result<(), Fault> {

@@ -10,8 +10,9 @@ use mulgil_core::{
     interval::{Instant, Interval, RangeSet},
     mapping::Mapping,
     name::{Instance, Relation},
-    port::{CommitTag, Fault, Filled, TableLog},
+    port::{CommitTag, Fault, Filled, RestoreTag, TableLog},
     project::{Materialization, Node, Project, Upstream},
+    publish::is_after_tests,
 };
 use sqlx::SqliteConnection;
 
@@ -23,7 +24,7 @@ use crate::{
     fill::{filled, filled_in, record_changes},
     log_walk::{ForeignChange, Owner, Standing},
     readers::Readers,
-    text,
+    rollback, text,
 };
 
 /// What looking at a table's log has changed.
@@ -207,9 +208,36 @@ impl Table {
         adopted: &mut Adopted,
         now: Instant,
     ) -> Result<(), Error> {
-        for standing in self.owner().standing(log).into_iter().rev() {
+        let owner = self.owner();
+        let mut restores = owner.restores(log).into_iter().peekable();
+        for standing in owner.standing(log).into_iter().rev() {
+            while let Some((version, tag)) = restores.next_if(|(version, _)| *version < standing.commit.version) {
+                self.adopt_restore(&mut *conn, version, tag, adopted, now).await?;
+            }
             self.adopt_commit(&mut *conn, standing, adopted, now).await?;
         }
+        for (version, tag) in restores {
+            self.adopt_restore(&mut *conn, version, tag, adopted, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Records that a commit of ours took the table back.
+    async fn adopt_restore(
+        &self,
+        conn: &mut SqliteConnection,
+        version: i64,
+        tag: &RestoreTag,
+        adopted: &mut Adopted,
+        now: Instant,
+    ) -> Result<(), Error> {
+        if rollback::is_recorded(&mut *conn, &self.node.relation, tag.seq).await? {
+            return Ok(());
+        }
+        let own = self.instances.iter();
+        let readers = own.map(|own| (own.instance.clone(), own.readers.clone())).collect();
+        let dirtied = rollback::record(conn, &self.node, &readers, version, tag, now).await?;
+        adopted.dirtied.extend(dirtied);
         Ok(())
     }
 
@@ -229,6 +257,7 @@ impl Table {
             materialization: self.node.materialization,
             version: log.version,
             table_id: log.table_id.clone(),
+            waits: is_after_tests(&self.node),
             bytes: log.bytes,
             files: log.files,
             commits: foreign.iter().map(|change| change.commit.clone()).collect(),
@@ -349,6 +378,7 @@ impl Table {
             table_id: None,
             columns: None,
             untested: has_blocking_tests(&self.node),
+            waits: is_after_tests(&self.node),
             hooks_left: tag.then_hooks,
             adopted: true,
             replaces_all: tag.replaces_all,

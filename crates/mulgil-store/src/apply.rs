@@ -4,11 +4,11 @@
 //! no clock, no chance. So applying all facts again from nothing gives the same ledger.
 
 use mulgil_core::{
-    interval::{Instant, RangeSet},
+    interval::{Instant, Interval, RangeSet},
     name::Instance,
     port::Filled,
     run::RunState,
-    state::Cause,
+    state::{Cause, Failing},
     task::Column,
 };
 use sqlx::SqliteConnection;
@@ -18,8 +18,8 @@ use crate::{
     document,
     error::Error,
     fact::{
-        Claimed, Fact, Failed, FillRecord, ForeignCommit, Mark, RunBegan, SourceChanged, TargetChanged, TargetVanished,
-        Tested,
+        Claimed, Fact, Failed, FillRecord, ForeignCommit, Mark, Published, RolledBack, RunBegan, SourceChanged,
+        TargetChanged, TargetVanished, Tested, Undone,
     },
     source, text,
 };
@@ -55,7 +55,9 @@ pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fa
         Fact::Failed(failed) => fail(conn, at, failed).await,
         Fact::Tested(tested) => test(conn, at, tested).await,
         Fact::SourceChanged(changed) => source_changed(conn, seq, at, changed).await,
-        Fact::TargetChanged(changed) => target_changed(conn, seq, changed).await,
+        Fact::Published(published) => publish(conn, published).await,
+        Fact::RolledBack(rolled_back) => roll_back(conn, seq, at, rolled_back).await,
+        Fact::TargetChanged(changed) => target_changed(conn, seq, at, changed).await,
         Fact::TargetVanished(vanished) => target_vanished(conn, seq, vanished).await,
         Fact::Dropped(vanished) => dropped(conn, seq, vanished).await,
         Fact::SequenceRaised { .. } => Ok(()),
@@ -191,6 +193,7 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
         end_attempt(&mut *conn, record.attempt, RunState::Success, at, None).await?;
     }
     put_relation(&mut *conn, record).await?;
+    put_version(&mut *conn, at, record).await?;
     mark(conn, seq, &Cause::Upstream(record.instance.node.clone()), &record.marks).await
 }
 
@@ -223,6 +226,119 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
     .bind(record.columns.is_some())
     .bind(record.replaces_all)
     .bind(&record.table_id)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What is seen moves on with what is there, but where data tests have to pass first.
+async fn put_version(conn: &mut SqliteConnection, at: Instant, record: &FillRecord) -> Result<(), Error> {
+    let Some(version) = record.version else {
+        return Ok(());
+    };
+    sqlx::query(
+        "update relation set
+             newest = max(coalesce(newest, $2), $2),
+             published = case when $3 then published else max(coalesce(newest, $2), $2) end,
+             waits_since = case
+                 when not $3 then null
+                 when published is null or published < $2 then coalesce(waits_since, $4)
+                 else waits_since
+             end
+         where relation = $1",
+    )
+    .bind(text::of_relation(&record.relation))
+    .bind(version)
+    .bind(record.waits)
+    .bind(at.0)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The table holds what it held at an earlier version, which readers see at once: it is no new one.
+async fn roll_back(conn: &mut SqliteConnection, seq: i64, at: Instant, back: &RolledBack) -> Result<(), Error> {
+    for undone in &back.undone {
+        take_back(&mut *conn, seq, back, undone).await?;
+    }
+    for instance in &back.instances {
+        document::change(&mut *conn, &text::of_instance(instance), |document| {
+            let hold = Failing::rolled_back(back.to, back.fingerprint, at);
+            document.failing.insert(Interval::WHOLE, hold);
+        })
+        .await?;
+    }
+    sqlx::query(
+        "insert into rollback (seq, relation, version, to_version, claim_seq, at) values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(seq)
+    .bind(text::of_relation(&back.relation))
+    .bind(back.version)
+    .bind(back.to)
+    .bind(back.claim_seq)
+    .bind(at.0)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "update relation set
+             version = case when version is null or version + 1 = $2 then $2 else version end,
+             newest = max(coalesce(newest, $2), $2), published = $2, waits_since = null,
+             columns = coalesce($3, columns)
+         where relation = $1",
+    )
+    .bind(text::of_relation(&back.relation))
+    .bind(back.version)
+    .bind(back.columns.as_ref().map(serde_json::to_string).transpose()?)
+    .execute(&mut *conn)
+    .await?;
+    mark(conn, seq, &Cause::Upstream(back.node.clone()), &back.marks).await
+}
+
+/// What an instance has filled after its table went back. What came back was made before something that was
+/// filled since, so it is made again once the node is not held any more.
+async fn take_back(conn: &mut SqliteConnection, seq: i64, back: &RolledBack, undone: &Undone) -> Result<(), Error> {
+    let instance = text::of_instance(&undone.instance);
+    for range in undone.lost.iter() {
+        chunk::replace::<Filled>(&mut *conn, &instance, range, &[]).await?;
+    }
+    lose(&mut *conn, &undone.instance, &undone.lost).await?;
+    for restored in &undone.restored {
+        let cover = Cover {
+            range: restored.range,
+            made_with: restored.fingerprint,
+            claim_seq: restored.claim_seq,
+            made_at: restored.made_at,
+            filled_at: restored.filled_at,
+        };
+        let intervals: Vec<Filled> = restored.intervals.iter().map(|row| Filled::from(*row)).collect();
+        chunk::replace(&mut *conn, &instance, restored.range, &[cover]).await?;
+        chunk::replace(&mut *conn, &instance, restored.range, &intervals).await?;
+    }
+    let ranges: RangeSet = undone.restored.iter().map(|restored| restored.range).collect();
+    document::change(&mut *conn, &instance, |document| {
+        document.restore(seq, ranges, back.untested);
+    })
+    .await?;
+    sqlx::query(
+        "update node set relation = $2
+         where instance = $1 and exists (select 1 from cover where cover.instance = $1)",
+    )
+    .bind(&instance)
+    .bind(text::of_relation(&back.relation))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Of the table that lies there now.
+async fn publish(conn: &mut SqliteConnection, published: &Published) -> Result<(), Error> {
+    sqlx::query(
+        "update relation set published = $2, waits_since = case when newest = $2 then null else waits_since end
+         where relation = $1 and ($3 is null or table_id is null or table_id = $3)",
+    )
+    .bind(text::of_relation(&published.relation))
+    .bind(published.version)
+    .bind(&published.table_id)
     .execute(conn)
     .await?;
     Ok(())
@@ -288,10 +404,17 @@ async fn source_changed(
     Ok(())
 }
 
-async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetChanged) -> Result<(), Error> {
+async fn target_changed(
+    conn: &mut SqliteConnection,
+    seq: i64,
+    at: Instant,
+    changed: &TargetChanged,
+) -> Result<(), Error> {
+    show_changed(&mut *conn, at, changed).await?;
     sqlx::query(
-        "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files, uncounted)
-         values ($1, $2, $3, $4, $5, '[]', $6, $10, $7, $8, $9)
+        "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files, uncounted,
+             newest, published)
+         values ($1, $2, $3, $4, $5, '[]', $6, $10, $7, $8, $9, $6, case when $11 then null else $6 end)
          on conflict (relation) do update set
              dropped = 0, version = excluded.version, table_id = excluded.table_id, bytes = excluded.bytes, files = excluded.files,
              uncounted = relation.uncounted or excluded.uncounted",
@@ -306,10 +429,39 @@ async fn target_changed(conn: &mut SqliteConnection, seq: i64, changed: &TargetC
     .bind(changed.files.cast_signed())
     .bind(changed.commits.iter().any(ForeignCommit::is_untold))
     .bind(&changed.table_id)
+    .bind(changed.waits)
     .execute(&mut *conn)
     .await?;
     mark(&mut *conn, seq, &Cause::Target, &changed.marks).await?;
     mark(conn, seq, &Cause::Upstream(changed.node.clone()), &changed.read_by).await
+}
+
+/// What is seen of a table whose log has more, before its row says that it is the known one. A version that
+/// is not there any more is seen by nobody.
+async fn show_changed(conn: &mut SqliteConnection, at: Instant, changed: &TargetChanged) -> Result<(), Error> {
+    sqlx::query(
+        "update relation set
+             newest = $2,
+             published = case
+                 when not $3 then $2
+                 when table_id is not null and table_id <> $4 then null
+                 when published > $2 then null
+                 else published
+             end,
+             waits_since = case
+                 when not $3 or (published = $2 and (table_id is null or table_id = $4)) then null
+                 else coalesce(waits_since, $5)
+             end
+         where relation = $1",
+    )
+    .bind(text::of_relation(&changed.relation))
+    .bind(changed.version)
+    .bind(changed.waits)
+    .bind(&changed.table_id)
+    .bind(at.0)
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
@@ -317,7 +469,9 @@ async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &Targe
         lose(&mut *conn, instance, &RangeSet::whole()).await?;
     }
     sqlx::query(
-        "update relation set version = null, table_id = null, bytes = 0, files = 0, uncounted = 0, gone_seq = $2 where relation = $1",
+        "update relation set version = null, table_id = null, bytes = 0, files = 0, uncounted = 0, gone_seq = $2,
+             newest = null, published = null, waits_since = null
+         where relation = $1",
     )
     .bind(text::of_relation(&vanished.relation))
     .bind(seq)

@@ -428,6 +428,7 @@ async fn failing(
         next_try_at: Instant(now.0.saturating_add(back_off(equal_count, seed))),
         retry: fault.retry,
         code_fp,
+        rolled_back_to: None,
     })
 }
 

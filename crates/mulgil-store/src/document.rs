@@ -94,6 +94,18 @@ impl Document {
         }
     }
 
+    /// Rows came back as they were before a newer fill; their data tests are due again.
+    pub(crate) fn restore(&mut self, seq: i64, ranges: RangeSet, untested: bool) {
+        self.fill_seq = self.fill_seq.max(seq);
+        for range in ranges.iter() {
+            self.untested.remove(range);
+            if untested {
+                self.untested.insert(range, seq);
+            }
+        }
+        self.add(seq, Cause::Rollback, ranges, true);
+    }
+
     /// Rows are gone: what was known of them is not any more, only what a person asked for is.
     pub(crate) fn lose(&mut self, ranges: &RangeSet) {
         for range in ranges.iter() {

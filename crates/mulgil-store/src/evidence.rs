@@ -239,11 +239,21 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
                 serde_json::to_value(changed.commits.get(place as usize)?).ok()
             })
         }
+        Fact::RolledBack(back) => {
+            let detail = json!({
+                "kind": "rollback", "upstream": back.node.as_str(), "version": back.version, "to": back.to,
+            });
+            if *cause == Cause::Rollback {
+                return stale.iter().map(|range| (range, detail.clone())).collect();
+            }
+            reasons(&back.marks, instance, stale, |_| Some(detail.clone()))
+        }
         // These make nothing stale.
         Fact::RunEnded { .. }
         | Fact::Claimed(_)
         | Fact::Failed(_)
         | Fact::Tested(_)
+        | Fact::Published(_)
         | Fact::TargetVanished(_)
         | Fact::Dropped(_)
         | Fact::SequenceRaised { .. }

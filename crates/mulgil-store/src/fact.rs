@@ -42,6 +42,10 @@ pub enum Fact {
     Tested(Tested),
     /// A source's files are not what they were.
     SourceChanged(SourceChanged),
+    /// Readers see a newer version of a table.
+    Published(Published),
+    /// A person took a table back to an earlier version.
+    RolledBack(RolledBack),
     /// A table is not as we left it.
     TargetChanged(TargetChanged),
     /// A table is not there any more.
@@ -89,6 +93,8 @@ impl Fact {
             Self::Failed(_) => "failed",
             Self::Tested(_) => "tested",
             Self::SourceChanged(_) => "source_changed",
+            Self::Published(_) => "published",
+            Self::RolledBack(_) => "rolled_back",
             Self::TargetChanged(_) => "target_changed",
             Self::TargetVanished(_) => "target_vanished",
             Self::Dropped(_) => "dropped",
@@ -173,6 +179,9 @@ pub struct FillRecord {
     /// Whether blocking data tests have to pass before readers may read it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untested: bool,
+    /// Whether they have to pass before anybody sees its version.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// Whether hooks that belong to it did not run to their end, as far as is known: it is stale from the
     /// start, and its attempt goes on to its failure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -293,6 +302,82 @@ pub struct Tested {
     pub state: RunState,
 }
 
+/// Readers see a newer version of a table: its data tests have passed, or it has none any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The table.
+    pub relation: Relation,
+    /// Its node.
+    pub node: NodeName,
+    /// The table's own id, as far as it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_id: Option<String>,
+    /// The version.
+    pub version: i64,
+}
+
+/// A person took a table back to an earlier version. All that was filled up to it is filled, the rest is
+/// not; nothing is filled by itself until something changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The table.
+    pub relation: Relation,
+    /// Its node.
+    pub node: NodeName,
+    /// The number in the commit.
+    pub claim_seq: i64,
+    /// The version that the commit made.
+    pub version: i64,
+    /// The version that it holds again.
+    pub to: i64,
+    /// The node's code then: with another it is not held any more.
+    pub fingerprint: CodeFp,
+    /// Whether data tests have to pass before readers may read what came back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untested: bool,
+    /// Its columns, where a fill has told them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Column>>,
+    /// The node's instances, which are held.
+    pub instances: Vec<Instance>,
+    /// What was filled since, and is not any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undone: Vec<Undone>,
+    /// Readers that became stale; reasons are places in `undone`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+}
+
+/// What an instance lost, or got back, when its table went back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// Which.
+    pub instance: Instance,
+    /// What the earlier version does not have.
+    #[serde(default, skip_serializing_if = "RangeSet::is_empty")]
+    pub lost: RangeSet,
+    /// What it has, as earlier fills had made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restored: Vec<Restored>,
+}
+
+/// A range as an earlier fill had made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Which.
+    pub range: Interval,
+    /// With what.
+    pub fingerprint: CodeFp,
+    /// The number of that fill's claim.
+    pub claim_seq: i64,
+    /// When its inputs were read at the earliest.
+    pub made_at: Instant,
+    /// When that was recorded.
+    pub filled_at: Instant,
+    /// What each interval holds.
+    pub intervals: Vec<IntervalRow>,
+}
+
 /// How a data test ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
@@ -368,6 +453,9 @@ pub struct TargetChanged {
     /// The table's own id.
     #[serde(default)]
     pub table_id: String,
+    /// Whether it is seen only when data tests have passed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waits: bool,
     /// Bytes of that version.
     pub bytes: u64,
     /// Files of that version.
@@ -418,6 +506,14 @@ pub enum ForeignCommit {
 }
 
 impl ForeignCommit {
+    /// Whether the versions that were recorded are not those of the table that lies there.
+    pub(crate) fn is_another_table(&self) -> bool {
+        match self {
+            Self::Commit { .. } | Self::Gap { .. } => false,
+            Self::Replaced { .. } | Self::Older { .. } => true,
+        }
+    }
+
     /// Whether the table may have been changed in ways that its log does not tell.
     pub(crate) fn is_untold(&self) -> bool {
         match self {

@@ -11,6 +11,7 @@ use mulgil_core::{
     name::{Instance, Relation},
     port::{Fault, FillOutcome, Filled, TestOutcome},
     project::{DataTest, Node, Project},
+    publish::is_after_tests,
     run::RunState,
     task::{Claim, FillSpec, TestSpec},
 };
@@ -21,6 +22,7 @@ use crate::{
     chunk::{self, Cover},
     error::Error,
     fact::{Fact, FillRecord, IntervalRow, TestResult, Tested, Was},
+    publish::Publisher,
     readers::Readers,
     text,
 };
@@ -92,6 +94,7 @@ impl Store {
             table_id: outcome.table_id.clone(),
             columns: Some(outcome.columns.clone()),
             untested: project.node(&spec.instance.node).is_some_and(has_blocking_tests),
+            waits: project.node(&spec.instance.node).is_some_and(is_after_tests),
             hooks_left,
             adopted: false,
             replaces_all: outcome.replaced_all,
@@ -111,7 +114,7 @@ impl Store {
     }
 
     /// Records the results of data tests under their claim. Where all blocking tests of the node
-    /// hold, readers may read what was filled before the claim.
+    /// hold, readers may read what was filled before the claim, and the newest version is published.
     ///
     /// # Errors
     /// `CLAIM_STALE` when the attempt is not live any more or has another epoch.
@@ -125,6 +128,7 @@ impl Store {
     ) -> Result<(), Fault> {
         let claim = claim.clone();
         let node = project.node(&spec.instance.node);
+        let publisher = node.map(Publisher::of).filter(|publisher| publisher.is_after_tests);
         let declared: Vec<DataTest> = node.map(|node| node.tests.clone()).unwrap_or_default();
         let tested = Tested {
             attempt: claim.attempt,
@@ -138,12 +142,21 @@ impl Store {
         self.write(move |conn| {
             Box::pin(async move {
                 attempt::live(&mut *conn, &claim).await?;
-                let clears_through = clears_through(&mut *conn, &declared, &tested).await?;
+                let mut clears_through = clears_through(&mut *conn, &declared, &tested).await?;
+                if let (Some(publisher), Some(through)) = (&publisher, clears_through)
+                    && publisher.has_untested(&mut *conn, through).await?
+                {
+                    // Readers see all of a version or nothing of it.
+                    clears_through = None;
+                }
                 let tested = Tested {
                     clears_through,
                     ..tested
                 };
-                apply::record(conn, &Fact::Tested(tested), now).await?;
+                apply::record(&mut *conn, &Fact::Tested(tested), now).await?;
+                if let (Some(publisher), Some(_)) = (publisher, clears_through) {
+                    publisher.publish(conn, now).await?;
+                }
                 Ok(())
             })
         })

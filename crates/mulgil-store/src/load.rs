@@ -206,20 +206,31 @@ async fn tables(
     conn: &mut SqliteConnection,
     only: Option<&BTreeSet<Relation>>,
 ) -> Result<BTreeMap<Relation, TableState>, Error> {
-    let rows: Vec<(String, String, bool, bool, String, Option<String>)> = sqlx::query_as(
-        "select r.schema_name, r.name, r.version is not null, r.uncounted, r.kind, n.instance
+    type Row = (
+        String,
+        String,
+        bool,
+        Option<i64>,
+        Option<i64>,
+        bool,
+        String,
+        Option<String>,
+    );
+    let rows: Vec<Row> = sqlx::query_as(
+        "select r.schema_name, r.name, r.version is not null, r.newest, r.published, r.uncounted, r.kind, n.instance
          from relation r left join node n on n.relation = r.relation",
     )
     .fetch_all(conn)
     .await?;
     let mut tables: BTreeMap<Relation, TableState> = BTreeMap::new();
-    for (schema, name, is_there, uncounted, kind, instance) in rows {
+    for (schema, name, is_there, newest, published, uncounted, kind, instance) in rows {
         let relation = Relation { schema, name };
         if only.is_some_and(|only| !only.contains(&relation)) {
             continue;
         }
         let table = tables.entry(relation).or_default();
         table.is_there |= is_there;
+        (table.version, table.published) = (newest, published);
         table.kind = Some(serde_json::from_str(&kind)?);
         table.uncounted = uncounted || (is_there && instance.is_none());
         table.holds.extend(instance.as_deref().and_then(text::instance));

@@ -7,7 +7,7 @@ use mulgil_core::{
     grid::Grid,
     interval::{Instant, Interval, RangeSet},
     name::Instance,
-    port::{Author, Commit, CommitTag, TableLog, Touched},
+    port::{Author, Commit, CommitTag, RestoreTag, TableLog, Touched},
 };
 
 use crate::{KnownTable, fact::ForeignCommit};
@@ -45,7 +45,7 @@ impl Owner<'_> {
     pub(crate) fn standing<'a>(&self, log: &'a TableLog) -> Vec<Standing<'a>> {
         let mut standing = Vec::new();
         let mut later = Later::default();
-        for commit in log.commits.iter().rev() {
+        for commit in self.path(log) {
             let Some(tag) = self.ours(commit) else {
                 continue;
             };
@@ -67,11 +67,40 @@ impl Owner<'_> {
         standing
     }
 
+    /// The commits that have made what the table holds, newest first: what was undone by going back to an
+    /// earlier version is not among them, the commit that went back is.
+    fn path<'a>(&self, log: &'a TableLog) -> Vec<&'a Commit> {
+        let mut up_to = i64::MAX;
+        let stands = |commit: &&Commit| {
+            let stands = commit.version <= up_to;
+            if let Some(tag) = self.restored(commit).filter(|_| stands) {
+                up_to = tag.to;
+            }
+            stands
+        };
+        log.commits.iter().rev().filter(stands).collect()
+    }
+
+    /// Our commits of today's table that took it back to an earlier version, oldest first.
+    pub(crate) fn restores<'a>(&self, log: &'a TableLog) -> Vec<(i64, &'a RestoreTag)> {
+        let path = self.path(log).into_iter().rev();
+        path.filter_map(|commit| Some((commit.version, self.restored(commit)?)))
+            .collect()
+    }
+
+    /// What a commit of this ledger that took the table back says.
+    fn restored<'a>(&self, commit: &'a Commit) -> Option<&'a RestoreTag> {
+        match &commit.author {
+            Author::Restored(tag) => (tag.ledger == self.ledger).then_some(tag),
+            Author::Ours(_) | Author::Foreign => None,
+        }
+    }
+
     /// A commit of this ledger for an instance that the node still has.
     fn ours<'a>(&self, commit: &'a Commit) -> Option<&'a CommitTag> {
         match &commit.author {
             Author::Ours(tag) if tag.ledger == self.ledger => self.instances.contains(&tag.instance).then_some(tag),
-            Author::Ours(_) | Author::Foreign => None,
+            Author::Ours(_) | Author::Restored(_) | Author::Foreign => None,
         }
     }
 
@@ -83,10 +112,10 @@ impl Owner<'_> {
         let is_known = |version: i64| is_other || up_to.is_some_and(|recorded| version <= recorded);
         let mut changes = Vec::new();
         let mut later = Later::default();
-        for commit in log.commits.iter().rev() {
+        for commit in self.path(log) {
             if let Some(tag) = self.ours(commit) {
                 later.add(tag);
-            } else if !is_known(commit.version) {
+            } else if self.restored(commit).is_none() && !is_known(commit.version) {
                 let at = Instant(commit.committed_at_us);
                 changes.push(ForeignChange {
                     commit: ForeignCommit::Commit {

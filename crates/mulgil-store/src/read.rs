@@ -6,7 +6,7 @@ use mulgil_core::{
     interval::{Instant, Interval},
     name::{NodeName, Relation},
     port::{Fault, TableLog},
-    project::{Materialization, Project},
+    project::{Fingerprint, Materialization, Project},
     run::{Attempt, Run, RunState, TaskRun},
     task::Column,
 };
@@ -41,6 +41,21 @@ pub struct RelationEntry {
     pub columns: Vec<Column>,
     /// Its newest recorded version; none for a view and for a table that is gone.
     pub version: Option<i64>,
+}
+
+/// How a data test ended when it last ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastTest {
+    /// Its name.
+    pub name: String,
+    /// What was asserted then.
+    pub fingerprint: Fingerprint,
+    /// The rows that broke it.
+    pub failures: u64,
+    /// A few of them.
+    pub sample: Vec<serde_json::Value>,
+    /// When.
+    pub at: Instant,
 }
 
 /// How large a table is.
@@ -140,6 +155,34 @@ impl Store {
         let mut entries = self.catalog().await?;
         entries.retain(|entry| !project.nodes.iter().any(|node| node.relation == entry.relation));
         Ok(entries)
+    }
+
+    /// How the data tests of a node ended when they last ran, by name; those that are not declared any
+    /// more among them.
+    pub async fn last_tests(&self, node: &NodeName) -> Result<Vec<LastTest>, Fault> {
+        let node = node.clone();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, String, i64, String, i64)> = sqlx::query_as(
+                    "select name, fingerprint, failures, sample, tested_at from test where node = $1 order by name",
+                )
+                .bind(node.as_str())
+                .fetch_all(conn)
+                .await?;
+                let last = |(name, fingerprint, failures, sample, at): (_, String, i64, String, _)| {
+                    Ok(LastTest {
+                        name,
+                        fingerprint: Fingerprint::parse(&fingerprint)
+                            .ok_or_else(|| Error::damaged("a test's fingerprint cannot be read"))?,
+                        failures: failures.cast_unsigned(),
+                        sample: serde_json::from_str(&sample)?,
+                        at: Instant(at),
+                    })
+                };
+                rows.into_iter().map(last).collect()
+            })
+        })
+        .await
     }
 
     /// How large each table is.

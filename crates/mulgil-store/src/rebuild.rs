@@ -18,6 +18,7 @@ const DERIVED: &[&str] = &[
     "cover",
     "content",
     "fill",
+    "rollback",
     "test",
     "source",
     "source_file",

@@ -29,6 +29,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
     (2, "dropped", include_str!("../migrations/0002_dropped.sql")),
+    (3, "published", include_str!("../migrations/0003_published.sql")),
+    (4, "rollback", include_str!("../migrations/0004_rollback.sql")),
 ];
 
 /// One environment's ledger. Whoever writes it holds the [`crate::DataLock`] of its folder.

@@ -52,12 +52,17 @@ pub(crate) enum Command {
     Run(Run),
     /// Fill the intervals that are named, filled or not
     Backfill(Backfill),
+    /// Take a table back to an earlier version; nothing fills it again by itself then
+    Rollback(Rollback),
     /// Show how every node stands; or those that are named, range by range
     Status(Status),
     /// Say how one interval stands and why
     Why(Why),
     /// Run a query over the project's tables
     Query(Query),
+    /// What the project's tables and views are
+    #[command(subcommand)]
+    Nodes(Nodes),
     /// Type statements and see their results; or run those of a script
     Sql(Sql),
     /// What ran
@@ -191,6 +196,23 @@ pub(crate) struct Backfill {
     pub(crate) parallel: Option<usize>,
 }
 
+/// Flags of `rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The node whose table it is
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// The version that the table is to hold again
+    #[arg(long, value_name = "VERSION", required_unless_present = "list")]
+    pub(crate) to: Option<i64>,
+    /// Only show the versions that the table has
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) list: bool,
+    /// Print JSON
+    #[arg(long, requires = "list")]
+    pub(crate) json: bool,
+}
+
 /// Flags of `status`.
 #[derive(Debug, Args)]
 pub(crate) struct Status {
@@ -277,6 +299,26 @@ pub(crate) struct Sql {
     /// Seconds after which a statement is ended
     #[arg(long, value_name = "SECONDS")]
     pub(crate) timeout: Option<u64>,
+}
+
+/// What the project's tables and views are.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Nodes {
+    /// List every node: what it is, where it lies, how large it is
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one node: its versions, columns, readers, and its data tests with rows that break them
+    Show {
+        /// The node
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What ran.

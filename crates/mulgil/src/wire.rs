@@ -16,6 +16,7 @@ use mulgil_core::{
     name::NodeName,
     port::{EngineConfig, Fault, SessionSpec, SharedEngine, SourceSeen},
     project::Project,
+    publish::ReadVersions,
     select::{self, Selection},
     state::State,
     task::Binding,
@@ -226,13 +227,20 @@ impl Opened {
 
     /// What a query may name now, with what the ledger knows of it.
     pub(crate) async fn names(&self) -> Result<Names, Fault> {
-        let (seen, relations) = match self.ledger_to_read().await? {
-            Some(store) => (store.sources_seen().await?, store.catalog().await?),
+        let (seen, relations, versions) = match self.ledger_to_read().await? {
+            Some(store) => (
+                store.sources_seen().await?,
+                store.catalog().await?,
+                store.versions().await?,
+            ),
             None => Default::default(),
         };
         let exists = |name: &_| relations.iter().any(|entry| entry.node == *name);
+        let mut bindings = self.compiler.query_bindings(&exists, &seen);
+        let published = |relation: &_| Some(versions.get(relation)?.published);
+        ReadVersions::of(&self.project, published).pin(&mut bindings, None);
         Ok(Names {
-            bindings: self.compiler.query_bindings(&exists, &seen),
+            bindings,
             relations,
             seen,
         })

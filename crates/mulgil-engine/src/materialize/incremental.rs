@@ -151,7 +151,7 @@ async fn last_told(fill: &Fill<'_>, target: &Target) -> Result<Option<RowSum>, F
     let newest = commits.into_iter().rev().find(|commit| !is_maintenance(commit));
     Ok(match newest.map(|commit| commit.author) {
         Some(CommitAuthor::Ours(tag)) if tag.instance == fill.spec.instance => tag.total,
-        Some(CommitAuthor::Ours(_) | CommitAuthor::Foreign) | None => None,
+        Some(CommitAuthor::Ours(_) | CommitAuthor::Restored(_) | CommitAuthor::Foreign) | None => None,
     })
 }
 

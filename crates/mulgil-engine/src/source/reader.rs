@@ -128,7 +128,7 @@ impl SourceShape {
     }
 
     /// Whether parts of a file can be read by themselves.
-    pub(super) fn may_be_cut(&self, path: &Path) -> bool {
+    pub(super) fn may_be_cut(&self, path: &std::path::Path) -> bool {
         match self.source.format {
             FileFormat::Csv { .. } | FileFormat::DbtSeed { .. } | FileFormat::JsonLines => {
                 self.files.is_local() && !is_packed(path)

@@ -8,6 +8,7 @@ mod power;
 mod reads;
 mod slt;
 mod statements;
+mod versions;
 
 use std::{
     path::PathBuf,
@@ -25,6 +26,7 @@ use mulgil_core::{
         ByteSink, Engine as _, EngineConfig, Fault, FillOutcome, Format, Progress, QueryLimits, SessionSpec, SqlSession,
     },
     project::{CodeFp, Materialization},
+    publish::ReadVersion,
     task::{Binding, Claim, FillQuery, FillSpec, Hooks, Reads, ScriptSpec},
 };
 use tempfile::TempDir;
@@ -180,6 +182,7 @@ fn binding(name: &str, grid: Grid, event_time: Option<&str>, scope: Option<Inter
             event_time: event_time.map(str::to_owned),
             scope,
             key,
+            version: ReadVersion::Newest,
         },
     }
 }

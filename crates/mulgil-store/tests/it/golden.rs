@@ -21,7 +21,7 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     (
         "filled",
-        r#"{"filled":{"attempt":11,"claim_seq":3,"instance":{"node":"flights"},"relation":{"schema":"dev_shop","name":"flights"},"materialization":"interval","range":{"start":0,"end":3600000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"made_at":5,"version":4,"table_id":"0f1e","replaces_all":true,"removed":[[{"node":"flights"},[{"start":3600000000,"end":7200000000}]]],"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"]],"outdated":[{"upstream":{"node":"weather"},"ranges":[{"start":0,"end":3600000000}]}]}}"#,
+        r#"{"filled":{"attempt":11,"claim_seq":3,"instance":{"node":"flights"},"relation":{"schema":"dev_shop","name":"flights"},"materialization":"interval","range":{"start":0,"end":3600000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"made_at":5,"version":4,"table_id":"0f1e","untested":true,"waits":true,"replaces_all":true,"removed":[[{"node":"flights"},[{"start":3600000000,"end":7200000000}]]],"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"]],"outdated":[{"upstream":{"node":"weather"},"ranges":[{"start":0,"end":3600000000}]}]}}"#,
     ),
     (
         "failed",
@@ -41,7 +41,15 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     (
         "target_changed",
-        r#"{"target_changed":{"relation":{"schema":"dev_shop","name":"flights"},"node":"flights","materialization":"interval","version":9,"table_id":"0f1e","bytes":1000,"files":10,"commits":[{"kind":"commit","version":9,"committed_at":5},{"kind":"gap","version":9,"recorded":4},{"kind":"older","version":2,"recorded":4},{"kind":"replaced","version":9,"recorded":4}],"marks":[{"instance":{"node":"flights"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}],"read_by":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}]}}"#,
+        r#"{"target_changed":{"relation":{"schema":"dev_shop","name":"flights"},"node":"flights","materialization":"interval","version":9,"table_id":"0f1e","waits":true,"bytes":1000,"files":10,"commits":[{"kind":"commit","version":9,"committed_at":5},{"kind":"gap","version":9,"recorded":4},{"kind":"older","version":2,"recorded":4},{"kind":"replaced","version":9,"recorded":4}],"marks":[{"instance":{"node":"flights"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}],"read_by":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":86400000000}],"because":[[0,{"start":0,"end":86400000000}]]}]}}"#,
+    ),
+    (
+        "published",
+        r#"{"published":{"relation":{"schema":"dev_shop","name":"flights"},"node":"flights","table_id":"0f1e","version":4}}"#,
+    ),
+    (
+        "rolled_back",
+        r#"{"rolled_back":{"relation":{"schema":"dev_shop","name":"flights"},"node":"flights","claim_seq":12,"version":8,"to":5,"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"untested":true,"columns":[{"name":"id","data_type":"Int64"}],"instances":[{"node":"flights"}],"undone":[{"instance":{"node":"flights"},"lost":[{"start":3600000000,"end":7200000000}],"restored":[{"range":{"start":0,"end":3600000000},"fingerprint":{"code":"00000000000000000000000000000001","schema":"00000000000000000000000000000002"},"claim_seq":3,"made_at":4,"filled_at":5,"intervals":[[0,3600000000,10,"000000000000000000000000000000aa"]]}]}],"marks":[{"instance":{"node":"windows"},"ranges":[{"start":0,"end":7200000000}],"because":[[0,{"start":0,"end":7200000000}]]}]}}"#,
     ),
     (
         "target_vanished",
@@ -66,5 +74,5 @@ fn every_fact_that_was_ever_written_is_read_and_written_as_it_was() {
         assert_eq!(serde_json::to_string(&fact).unwrap(), *text);
     }
     let kinds: BTreeSet<&str> = GOLDEN.iter().map(|(kind, _)| *kind).collect();
-    assert_eq!(kinds.len(), 12, "a new kind of fact needs its text here");
+    assert_eq!(kinds.len(), 14, "a new kind of fact needs its text here");
 }

@@ -6,9 +6,9 @@ use mulgil_core::{
     codes,
     diagnostic::{Diagnostic, Retry},
     interval::{Interval, RangeSet},
-    name::Instance,
-    port::{Author, FillOutcome, TestOutcome},
-    project::Project,
+    name::{Instance, NodeName},
+    port::{Author, Commit, FillOutcome, RestoreTag, TestOutcome},
+    project::{Project, Publish},
     run::{RunState, TaskKind},
     state::Cause,
     task::{BoundTest, Claim, TestSpec},
@@ -41,7 +41,7 @@ struct Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    (0..16_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
+    (0..20_u8, 0..TARGETS.len(), 0..12_i64, 1..6_i64, 0..3_u128).prop_map(|(kind, target, from, length, content)| {
         Event {
             kind,
             target,
@@ -61,6 +61,16 @@ struct World {
     versions: BTreeMap<String, i64>,
     files: BTreeMap<i64, u128>,
     held: BTreeMap<(Instance, Interval), u128>,
+    /// The table's own id, and the first version that it is known by.
+    tables: BTreeMap<String, (String, i64)>,
+    /// What a node's instances had filled at each version of its table, and what was in it.
+    past: BTreeMap<(String, i64), Past>,
+}
+
+#[derive(Clone, Default)]
+struct Past {
+    filled: BTreeMap<Instance, RangeSet>,
+    held: BTreeMap<(Instance, Interval), u128>,
 }
 
 impl World {
@@ -69,13 +79,37 @@ impl World {
         begin(&store, Vec::new()).await;
         Self {
             store,
-            project: shop(),
+            project: {
+                let mut project = shop();
+                project.nodes[6].publish = Publish::AfterTests;
+                project
+            },
             now: 1,
             open: None,
             versions: BTreeMap::new(),
             files: BTreeMap::new(),
             held: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            past: BTreeMap::new(),
         }
+    }
+
+    /// Notes what a node's instances hold at the version that was just made.
+    async fn note(&mut self, of: &str) {
+        let node = instance(of).node;
+        let version = self.versions[node.as_str()];
+        let past = Past {
+            filled: self.filled(&node).await,
+            held: self.held.clone(),
+        };
+        self.past.insert((node.to_string(), version), past);
+    }
+
+    async fn filled(&self, node: &NodeName) -> BTreeMap<Instance, RangeSet> {
+        let state = self.store.load_state(&self.project).await.unwrap();
+        let of_node = state.nodes.into_iter().filter(|(of, _)| of.node == *node);
+        let filled = of_node.map(|(of, state)| (of, state.filled.keys()));
+        filled.filter(|(_, ranges)| !ranges.is_empty()).collect()
     }
 
     fn range(&self, event: Event) -> (String, Interval) {
@@ -117,6 +151,17 @@ impl World {
             12 => self.vanish(event).await,
             13 => self.move_table(event).await,
             14 => self.drop_table(event).await,
+            15 | 16 => self.roll_back(event).await,
+            17 => {
+                let sales = &mut self.project.nodes[6];
+                sales.publish = [Publish::AtOnce, Publish::AfterTests][event.length as usize % 2];
+            }
+            18 => {
+                let now = minute(self.now);
+                self.store.publish_tested(&self.project, now).await.unwrap();
+                let again = self.store.publish_tested(&self.project, now).await.unwrap();
+                assert_eq!(again, Vec::new(), "once is enough");
+            }
             _ => {
                 let (of, range) = self.range(event);
                 self.store
@@ -153,6 +198,62 @@ impl World {
             .await
             .unwrap();
         assert_eq!(recorded.changed, changed);
+        self.note(&of).await;
+    }
+
+    /// A table goes back to one of its versions: what is filled then is what was filled at that version.
+    async fn roll_back(&mut self, event: Event) {
+        let of = TARGETS[event.target];
+        let node = self.project.node(&instance(of).node).unwrap().clone();
+        let newest = self.versions.get(node.name.as_str()).copied().unwrap_or(-1);
+        let first = self.tables.get(node.name.as_str()).map_or(0, |(_, first)| *first);
+        if self.open.is_some() || newest <= first {
+            return;
+        }
+        let to = first + event.from % (newest - first);
+        let before = self.filled(&node.name).await;
+        let tag = RestoreTag {
+            ledger: LEDGER.to_owned(),
+            seq: self.store.next_seq().await.unwrap(),
+            node: node.name.clone(),
+            to,
+            fingerprint: node.fingerprint,
+        };
+        let version = self.next_version(of);
+        let commit = Commit {
+            version,
+            committed_at_us: minute(self.now).0,
+            touched: Vec::new(),
+            author: Author::Restored(tag.clone()),
+        };
+        let mut log = log_of(version, vec![commit]);
+        if let Some((id, _)) = self.tables.get(node.name.as_str()) {
+            log.table_id.clone_from(id);
+        }
+        self.adopt(of, &log).await;
+        let past = self.past[&(node.name.to_string(), to)].clone();
+        let after = self.filled(&node.name).await;
+        assert_eq!(after, past.filled, "{of} at version {to}");
+        self.held.retain(|(of, interval), _| {
+            let filled = |state: &BTreeMap<Instance, RangeSet>| state.get(of).is_some_and(|set| set.covers(*interval));
+            of.node != node.name || filled(&after) || !filled(&before)
+        });
+        for (of, filled) in &after {
+            let inside = past
+                .held
+                .iter()
+                .filter(|((one, at), _)| one == of && filled.covers(*at));
+            self.held.extend(inside.map(|(of, content)| (of.clone(), *content)));
+        }
+        let state = self.store.load_state(&self.project).await.unwrap();
+        for instance in node.instances() {
+            let held = mulgil_core::due::rolled_back(&node, &state.nodes[&instance]);
+            assert!(
+                held.iter().all(|(range, at)| range == Interval::WHOLE && *at == to),
+                "{instance}"
+            );
+        }
+        self.note(of).await;
     }
 
     async fn fail(&mut self, event: Event) {
@@ -237,6 +338,7 @@ impl World {
             log.table_id = format!("{}", event.from);
         }
         self.adopt(&of, &log).await;
+        self.note(&of).await;
     }
 
     async fn adopt_ours(&mut self, event: Event) {
@@ -256,10 +358,17 @@ impl World {
         let mut log = log_of(version, vec![commit]);
         log.highest_seq += event.from;
         self.adopt(&of, &log).await;
+        self.note(&of).await;
     }
 
     async fn adopt(&mut self, of: &str, log: &mulgil_core::port::TableLog) {
         let node = self.project.node(&instance(of).node).unwrap();
+        let fresh = (log.table_id.clone(), 0);
+        let known = self.tables.entry(node.name.to_string()).or_insert(fresh);
+        if known.0 != log.table_id {
+            // Of what was recorded of another table nothing counts.
+            *known = (log.table_id.clone(), log.version + 1);
+        }
         self.store
             .adopt(&self.project, node, Some(log), minute(self.now))
             .await
@@ -280,6 +389,7 @@ impl World {
             .await
             .unwrap();
         self.versions.remove(node.name.as_str());
+        self.tables.remove(node.name.as_str());
     }
 
     /// A person has the table removed.
@@ -289,6 +399,7 @@ impl World {
         let relation = node.relation.clone();
         self.store.drop_relation(&relation, minute(self.now)).await.unwrap();
         self.versions.remove(node.name.as_str());
+        self.tables.remove(node.name.as_str());
         let catalog = self.store.catalog().await.unwrap();
         assert!(catalog.iter().all(|entry| entry.relation != relation));
     }

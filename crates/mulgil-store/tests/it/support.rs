@@ -13,7 +13,7 @@ use mulgil_core::{
     port::{Author, Commit, CommitTag, FillOutcome, Filled, SourceSeen, TableLog, Touched},
     project::{
         Batch, CodeFp, DataTest, FileFormat, FilePattern, Fingerprint, Input, KeyColumn, Materialization, Missed, Node,
-        Project, Source, TestKind, Upstream,
+        Project, Publish, Source, TestKind, Upstream,
     },
     run::{TaskKind, Trigger},
     task::{Claim, Column, FileSeen, FillSpec, Hooks},
@@ -105,6 +105,7 @@ pub(crate) fn node(name: &str, grid: Grid, reads: &[(&str, Mapping)]) -> Node {
         settle_us: 0,
         partial: false,
         tests: Vec::new(),
+        publish: Publish::AtOnce,
         tags: Vec::new(),
         description: None,
         columns: BTreeMap::new(),
@@ -374,6 +375,7 @@ pub(crate) fn seen(files: impl IntoIterator<Item = FileSeen>) -> SourceSeen {
 pub(crate) fn log_of(version: i64, commits: Vec<Commit>) -> TableLog {
     let seqs = commits.iter().filter_map(|commit| match &commit.author {
         Author::Ours(tag) => Some(tag.seq),
+        Author::Restored(tag) => Some(tag.seq),
         Author::Foreign => None,
     });
     TableLog {

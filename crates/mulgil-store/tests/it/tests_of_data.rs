@@ -5,7 +5,7 @@ use mulgil_core::{
     diagnostic::Severity,
     interval::Interval,
     port::TestOutcome,
-    project::Project,
+    project::{Project, Publish},
     run::{RunState, TaskKind},
     task::{BoundTest, Claim, TestSpec},
 };
@@ -172,4 +172,81 @@ async fn rows_below_the_threshold_of_a_test_keep_nothing_from_readers() {
         .map(|task| task.state)
         .collect();
     assert_eq!(states, [RunState::Success]);
+}
+
+/// The newest version of the table of `sales`, and the one that readers see.
+async fn versions(store: &Store, project: &Project) -> (Option<i64>, Option<i64>) {
+    let relation = &project.node(&name("sales")).unwrap().relation;
+    let versions = store.versions().await.unwrap().remove(relation).unwrap_or_default();
+    (versions.newest, versions.published)
+}
+
+#[tokio::test]
+async fn a_version_is_published_with_the_tests_that_it_passes() {
+    let (store, mut project) = (scratch().await, tested());
+    project.nodes[6].publish = Publish::AfterTests;
+    begin(&store, Vec::new()).await;
+    fill(&store, &project, "sales[country=kr]", days(0, 3), 1, 1).await;
+    fill(&store, &project, "sales[country=jp]", days(0, 3), 1, 1).await;
+    assert_eq!(versions(&store, &project).await, (Some(1), None));
+    assert_eq!(store.publish_tested(&project, minute(2)).await.unwrap(), []);
+
+    let claim = claim_tests(&store, &project, 2).await;
+    record_tests(&store, &project, &claim, &[("not_null_sales_id", 1)], 3).await;
+    assert_eq!(versions(&store, &project).await, (Some(1), None));
+    let claim = claim_tests(&store, &project, 4).await;
+    record_tests(
+        &store,
+        &project,
+        &claim,
+        &[("not_null_sales_id", 0), ("unique_sales_id", 7)],
+        5,
+    )
+    .await;
+    assert_eq!(versions(&store, &project).await, (Some(1), Some(1)));
+
+    // What was filled beside the tests was not seen by them: all of the version waits.
+    fill(&store, &project, "sales[country=kr]", days(3, 4), 1, 6).await;
+    let claim = claim_tests(&store, &project, 7).await;
+    fill(&store, &project, "sales[country=jp]", days(3, 4), 1, 8).await;
+    record_tests(&store, &project, &claim, &[("not_null_sales_id", 0)], 9).await;
+    assert_eq!(versions(&store, &project).await, (Some(3), Some(1)));
+    assert_eq!(untested(&store, &project).await, ["3..4", "3..4"]);
+
+    // Published at once again, the newest is seen after the next look; then each as it comes.
+    project.nodes[6].publish = Publish::AtOnce;
+    let published = store.publish_tested(&project, minute(10)).await.unwrap();
+    assert_eq!(published, [(name("sales"), 3)]);
+    fill(&store, &project, "sales[country=jp]", days(4, 5), 1, 11).await;
+    assert_eq!(versions(&store, &project).await, (Some(4), Some(4)));
+}
+
+#[tokio::test]
+async fn what_somebody_else_wrote_is_not_seen_before_it_is_filled_again_and_tested() {
+    let (store, mut project) = (scratch().await, tested());
+    project.nodes[6].publish = Publish::AfterTests;
+    begin(&store, Vec::new()).await;
+    fill(&store, &project, "sales[country=kr]", days(0, 3), 1, 1).await;
+    let claim = claim_tests(&store, &project, 2).await;
+    record_tests(&store, &project, &claim, &[("not_null_sales_id", 0)], 3).await;
+    let log = log_of(1, vec![foreign(1, minute(4), &[("country=kr", day(1))])]);
+    store
+        .adopt(&project, &project.nodes[6], Some(&log), minute(5))
+        .await
+        .unwrap();
+    store.publish_tested(&project, minute(6)).await.unwrap();
+    assert_eq!(versions(&store, &project).await, (Some(1), Some(0)));
+    // A commit that touched no rows is only another way to keep them.
+    fill(&store, &project, "sales[country=kr]", day(1), 1, 7).await;
+    let claim = claim_tests(&store, &project, 8).await;
+    record_tests(&store, &project, &claim, &[("not_null_sales_id", 0)], 9).await;
+    assert_eq!(versions(&store, &project).await, (Some(2), Some(2)));
+    let log = log_of(3, vec![foreign(3, minute(10), &[])]);
+    store
+        .adopt(&project, &project.nodes[6], Some(&log), minute(11))
+        .await
+        .unwrap();
+    assert_eq!(versions(&store, &project).await, (Some(3), Some(2)));
+    store.publish_tested(&project, minute(12)).await.unwrap();
+    assert_eq!(versions(&store, &project).await, (Some(3), Some(3)));
 }

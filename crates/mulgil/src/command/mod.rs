@@ -7,8 +7,10 @@ mod demo;
 mod explain;
 mod gen_docs;
 mod logs;
+mod nodes;
 mod plan;
 mod query;
+mod rollback;
 mod run;
 mod runs;
 mod sql;
@@ -47,9 +49,11 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Plan(flags) => plan::plan(global, &flags).await,
         Command::Run(flags) => run::run(global, &flags).await,
         Command::Backfill(flags) => backfill::backfill(global, &flags).await,
+        Command::Rollback(flags) => rollback::rollback(global, &flags).await,
         Command::Status(flags) => status::status(global, &flags).await,
         Command::Why(flags) => why::why(global, &flags).await,
         Command::Query(flags) => query::query(global, &flags).await,
+        Command::Nodes(flags) => nodes::nodes(global, &flags).await,
         Command::Sql(flags) => sql::sql(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,

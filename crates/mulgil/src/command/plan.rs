@@ -94,6 +94,10 @@ pub(crate) fn waiting_text(project: &Project, waiting: &Waiting) -> String {
 /// What is said of a held range.
 pub(crate) fn held_text(project: &Project, held: &Held) -> String {
     let range = range_text(project, &held.instance, held.range);
+    if let Some(to) = held.rolled_back_to {
+        let instance = &held.instance;
+        return format!("held: {instance}{range}, rolled back to version {to}; `mulgil run {instance}` fills it again");
+    }
     format!(
         "held after {HELD_AFTER_FAILURES} equal failures: {}{range}; `mulgil run {}` tries it again",
         held.instance, held.instance
@@ -109,6 +113,7 @@ pub(crate) fn reason_text(reason: &Reason) -> String {
         Reason::Upstream { node } => format!("upstream: {node} changed"),
         Reason::Source { source } => format!("source: {source} changed"),
         Reason::Target => "target: somebody else wrote into the table".to_owned(),
+        Reason::Rollback => "rollback: the table went back to an earlier version".to_owned(),
         Reason::Hooks => "hooks: its hooks did not run to their end".to_owned(),
         Reason::Lookback => "lookback: filled again at each tick".to_owned(),
         Reason::Settle => "settle: not sealed yet".to_owned(),
@@ -203,7 +208,10 @@ fn as_json(plan: &Plan, project: &Project, undeclared: Vec<Value>) -> Value {
     let held: Vec<Value> = plan
         .held
         .iter()
-        .map(|held| json!({ "node": held.instance.to_string(), "interval": range(&held.instance, held.range) }))
+        .map(|held| {
+            let of = held.instance.to_string();
+            json!({ "node": of, "interval": range(&held.instance, held.range), "rolled_back_to": held.rolled_back_to })
+        })
         .collect();
     json!({
         "project": plan.project,

@@ -1,19 +1,24 @@
 //! `mulgil run`: fills what is due, then runs the data tests of what it filled.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mulgil_core::{
     decide::Scope,
     diagnostic::{Diagnostic, Severity},
     due,
     interval::RangeSet,
-    name::{Instance, Relation},
+    name::{Instance, NodeName, Relation},
     port::Maintained,
     project::Materialization,
+    publish::is_after_tests,
     run::{TaskKind, Trigger},
     select::Selection,
 };
 use mulgil_scheduler::{RunRequest, RunSummary, Runner};
+use mulgil_store::Versions;
 
 use crate::{
     cli::{self, Global},
@@ -76,6 +81,7 @@ pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Opti
     talk.clear();
     let summary = summary?;
     tell(opened, &summary, began);
+    tell_waiting(opened, &summary, &runner.store.versions().await?);
     if after == After::Prune && summary.is_success() {
         for entry in runner.prune().await? {
             say::talk(&format!(
@@ -226,6 +232,21 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
         say::count(rows, "row"),
         say::span(began, wire::now()),
     ));
+}
+
+/// Which of the tables that it filled or tested keep their newest version from readers.
+fn tell_waiting(opened: &Opened, summary: &RunSummary, versions: &BTreeMap<Relation, Versions>) {
+    let filled = summary.filled.iter().map(|(instance, ..)| &instance.node);
+    let failed = summary.failed_tests.iter().map(|(node, ..)| node);
+    let blocking = summary.blocking.iter().map(|(node, _)| node);
+    let touched: BTreeSet<&NodeName> = filled.chain(failed).chain(blocking).collect();
+    for node in touched.into_iter().filter_map(|name| opened.project.node(name)) {
+        let known = versions.get(&node.relation).copied().unwrap_or_default();
+        if is_after_tests(node) && known.newest != known.published {
+            let text = super::status::waiting_text(known.newest, known.published);
+            say::talk(&format!("  {}: {text}; `mulgil nodes show {}`", node.name, node.name));
+        }
+    }
 }
 
 /// A run that reached its end with failures ends with 1 whatever their codes; one that was stopped

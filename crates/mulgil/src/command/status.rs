@@ -68,6 +68,10 @@ struct Row<'a> {
     node: &'a Node,
     parts: Vec<(Interval, Status, u64)>,
     failed_tests: Vec<String>,
+    /// Intervals that are filled and held since the table went back.
+    rolled_back: u64,
+    /// Its newest version and the one that readers see, where data tests keep the newest from them.
+    waits: Option<(Option<i64>, Option<i64>)>,
     filled_at: Option<Instant>,
 }
 
@@ -100,6 +104,17 @@ impl<'a> Row<'a> {
                 .iter()
                 .map(|(range, status)| (range, status.clone(), node.grid.count(range)))
                 .collect(),
+            rolled_back: forecast.terms(instance).map_or(0, |terms| {
+                let back = terms.filled.intersect(&terms.rolled_back.keys());
+                back.iter().map(|range| node.grid.count(range)).sum()
+            }),
+            waits: forecast.waits_for_tests(node).then(|| {
+                let table = forecast.state.tables.get(&node.relation);
+                (
+                    table.and_then(|table| table.version),
+                    table.and_then(|table| table.published),
+                )
+            }),
             failed_tests: node.tests.iter().filter(failed).map(|test| test.name.clone()).collect(),
             filled_at: state.and_then(|state| state.made_at.iter().map(|(_, at)| *at).max()),
         })
@@ -109,7 +124,7 @@ impl<'a> Row<'a> {
     fn summary(&self) -> String {
         let mut sums: Vec<(String, u64)> = Vec::new();
         for (_, status, count) in &self.parts {
-            let word = word(status);
+            let word = self.word(status);
             match sums.iter_mut().find(|(known, _)| *known == word) {
                 Some((_, sum)) => *sum += count,
                 None => sums.push((word, *count)),
@@ -133,10 +148,18 @@ impl<'a> Row<'a> {
         text
     }
 
+    fn word(&self, status: &Status) -> String {
+        match status {
+            Status::Stale { reason } => format!("stale ({})", reason.kind()),
+            Status::Untested | Status::Held { .. } => status_text(status, self.waits.is_some()),
+            other => other.as_str().to_owned(),
+        }
+    }
+
     fn filled(&self) -> String {
         let is_filled = |status: &Status| match status {
             Status::Missing | Status::Waiting { .. } | Status::NotExpected | Status::Waived => false,
-            Status::Running | Status::Held | Status::Failed => false,
+            Status::Running | Status::Held { .. } | Status::Failed => false,
             Status::Stale { .. } | Status::Untested | Status::Provisional | Status::Fresh | Status::Sealed => true,
         };
         let filled: u64 = self
@@ -146,6 +169,7 @@ impl<'a> Row<'a> {
             .map(|(.., count)| count)
             .sum();
         let all: u64 = self.parts.iter().map(|(.., count)| count).sum();
+        let filled = filled + self.rolled_back;
         format!("{}/{}", say::thousands(filled), say::thousands(all))
     }
 
@@ -162,7 +186,7 @@ impl<'a> Row<'a> {
                 vec![
                     interval_text::format(*range, &self.node.grid),
                     count.to_string(),
-                    status_text(status),
+                    status_text(status, self.waits.is_some()),
                 ]
             })
             .collect();
@@ -173,6 +197,9 @@ impl<'a> Row<'a> {
         );
         for test in &self.failed_tests {
             text = format!("{text}\nfailed: {test}");
+        }
+        if let Some((newest, published)) = self.waits {
+            text = format!("{text}\n{}", waiting_text(newest, published));
         }
         text
     }
@@ -190,6 +217,9 @@ impl<'a> Row<'a> {
             "failed_tests": self.failed_tests,
             "filled_at": self.filled_at.map(|at| format_instant(at, &self.node.grid.zone)),
         });
+        if let Some((newest, published)) = self.waits {
+            out["waits_for_tests"] = json!({ "version": newest, "published": published });
+        }
         if with_ranges {
             let ranges = self.parts.iter().map(|(range, status, count)| {
                 json!({ "interval": range_json(project, &self.instance, *range, *count), "status": status })
@@ -206,18 +236,25 @@ impl Gone {
     }
 }
 
-/// A status in words.
-pub(crate) fn status_text(status: &Status) -> String {
-    match status {
-        Status::Waiting { on } => format!("waiting for {on}"),
-        Status::Stale { reason } => format!("stale; {}", reason_text(reason)),
-        other => other.as_str().to_owned(),
-    }
+/// `version 7 waits for its data tests; readers see version 6`.
+pub(crate) fn waiting_text(newest: Option<i64>, published: Option<i64>) -> String {
+    let newest = newest.map_or_else(|| "its newest version".to_owned(), |newest| format!("version {newest}"));
+    let seen = published.map_or_else(
+        || "readers see nothing of the table yet".to_owned(),
+        |published| format!("readers see version {published}"),
+    );
+    format!("{newest} waits for its data tests; {seen}")
 }
 
-fn word(status: &Status) -> String {
+/// A status in words; `waits`, where data tests keep the newest version from readers.
+pub(crate) fn status_text(status: &Status, waits: bool) -> String {
     match status {
-        Status::Stale { reason } => format!("stale ({})", reason.kind()),
+        Status::Untested if waits => "waiting: tests".to_owned(),
+        Status::Held {
+            rolled_back_to: Some(to),
+        } => format!("held: rolled back to version {to}"),
+        Status::Waiting { on } => format!("waiting for {on}"),
+        Status::Stale { reason } => format!("stale; {}", reason_text(reason)),
         other => other.as_str().to_owned(),
     }
 }

@@ -42,14 +42,23 @@ pub(crate) async fn why(global: &Global, flags: &cli::Why) -> Outcome {
     if flags.json {
         say::json(&as_json(&opened.project, node, &why, &fills, &evidence, rows));
     } else {
-        say::print(&as_text(&opened.project, node, &why, &fills, &evidence, rows));
+        let waits = forecast.waits_for_tests(node);
+        say::print(&as_text(&opened.project, node, &why, waits, &fills, &evidence, rows));
     }
     Ok(0)
 }
 
-fn as_text(project: &Project, node: &Node, why: &Why, fills: &[FillFact], evidence: &[Evidence], rows: u64) -> String {
+fn as_text(
+    project: &Project,
+    node: &Node,
+    why: &Why,
+    waits: bool,
+    fills: &[FillFact],
+    evidence: &[Evidence],
+    rows: u64,
+) -> String {
     let zone = &node.grid.zone;
-    let mut out = vec![headline(node, why)];
+    let mut out = vec![headline(node, why, waits)];
     if node.grid.is_cut() {
         let (start, end) = (
             format_instant(why.range.start, zone),
@@ -99,6 +108,15 @@ fn as_text(project: &Project, node: &Node, why: &Why, fills: &[FillFact], eviden
         );
     }
     for (range, failing) in &why.failing {
+        if let Some(to) = failing.rolled_back_to {
+            let at = say::moment(failing.failed_at, zone);
+            out.push(format!(
+                "  held{}: rolled back to version {to} at {at}; until its code or an input changes, or `mulgil run {}`",
+                part(node, why, *range),
+                why.instance
+            ));
+            continue;
+        }
         let times = say::count(u64::from(failing.equal_count), "time");
         let at = say::moment(failing.failed_at, zone);
         out.push(format!(
@@ -121,20 +139,20 @@ fn as_text(project: &Project, node: &Node, why: &Why, fills: &[FillFact], eviden
     out.join("\n")
 }
 
-fn headline(node: &Node, why: &Why) -> String {
+fn headline(node: &Node, why: &Why, waits: bool) -> String {
     let name = if node.grid.is_cut() {
         format!("{}@{}", why.instance, interval_text::format(why.range, &node.grid))
     } else {
         why.instance.to_string()
     };
     match why.status.as_slice() {
-        [(_, status)] => format!("{name}: {}", status_text(status)),
+        [(_, status)] => format!("{name}: {}", status_text(status, waits)),
         parts => {
             let lines = parts.iter().map(|(range, status)| {
                 format!(
                     "  {}: {}",
                     interval_text::format(*range, &node.grid),
-                    status_text(status)
+                    status_text(status, waits)
                 )
             });
             std::iter::once(format!("{name}:"))
@@ -186,6 +204,13 @@ fn evidence_text(node: &Node, evidence: &Evidence) -> String {
         Cause::Upstream(upstream) if detail["kind"] == "newer" => {
             format!("{upstream}: filled again after this was made from it")
         }
+        Cause::Upstream(upstream) if detail["kind"] == "rollback" => {
+            format!("{upstream}: its table went back to version {}", detail["to"])
+        }
+        Cause::Rollback => format!(
+            "the table went back to version {} (as version {})",
+            detail["to"], detail["version"]
+        ),
         Cause::Upstream(upstream) if detail["new"].is_null() => {
             format!("{upstream}: somebody else wrote into it before this was filled from it")
         }
@@ -296,6 +321,6 @@ fn as_json(project: &Project, node: &Node, why: &Why, fills: &[FillFact], eviden
             "at": format_instant(one.at, &node.grid.zone), "detail": one.detail })).collect::<Vec<_>>(),
         "inputs": why.inputs.iter().map(|input| json!({ "from": input.from.to_string(), "needs": input.needs.map(|needs| of(&input.from, needs)),
             "is_there": input.absent.is_empty(), "is_gone": !input.gone.is_empty(), "is_due": !input.due.is_empty() })).collect::<Vec<_>>(),
-        "failing": why.failing.iter().map(|(part, failing)| json!({ "interval": range(*part), "code": failing.code, "times": failing.equal_count })).collect::<Vec<_>>(),
+        "failing": why.failing.iter().map(|(part, failing)| json!({ "interval": range(*part), "code": failing.code, "times": failing.equal_count, "rolled_back_to": failing.rolled_back_to })).collect::<Vec<_>>(),
     })
 }

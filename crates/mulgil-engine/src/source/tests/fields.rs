@@ -89,6 +89,7 @@ fn a_seed_of_dbt_has_no_empty_texts_and_null_is_a_word_only_beside_numbers() {
         origin(),
         b',',
         Nulls::AsDbt,
+        Span::WHOLE,
     )
     .unwrap();
     let mut scratch = String::new();

@@ -226,8 +226,8 @@ proptest! {
             writeln!(text, "{}", json!({"c": value, "n": 1})).unwrap();
         }
         let fixture = lines(&text);
-        let seen = look(fixture.path(), &fixture.source, &SourceSeen::default()).unwrap();
-        let shape = SourceShape::new(fixture.path(), &fixture.source, &seen.columns).unwrap();
+        let seen = look(&fixture.place(), &fixture.source, &SourceSeen::default()).unwrap();
+        let shape = SourceShape::new(&fixture.place(), &fixture.source, &seen.columns).unwrap();
         let mut reader = shape.open(&seen.files[0], &[0, 1], RowRule::All).unwrap();
         let batch = reader.next().unwrap().unwrap();
         prop_assert_eq!(batch.num_rows(), values.len());

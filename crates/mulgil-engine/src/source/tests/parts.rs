@@ -39,12 +39,12 @@ fn parts(cuts: &[usize]) -> Vec<Span> {
 impl Fixture {
     /// The rows of each part, one after the other, with the columns that a look at the whole finds.
     fn rows_in(&self, parts: &[Span]) -> Result<String, Fault> {
-        let seen = look(self.path(), &self.source, &SourceSeen::default())?;
+        let seen = look(&self.place(), &self.source, &SourceSeen::default())?;
         self.rows_over(&seen, parts)
     }
 
     fn rows_over(&self, seen: &SourceSeen, parts: &[Span]) -> Result<String, Fault> {
-        let shape = SourceShape::new(self.path(), &self.source, &seen.columns)?;
+        let shape = SourceShape::new(&self.place(), &self.source, &seen.columns)?;
         let columns: Vec<usize> = (0..seen.columns.len()).collect();
         let mut batches: Vec<RecordBatch> = Vec::new();
         for part in parts {
@@ -107,10 +107,10 @@ proptest! {
         let good = csv("a\nx\n");
         let known = SourceSeen {
             files: Vec::new(),
-            ..look(good.path(), &good.source, &SourceSeen::default()).unwrap()
+            ..look(&good.place(), &good.source, &SourceSeen::default()).unwrap()
         };
         let fixture = csv(format!("a\n{text}"));
-        let seen = look(fixture.path(), &fixture.source, &known).unwrap();
+        let seen = look(&fixture.place(), &fixture.source, &known).unwrap();
         let told = |part: Span| fixture.rows_over(&seen, &[part]).map_err(|fault| fault.to_string());
         let whole = told(Span::WHOLE).err();
         let faults: Vec<String> = parts(&cuts).into_iter().filter_map(|part| told(part).err()).collect();

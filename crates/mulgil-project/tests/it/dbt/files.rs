@@ -106,7 +106,7 @@ unknown: 1
 
     warning[MG1005]: `config` has no key `surprise`
       --> models/schema.yml:16:7
-    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 27 more
+    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 28 more
 
     warning[MG1005]: `a` has no key `colums`
       --> models/schema.yml:17:5

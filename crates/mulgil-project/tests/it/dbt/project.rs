@@ -139,7 +139,7 @@ def model(dbt, session): pass
 
     warning[MG1005]: `config()` has no key `own_word`
       --> models/a.sql:1:50
-    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 27 more
+    do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 28 more
 
     warning[MG1302]: a model in Python has no effect here yet
       --> models/b.py

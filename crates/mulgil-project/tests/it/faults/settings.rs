@@ -80,7 +80,7 @@ models:
 
         error[MG1005]: the folder `shop` has no key `bogus`
           --> mulgil.yml:9:5
-        do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 27 more
+        do: remove it; known here are `materialized`, `incremental_strategy`, `batch_size`, `interval`, `event_time`, `begin`, `end`, `lookback` and 28 more
 
         error[MG1005]: `stagin` is neither a setting nor a folder here
           --> mulgil.yml:10:3
