@@ -14,6 +14,7 @@ mod materialize;
 mod names;
 mod output;
 mod past;
+mod planner;
 mod session;
 mod source;
 mod statement;

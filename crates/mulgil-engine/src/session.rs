@@ -28,6 +28,7 @@ use crate::{
     fault::{self, Author},
     hidden,
     names::{self, CATALOG, Names, UNNAMED_SCHEMA},
+    planner,
     statement::parse,
     table::Snapshots,
     trunc::{DateTrunc, LocalCasts},
@@ -80,11 +81,11 @@ impl Sessions {
     /// Makes the pool, the spill folder and the functions that all sessions share.
     pub(crate) fn new(config: &EngineConfig, warehouse: Arc<Warehouse>) -> Result<Self, Fault> {
         let runtime = runtime(config)?;
-        let mut base = SessionStateBuilder::new()
+        let builder = SessionStateBuilder::new()
             .with_config(session_config(config))
             .with_runtime_env(runtime)
-            .with_default_features()
-            .build();
+            .with_default_features();
+        let mut base = planner::with_rules(builder).build();
         let engines = base
             .udf("date_trunc")
             .map_err(|error| fault::sql(&error, &Author::Typed))?;

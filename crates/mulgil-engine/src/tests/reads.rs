@@ -5,7 +5,7 @@ use mulgil_core::{
     data_test::Thresholds,
     diagnostic::Severity,
     grid::Unit,
-    port::Engine as _,
+    port::{Engine as _, QueryOutcome, StatementOutcome},
     project::{DataTest, Fingerprint, TestKind},
     task::{BoundTest, TestSpec},
 };
