@@ -15,7 +15,11 @@ mod meaning;
 mod names;
 mod output;
 mod past;
+<<<<<<< HEAD
 mod restore;
+=======
+mod planner;
+>>>>>>> h-plan
 mod session;
 mod source;
 mod statement;

@@ -40,7 +40,7 @@ use crate::{
 const LEDGER: &str = "shop/dev";
 
 /// An engine over a folder of its own.
-struct World {
+pub(crate) struct World {
     dir: TempDir,
     engine: EmbeddedEngine,
     seq: AtomicI64,
@@ -82,13 +82,17 @@ fn config(dir: &TempDir) -> EngineConfig {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self::over(dir, Box::new(OsDisk))
     }
 
     fn over(dir: TempDir, disk: Box<dyn Disk>) -> Self {
         let engine = EmbeddedEngine::on_disk(config(&dir), disk).unwrap();
+        Self::of(dir, engine)
+    }
+
+    fn of(dir: TempDir, engine: EmbeddedEngine) -> Self {
         Self {
             dir,
             engine,
@@ -115,7 +119,7 @@ impl World {
         })
     }
 
-    async fn fill(&self, spec: &FillSpec) -> Result<FillOutcome, Fault> {
+    pub(crate) async fn fill(&self, spec: &FillSpec) -> Result<FillOutcome, Fault> {
         self.engine.fill(spec, &self.claim(), &NoProgress).await
     }
 
@@ -124,7 +128,7 @@ impl World {
     }
 
     /// A query's result as CSV lines, header first.
-    async fn lines(&self, zone: &str, bindings: Vec<Binding>, sql: &str) -> Result<Vec<String>, Fault> {
+    pub(crate) async fn lines(&self, zone: &str, bindings: Vec<Binding>, sql: &str) -> Result<Vec<String>, Fault> {
         let mut session = self.session(zone, bindings);
         let mut sink = Bytes::default();
         session.run(sql, Format::Csv, LIMITS, &mut sink).await?;
@@ -172,7 +176,7 @@ fn days(from: &str, to: &str) -> Interval {
     Interval::new(start(from), start(to)).unwrap()
 }
 
-fn binding(name: &str, grid: Grid, event_time: Option<&str>, scope: Option<Interval>, key: Key) -> Binding {
+pub(crate) fn binding(name: &str, grid: Grid, event_time: Option<&str>, scope: Option<Interval>, key: Key) -> Binding {
     Binding {
         schema: None,
         name: name.to_owned(),
@@ -221,7 +225,7 @@ fn fill_days(range: Interval, sql: &str) -> FillSpec {
 }
 
 /// A fill of a table without a grid.
-fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
+pub(crate) fn fill_table(name: &str, sql: &str, bindings: Vec<Binding>) -> FillSpec {
     FillSpec {
         instance: Instance::of(NodeName::new(name)),
         relation: relation(name),
