@@ -15,11 +15,8 @@ mod meaning;
 mod names;
 mod output;
 mod past;
-<<<<<<< HEAD
-mod restore;
-=======
 mod planner;
->>>>>>> h-plan
+mod restore;
 mod session;
 mod source;
 mod statement;

@@ -29,13 +29,9 @@ use crate::{
     hidden,
     meaning::{self, Meaning},
     names::{self, CATALOG, Names, UNNAMED_SCHEMA},
-<<<<<<< HEAD
+    planner,
     statement::{dialect, parse},
     store::Store,
-=======
-    planner,
-    statement::parse,
->>>>>>> h-plan
     table::Snapshots,
     trunc::{DateTrunc, LocalCasts},
     warehouse::Warehouse,
@@ -87,14 +83,10 @@ impl Sessions {
     /// Makes the pool, the spill folder and the functions that all sessions share.
     pub(crate) fn new(config: &EngineConfig, warehouse: Arc<Warehouse>) -> Result<Self, Fault> {
         let runtime = runtime(config)?;
-<<<<<<< HEAD
         if let Store::Remote(store) = warehouse.store() {
             runtime.register_object_store(&store.bucket_url()?, warehouse.store().objects());
         }
-        let mut base = SessionStateBuilder::new()
-=======
         let builder = SessionStateBuilder::new()
->>>>>>> h-plan
             .with_config(session_config(config))
             .with_runtime_env(runtime)
             .with_default_features();
