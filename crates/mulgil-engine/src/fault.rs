@@ -78,6 +78,8 @@ pub(crate) fn sql(error: &DataFusionError, author: &Author) -> Fault {
         DataFusionError::SchemaError(schema, _) => schema_fault(schema, error, author),
         DataFusionError::Plan(text) | DataFusionError::NotImplemented(text) => planning(text, error, author),
         DataFusionError::ResourcesExhausted(text) => exhausted(text),
+        // A join that had to spill, and had no room even for its first rows.
+        DataFusionError::Internal(text) if text.contains("no data to spill") => exhausted(text),
         DataFusionError::Internal(text) => Box::new(
             Diagnostic::error(
                 codes::BUG,
@@ -262,7 +264,9 @@ fn exhausted(text: &str) -> Fault {
                 codes::DISK_FULL,
                 format!("what was spilled to disk reached its limit: {}", first_line(text)),
             )
-            .with_remedy("raise the spill limit, or make the query smaller: fewer columns, a filter, a shorter range")
+            .with_remedy(
+                "raise `spill` in mulgil.yml, or make the query smaller: fewer columns, a filter, a shorter range",
+            )
             .with_retry(Retry::AfterHumanFix),
         );
     }

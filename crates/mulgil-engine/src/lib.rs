@@ -48,6 +48,7 @@ use tokio::sync::{OnceCell, mpsc, watch};
 use crate::{
     cpu::Cpu,
     fault::Author,
+    planner::memory,
     session::Sessions,
     store::{Disk, OsDisk},
     warehouse::Warehouse,
@@ -115,7 +116,16 @@ impl Engine for EmbeddedEngine {
 
     async fn test(&self, spec: &TestSpec) -> Result<Vec<TestOutcome>, Fault> {
         let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
-        let work = async move { data_test::run(inner.sessions().await?, &spec).await };
+        let work = async move {
+            let sessions = inner.sessions().await?;
+            match data_test::run(sessions, &spec).await {
+                Err(fault) if memory::is_short(&fault) => {
+                    let outcome = data_test::run(&sessions.frugal(), &spec).await;
+                    outcome.map_err(|fault| sessions.limits().named(fault))
+                }
+                outcome => outcome,
+            }
+        };
         self.cpu.run(work).await
     }
 

@@ -29,7 +29,10 @@ use crate::{
     hidden,
     meaning::{self, Meaning},
     names::{self, CATALOG, Names, UNNAMED_SCHEMA},
-    planner,
+    planner::{
+        self,
+        memory::{self, Limits},
+    },
     statement::{dialect, parse},
     store::Store,
     table::Snapshots,
@@ -41,6 +44,7 @@ use crate::{
 pub(crate) struct Sessions {
     base: SessionState,
     warehouse: Arc<Warehouse>,
+    limits: Limits,
 }
 
 /// What a query may see.
@@ -97,12 +101,35 @@ impl Sessions {
         base.register_udf(Arc::new(ScalarUDF::from(DateTrunc::over(engines))))
             .and_then(|_| base.register_function_rewrite(Arc::new(LocalCasts)))
             .and_then(|()| base.register_function_rewrite(Arc::new(Meaning)))
+            .and_then(|()| planner::register(&mut base))
             .map_err(|error| fault::sql(&error, &Author::Typed))?;
         for function in meaning::functions() {
             base.register_udf(function)
                 .map_err(|error| fault::sql(&error, &Author::Typed))?;
         }
-        Ok(Self { base, warehouse })
+        let limits = Limits {
+            memory: config.memory_bytes,
+            spill: config.spill_bytes,
+        };
+        Ok(Self {
+            base,
+            warehouse,
+            limits,
+        })
+    }
+
+    /// The same sessions for what did not fit into memory.
+    pub(crate) fn frugal(&self) -> Arc<Self> {
+        Arc::new(Self {
+            base: memory::frugal(&self.base, self.limits),
+            warehouse: Arc::clone(&self.warehouse),
+            limits: self.limits,
+        })
+    }
+
+    /// What queries may use.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Plans one query over the names that it may use, at the versions that its task reads.
@@ -286,5 +313,6 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_default_catalog_and_schema(CATALOG, UNNAMED_SCHEMA)
         .with_information_schema(true);
     session.options_mut().sql_parser.collect_spans = true;
+    memory::compress_spills(&mut session);
     session
 }

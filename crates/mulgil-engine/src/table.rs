@@ -30,6 +30,7 @@ use crate::{
     hidden::{DAY, INTERVAL, TimePartition},
     log,
     past::At,
+    planner::statistics::KnownTable,
     restore,
     warehouse::Warehouse,
     zone,
@@ -132,7 +133,8 @@ pub(crate) async fn provider(
     let snapshot = snapshots.of(warehouse, read.relation, read.at).await?;
     let config = DeltaScanConfig::new().with_wrap_partition_values(false);
     let to_fault = |error: DataFusionError| fault::sql(&error, &Author::Node(read.relation.to_string()));
-    let scan = DeltaScanNext::new(snapshot, config).map_err(to_fault)?;
+    let scan = DeltaScanNext::new(Arc::clone(&snapshot), config).map_err(to_fault)?;
+    let scan = KnownTable::new(scan, snapshot);
     let schema = scan.schema();
     let columns = columns(&schema, read, shows_hidden, session_zone);
     let filters = filters(&schema, read)?;

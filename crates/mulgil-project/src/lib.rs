@@ -101,6 +101,8 @@ pub struct Loaded {
 pub struct Settings {
     /// Bytes that queries together may hold before they spill (`memory: 2GB`).
     pub memory_bytes: Option<u64>,
+    /// Bytes that they may spill to disk (`spill: 20GB`).
+    pub spill_bytes: Option<u64>,
     /// Threads (`threads: 4`).
     pub threads: Option<usize>,
     /// Tables that are filled at once: `threads:` of a dbt target.

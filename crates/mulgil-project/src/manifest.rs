@@ -37,6 +37,7 @@ const KEYS: &[&str] = &[
     "sources",
     "vars",
     "memory",
+    "spill",
     "threads",
     "query_timeout",
 ];
@@ -343,19 +344,25 @@ impl Reader<'_> {
         vars
     }
 
+    /// A size, if it is given: `2GB`.
+    fn bytes(&mut self, tree: &Node, key: &str) -> Option<u64> {
+        let node = tree.get(key)?;
+        let text = yaml::text(self.file, node, &format!("`{key}`"), self.faults).unwrap_or_default();
+        let bytes = parse_bytes(&text);
+        if bytes.is_none() {
+            self.bad(
+                node,
+                format!("`{key}` cannot be `{text}`"),
+                "write a number and a unit: `2GB`, `512MB`",
+            );
+        }
+        bytes
+    }
+
     fn settings(&mut self, tree: &Node) -> Settings {
         let mut settings = Settings::default();
-        if let Some(node) = tree.get("memory") {
-            let text = yaml::text(self.file, node, "`memory`", self.faults).unwrap_or_default();
-            settings.memory_bytes = parse_bytes(&text);
-            if settings.memory_bytes.is_none() {
-                self.bad(
-                    node,
-                    format!("`memory` cannot be `{text}`"),
-                    "write a number and a unit: `2GB`, `512MB`",
-                );
-            }
-        }
+        settings.memory_bytes = self.bytes(tree, "memory");
+        settings.spill_bytes = self.bytes(tree, "spill");
         if let Some(node) = tree.get("threads") {
             match node.value {
                 Value::Int(count @ 1..=1024) => settings.threads = usize::try_from(count).ok(),

@@ -41,7 +41,7 @@ const DEFAULT_PARALLEL: usize = 2;
 /// The environment, when nobody says.
 const DEFAULT_ENVIRONMENT: &str = "dev";
 
-/// Bytes that queries may spill to disk.
+/// Bytes that queries may spill to disk, when nobody says.
 const SPILL_BYTES: u64 = 100 << 30;
 
 /// Milliseconds after which a query is ended, when nobody says: half an hour.
@@ -203,7 +203,7 @@ impl Opened {
             environment: Environment::new(environment(), std::env::home_dir()),
             memory_bytes: self.settings.memory_bytes.unwrap_or_else(default_memory),
             spill_dir: self.data_dir.join("spill"),
-            spill_bytes: SPILL_BYTES,
+            spill_bytes: self.settings.spill_bytes.unwrap_or(SPILL_BYTES),
             partitions: self.settings.threads.unwrap_or_else(cores),
         };
         Ok(Arc::new(EmbeddedEngine::new(config)?))

@@ -42,6 +42,7 @@ use crate::{
     content::Content,
     cpu,
     fault::{self, Author},
+    planner::memory,
     session::{Ready, Sessions},
     table::Snapshots,
     warehouse::Warehouse,
@@ -50,8 +51,25 @@ use crate::{
 /// Queries of one fill that run at once: enough to hide planning behind work.
 const QUERIES_AT_ONCE: usize = 2;
 
-/// Makes the rows of a fill and commits them. Dropped before its end it leaves no commit.
+/// Makes the rows of a fill and commits them. Dropped before its end it leaves no commit. What does not
+/// fit into memory is made once more, frugally: nothing was committed then.
 pub(crate) async fn fill(
+    sessions: &Arc<Sessions>,
+    warehouse: &Warehouse,
+    spec: &FillSpec,
+    claim: &Claim,
+    progress: &dyn Progress,
+) -> Result<FillOutcome, Fault> {
+    match fill_with(sessions, warehouse, spec, claim, progress).await {
+        Err(fault) if memory::is_short(&fault) => {
+            let outcome = fill_with(&sessions.frugal(), warehouse, spec, claim, progress).await;
+            outcome.map_err(|fault| sessions.limits().named(fault))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn fill_with(
     sessions: &Arc<Sessions>,
     warehouse: &Warehouse,
     spec: &FillSpec,

@@ -1,23 +1,42 @@
 //! What our sessions plan otherwise than DataFusion does by itself: where its plans would give
 //! other rows than SQL means, or would do far more work than they have to.
 
+mod arithmetic;
+mod comparison;
+pub(crate) mod memory;
 mod pushdown;
+pub(crate) mod statistics;
+mod sum;
 #[cfg(test)]
 mod tests;
+mod varying;
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, iter, sync::Arc};
 
 use datafusion::{
-    execution::SessionStateBuilder,
+    common::Result,
+    execution::{FunctionRegistry as _, SessionState, SessionStateBuilder},
     physical_optimizer::{PhysicalOptimizerRule, filter_pushdown::FilterPushdown, optimizer::PhysicalOptimizer},
 };
 
-use self::pushdown::NamedOnce;
+use self::{
+    arithmetic::CheckedArithmetic, comparison::NamedComparison, pushdown::NamedOnce, sum::CheckedSum,
+    varying::ForgetConstants,
+};
 
 /// Gives a session that is being made our physical rules.
 pub(crate) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
     let rules = PhysicalOptimizer::new().rules;
-    builder.with_physical_optimizer_rules(rules.into_iter().map(ours).collect())
+    let first: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(ForgetConstants);
+    builder.with_physical_optimizer_rules(iter::once(first).chain(rules.into_iter().map(ours)).collect())
+}
+
+/// Gives a session our functions and rewrites.
+pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+    let engines = state.udaf("sum")?;
+    state.register_udaf(Arc::new(CheckedSum::over(engines).into()))?;
+    state.register_function_rewrite(Arc::new(NamedComparison))?;
+    state.register_function_rewrite(Arc::new(CheckedArithmetic))
 }
 
 /// What stands in the place of one of the engine's rules.

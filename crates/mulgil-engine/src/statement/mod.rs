@@ -31,7 +31,7 @@ use self::{
     context::Context,
     parse::{Parsed, Typed, unsupported},
 };
-use crate::{Inner, catalog::Catalog, cpu::Cpu, fault::Author, session::Scope, table::Snapshots};
+use crate::{Inner, catalog::Catalog, cpu::Cpu, fault::Author, planner::memory, session::Scope, table::Snapshots};
 
 /// Pieces of a result that wait for a slow reader; then the query waits.
 const PIECES_AHEAD: usize = 4;
@@ -184,13 +184,43 @@ impl Session {
             snapshots: self.snapshots(),
             target: None,
         };
-        let context = Context::new(sessions, scope, &self.inner.config.spill_dir);
-        let outcome = run(&context, parsed, output, sink).await?;
+        let scratch = &self.inner.config.spill_dir;
+        let mut sink = Began { sink, has: false };
+        let outcome = match run(
+            &Context::new(sessions, scope.clone(), scratch),
+            parsed.clone(),
+            output,
+            &mut sink,
+        )
+        .await
+        {
+            // Nothing left yet and nothing was committed: once more, with less.
+            Err(fault) if memory::is_short(&fault) && !sink.has => {
+                let frugal = sessions.frugal();
+                let outcome = run(&Context::new(&frugal, scope, scratch), parsed, output, &mut sink).await;
+                outcome.map_err(|fault| sessions.limits().named(fault))
+            }
+            outcome => outcome,
+        }?;
         if let (Some(transaction), StatementOutcome::Changed { relation, .. }) = (&mut self.transaction, &outcome) {
             transaction.written.push(relation.to_string());
             transaction.snapshots.forget(relation).await;
         }
         Ok(outcome)
+    }
+}
+
+/// Where a result goes, and whether any of it has.
+struct Began<'a> {
+    sink: &'a mut dyn ByteSink,
+    has: bool,
+}
+
+#[async_trait]
+impl ByteSink for Began<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.has = true;
+        self.sink.write(bytes).await
     }
 }
 

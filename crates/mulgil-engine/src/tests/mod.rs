@@ -69,7 +69,7 @@ impl ByteSink for Bytes {
     }
 }
 
-fn config(dir: &TempDir) -> EngineConfig {
+pub(crate) fn config(dir: &TempDir) -> EngineConfig {
     EngineConfig {
         root: dir.path().to_owned(),
         warehouse: Location::Folder(dir.path().join("warehouse")),
@@ -92,7 +92,7 @@ impl World {
         Self::of(dir, engine)
     }
 
-    fn of(dir: TempDir, engine: EmbeddedEngine) -> Self {
+    pub(crate) fn of(dir: TempDir, engine: EmbeddedEngine) -> Self {
         Self {
             dir,
             engine,

@@ -216,6 +216,18 @@ select 1 as x
 }
 
 #[test]
+fn a_bad_limit_of_what_is_spilled() {
+    assert_snapshot!(
+        faults("== mulgil.yml\nname: shop\nspill: a lot\n"),
+        @"
+    error[MG1006]: `spill` cannot be `a lot`
+      --> mulgil.yml:2:8
+    do: write a number and a unit: `2GB`, `512MB`
+    "
+    );
+}
+
+#[test]
 fn a_bad_cron_and_an_unknown_zone() {
     assert_snapshot!(
         faults(

@@ -142,6 +142,13 @@ sources:
 }
 
 #[test]
+fn what_queries_may_hold_and_spill() {
+    let project = loaded("== mulgil.yml\nname: shop\nmemory: 512MB\nspill: 20GB\n");
+    assert_eq!(project.settings.memory_bytes, Some(512 << 20));
+    assert_eq!(project.settings.spill_bytes, Some(20 << 30));
+}
+
+#[test]
 fn what_a_model_reads_is_seen_through_views() {
     let project = loaded(
         "== mulgil.yml
