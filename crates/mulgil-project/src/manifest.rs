@@ -360,9 +360,11 @@ impl Reader<'_> {
     }
 
     fn settings(&mut self, tree: &Node) -> Settings {
-        let mut settings = Settings::default();
-        settings.memory_bytes = self.bytes(tree, "memory");
-        settings.spill_bytes = self.bytes(tree, "spill");
+        let mut settings = Settings {
+            memory_bytes: self.bytes(tree, "memory"),
+            spill_bytes: self.bytes(tree, "spill"),
+            ..Settings::default()
+        };
         if let Some(node) = tree.get("threads") {
             match node.value {
                 Value::Int(count @ 1..=1024) => settings.threads = usize::try_from(count).ok(),

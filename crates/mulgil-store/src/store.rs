@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use mulgil_core::{crash, port::Fault};
+use mulgil_core::{codes, crash, port::Fault};
 use sqlx::{
     ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool,
     migrate::{Migration, MigrationType, Migrator},
@@ -14,6 +14,7 @@ use sqlx::{
 };
 
 use crate::{
+    DataLock,
     error::{self, Error, io_fault},
     writer::{Work, Writer},
 };
@@ -24,6 +25,10 @@ const LEAST_SQLITE: [u32; 3] = [3, 51, 3];
 const READERS: u32 = 4;
 /// How long a statement waits for a lock that somebody else holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often, and after which time, a ledger is looked at again that its holder is bringing up to date.
+const MIGRATION_WAITS: u32 = 40;
+const MIGRATION_WAIT: Duration = Duration::from_millis(50);
 
 /// The migrations, oldest first: number, name, text. A file that was released is never edited.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -70,6 +75,19 @@ impl Store {
     /// # Errors
     /// A coded MG5 fault: the ledger cannot be read, is damaged, or has another version's schema.
     pub async fn open_read_only(data_dir: &Path, environment: &str, ledger: &str) -> Result<Option<Self>, Fault> {
+        for _ in 0..MIGRATION_WAITS {
+            match Self::open_as_it_is(data_dir, environment, ledger).await {
+                // Whoever holds it brings it up to date at this moment.
+                Err(fault) if fault.code == codes::LEDGER_SCHEMA && DataLock::is_held(data_dir, environment) => {
+                    tokio::time::sleep(MIGRATION_WAIT).await;
+                }
+                opened => return opened,
+            }
+        }
+        Self::open_as_it_is(data_dir, environment, ledger).await
+    }
+
+    async fn open_as_it_is(data_dir: &Path, environment: &str, ledger: &str) -> Result<Option<Self>, Fault> {
         let path = path_of(data_dir, environment);
         match fs::metadata(&path) {
             Ok(metadata) if metadata.len() > 0 => {}

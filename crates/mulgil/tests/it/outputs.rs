@@ -68,7 +68,7 @@ for row in duckdb.sql('''select * exclude (\"at\"), epoch_us(\"at\") from 'kinds
 ",
     );
     insta::assert_snapshot!(read, @r"
-    big BIGINT, small INTEGER, dec DECIMAL(20,2), price DECIMAL(10,2), f DOUBLE, nan DOUBLE, city VARCHAR, old DATE, day DATE, civil TIMESTAMP_NS, at TIMESTAMP WITH TIME ZONE, clock TIME_NS, yes BOOLEAN, list BIGINT[], obj STRUCT(a BIGINT, b VARCHAR), span VARCHAR, nothing VARCHAR
+    big BIGINT, small INTEGER, dec DECIMAL(20,2), price DECIMAL(10,2), f DOUBLE, nan DOUBLE, city VARCHAR, old DATE, day DATE, civil TIMESTAMP, at TIMESTAMP WITH TIME ZONE, clock TIME_NS, yes BOOLEAN, list BIGINT[], obj STRUCT(a BIGINT, b VARCHAR), span VARCHAR, nothing VARCHAR
     (9007199254740993, 42, Decimal('12345678901234567.89'), Decimal('12.50'), 0.1, nan, '서울 🚀 =1+1', datetime.date(1899, 12, 31), datetime.date(2013, 3, 10), datetime.datetime(2013, 3, 10, 5, 30, 0, 250000), datetime.time(1, 30), True, [1, None, 3], {'a': 1, 'b': 'x'}, '1 days', None, 1372680000000000)
     (None, None, None, None, None, None, None, None, None, None, None, None, None, None, None, None, None)
     ");
@@ -172,11 +172,9 @@ fn columns_of_one_name_are_told_apart_in_parquet_with_python() {
 fn what_excel_cannot_hold_is_refused_and_leaves_nothing() {
     let place = place();
     let before = names(&place);
-    let columns: Vec<String> = (0..16_385).map(|number| format!("1 as c{number}")).collect();
-    let wide = format!("select {}", columns.join(", "));
-    place.write("wide.sql", &wide);
-    let wide = fs::read_to_string(place.path().join("wide.sql")).unwrap();
-    place.remove("wide.sql");
+    // As short as it can be: an argument has a length that it may have.
+    let columns: Vec<String> = (0..16_385).map(|number| format!("1 c{number:x}")).collect();
+    let wide = format!("select {}", columns.join(","));
     place
         .mulgil(&["query", &wide, "-f", "wide.xlsx"])
         .ends_with(2)
@@ -246,7 +244,9 @@ fn where_a_result_goes_and_how_is_read_from_what_was_typed() {
     ask(&["-f", "none/a.csv"])
         .ends_with(2)
         .says("the folder of none/a.csv is not there");
-    ask(&["-f", "models"]).ends_with(2).says("models is a folder");
+    ask(&["-f", "models", "-o", "csv"])
+        .ends_with(2)
+        .says("models is a folder");
     ask(&["--force"]).ends_with(2);
     let csv = ask(&["-f", "-", "-o", "csv"]).ends_with(0);
     assert_eq!(csv.stdout, "a\n1\n");
