@@ -151,7 +151,7 @@ impl Engine for EmbeddedEngine {
     async fn script(&self, spec: &ScriptSpec) -> Result<(), Fault> {
         let (inner, spec) = (Arc::clone(&self.inner), spec.clone());
         self.cpu
-            .run(async move { statement::script(&inner, &spec).await })
+            .run(async move { Box::pin(statement::script(&inner, &spec)).await })
             .await
     }
 

@@ -51,6 +51,7 @@ const MAX_VIEW_DEPTH: usize = 64;
 
 /// What a name means.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every name is a project's")]
 pub(crate) enum Meaning {
     /// What a project says.
     Bound(Reads),

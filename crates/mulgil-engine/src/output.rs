@@ -69,7 +69,7 @@ impl Output {
                     &mut rows,
                     sink,
                 )
-                .await?
+                .await?;
             }
             Format::JsonLines => {
                 write_text(
@@ -77,7 +77,7 @@ impl Output {
                     &mut rows,
                     sink,
                 )
-                .await?
+                .await?;
             }
             Format::Parquet => parquet::write(&mut rows, sink).await?,
             Format::Xlsx => xlsx::write(&mut rows, &self.zone, &self.scratch, sink).await?,
@@ -89,7 +89,7 @@ impl Output {
 /// The rows of a stream, up to a limit.
 struct Rows {
     stream: SendableRecordBatchStream,
-    max_rows: Option<u64>,
+    most: Option<u64>,
     outcome: QueryOutcome,
 }
 
@@ -97,7 +97,7 @@ impl Rows {
     fn new(stream: SendableRecordBatchStream, limits: QueryLimits) -> Self {
         Self {
             stream,
-            max_rows: limits.max_rows,
+            most: limits.max_rows,
             outcome: QueryOutcome {
                 rows: 0,
                 truncated: false,
@@ -118,7 +118,7 @@ impl Rows {
         let Some(batch) = next.map_err(|error| fault::sql(&error, &Author::Typed))? else {
             return Ok(None);
         };
-        let room = self.max_rows.map_or(u64::MAX, |most| most - self.outcome.rows);
+        let room = self.most.map_or(u64::MAX, |most| most - self.outcome.rows);
         let rows = room.min(batch.num_rows() as u64);
         self.outcome.rows += rows;
         self.outcome.truncated = rows < batch.num_rows() as u64;

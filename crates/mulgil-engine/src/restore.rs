@@ -80,9 +80,12 @@ async fn older(
         Some(number) => {
             let log_store: LogStoreRef = warehouse.log_store(relation)?;
             let older = EagerSnapshot::try_new(log_store.as_ref(), Some(number)).await;
-            older.map_err(|error| match fault::is_of_disk(&error) {
-                true => fault::delta(&error, &warehouse.folder(relation)),
-                false => past::gone(relation, version),
+            older.map_err(|error| {
+                if fault::is_of_disk(&error) {
+                    fault::delta(&error, &warehouse.folder(relation))
+                } else {
+                    past::gone(relation, version)
+                }
             })
         }
         None => Err(past::gone(relation, version)),

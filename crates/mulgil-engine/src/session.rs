@@ -158,7 +158,7 @@ impl Sessions {
         scope: &Scope,
         author: &Author,
     ) -> Result<Ready, Fault> {
-        let planned = self.plan_at_depth(statement, scope, author, 0).await?;
+        let planned = Box::pin(self.plan_at_depth(statement, scope, author, 0)).await?;
         let plan = planned.state.create_physical_plan(&planned.plan).await;
         Ok(Ready {
             plan: plan.map_err(|error| fault::sql(&error, author))?,
@@ -175,7 +175,7 @@ impl Sessions {
         shape: impl FnOnce(LogicalPlan) -> Result<LogicalPlan, DataFusionError>,
     ) -> Result<Ready, Fault> {
         let to_fault = |error: DataFusionError| fault::sql(&error, author);
-        let Planned { state, plan } = self.plan_at_depth(statement, scope, author, 0).await?;
+        let Planned { state, plan } = Box::pin(self.plan_at_depth(statement, scope, author, 0)).await?;
         let plan = shape(plan).map_err(to_fault)?;
         let plan = state.create_physical_plan(&plan).await.map_err(to_fault)?;
         Ok(Ready {
@@ -193,7 +193,9 @@ impl Sessions {
         depth: usize,
     ) -> Result<LogicalPlan, Fault> {
         let statement = parse::one_query(sql, author)?;
-        Ok(self.plan_at_depth(statement, scope, author, depth).await?.plan)
+        Ok(Box::pin(self.plan_at_depth(statement, scope, author, depth))
+            .await?
+            .plan)
     }
 
     /// The tables and views that a query names by itself.

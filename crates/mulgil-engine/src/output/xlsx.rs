@@ -328,7 +328,7 @@ mod tests {
             let ended = runtime.block_on(async {
                 tokio::task::spawn_blocking(move || std::panic::resume_unwind(Box::new(what.to_owned()))).await
             });
-            broken(ended.map(|()| ()).unwrap_err(), scratch).code
+            broken(ended.unwrap_err(), scratch).code
         };
         assert_eq!(
             panicked("Couldn't write: Os { code: 28, kind: StorageFull }"),

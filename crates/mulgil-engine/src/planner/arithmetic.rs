@@ -119,9 +119,10 @@ impl ScalarUDFImpl for Checked {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match types.first() {
-            Some(data_type) => Ok(data_type.clone()),
-            None => plan_err!("{} takes one or two numbers", self.name()),
+        if let Some(data_type) = types.first() {
+            Ok(data_type.clone())
+        } else {
+            plan_err!("{} takes one or two numbers", self.name())
         }
     }
 

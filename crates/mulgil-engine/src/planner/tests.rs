@@ -253,34 +253,6 @@ async fn a_value_is_compared_with_those_of_the_inner_query() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_planner_knows_the_bounds_of_joined_columns() {
-    let (world, bindings) = big_and_small().await;
-    let plan = |sql: &'static str| {
-        let (world, bindings) = (&world, &bindings);
-        async move {
-            rows(world, bindings, &format!("explain verbose {sql}"))
-                .await
-                .join("\n")
-        }
-    };
-    let text = plan("select n, s from big").await;
-    assert!(
-        text.contains("Min=Inexact(Int64(0)) Max=Inexact(Int64(6)) Null=Inexact(0)"),
-        "{text}"
-    );
-    // Seven values of `n` on both sides: each row of the one meets a seventh of the other.
-    let text = plan("select a.k from big a join (select n, max(k) as k from big group by n) b on a.n = b.n").await;
-    assert!(
-        text.contains("join_type=Inner") && text.contains("Rows=Inexact(50000)"),
-        "{text}"
-    );
-    assert_eq!(
-        rows(&world, &bindings, "select count(*), min(n), max(n), count(n) from big").await,
-        ["50000,0,6,50000"]
-    );
-}
-
 /// A world whose queries have that much memory.
 fn world_with(memory_bytes: u64) -> World {
     let dir = tempfile::tempdir().unwrap();
@@ -292,19 +264,6 @@ fn world_with(memory_bytes: u64) -> World {
 
 /// Rows that are wide, as long as they are compared.
 const WIDE: &str = "select unnest(range(0, 100000)) as x, repeat('a', 300) as pad";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_join_that_does_not_fit_is_made_of_sorted_sides() {
-    let world = world_with(24 << 20);
-    let join = format!("select count(*) as n from ({WIDE}) a join ({WIDE}) b on a.x = b.x and a.pad <= b.pad");
-    assert_eq!(rows(&world, &[], &join).await, ["100000"]);
-    let filled = world.fill(&fill_table("joined", &join, Vec::new())).await.unwrap();
-    assert_eq!(filled.written, 1);
-    let absent = format!(
-        "select count(*) from ({WIDE}) a left join ({WIDE}) b on a.x = b.x + 50000 and a.pad <= b.pad where b.x is null"
-    );
-    assert_eq!(rows(&world, &[], &absent).await, ["50000"]);
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_at_all_names_the_limits() {

@@ -120,7 +120,7 @@ impl Window {
         } else {
             match file {
                 Input::File(file) => Bytes::Plain(file),
-                other => Bytes::Streamed(other.reader()),
+                other @ Input::Object(_) => Bytes::Streamed(other.reader()),
             }
         };
         let mut window = Self {
@@ -169,8 +169,9 @@ impl Window {
             let bytes = self.bytes();
             let before = from.saturating_sub(1).saturating_sub(self.offset);
             let (before, behind) = bytes.split_at(bytes.len().min(usize::try_from(before).unwrap_or(usize::MAX)));
-            let quotes = before.iter().filter(|byte| **byte == b'"').count();
-            is_quoted ^= quotes % 2 == 1;
+            for byte in before {
+                is_quoted ^= *byte == b'"';
+            }
             let end = behind.iter().position(|byte| {
                 is_quoted ^= *byte == b'"';
                 *byte == b'\n' && !is_quoted

@@ -306,7 +306,8 @@ impl<'a> Context<'a> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.change_once(changed, alias, again, operation.clone(), build).await {
+            let once = self.change_once(changed, alias, again, operation.clone(), build);
+            match Box::pin(once).await {
                 Err(fault) if fault.code == codes::TABLE_CHANGED && tries < MAX_TRIES => {}
                 Err(fault) => return Err(fault),
                 Ok((counts, version)) => return Ok(outcome(&changed.relation, counts, version)),

@@ -213,7 +213,7 @@ fn partition_columns(create: &CreateTable) -> Result<Vec<String>, Fault> {
         HiveDistributionStyle::PARTITIONED { columns } => {
             columns.iter().map(|column| hidden::folded(&column.name)).collect()
         }
-        _ => return Err(refused("this distribution of a table")),
+        HiveDistributionStyle::SKEWED { .. } => return Err(refused("this distribution of a table")),
     };
     match create.partition_by.as_deref() {
         None => {}

@@ -62,7 +62,7 @@ pub(crate) async fn script(inner: &Arc<Inner>, spec: &ScriptSpec) -> Result<(), 
             target: None,
         };
         let context = Context::new(sessions, scope, &inner.config.spill_dir).of_hook(spec.claim.as_ref());
-        run(&context, parsed, (Format::Csv, all), &mut Nowhere)
+        Box::pin(run(&context, parsed, (Format::Csv, all), &mut Nowhere))
             .await
             .map_err(of_hook)?;
     }
@@ -70,6 +70,7 @@ pub(crate) async fn script(inner: &Arc<Inner>, spec: &ScriptSpec) -> Result<(), 
 }
 
 /// A fault of SQL that stands in the project, not at a prompt.
+#[expect(clippy::boxed_local, reason = "faults are boxed wherever they go")]
 fn of_hook(fault: Fault) -> Fault {
     let code = if fault.code == codes::BAD_QUERY {
         codes::SQL_FAILED
@@ -186,18 +187,19 @@ impl Session {
         };
         let scratch = &self.inner.config.spill_dir;
         let mut sink = Began { sink, has: false };
-        let outcome = match run(
+        let outcome = match Box::pin(run(
             &Context::new(sessions, scope.clone(), scratch),
             parsed.clone(),
             output,
             &mut sink,
-        )
+        ))
         .await
         {
             // Nothing left yet and nothing was committed: once more, with less.
             Err(fault) if memory::is_short(&fault) && !sink.has => {
                 let frugal = sessions.frugal();
-                let outcome = run(&Context::new(&frugal, scope, scratch), parsed, output, &mut sink).await;
+                let context = Context::new(&frugal, scope, scratch);
+                let outcome = Box::pin(run(&context, parsed, output, &mut sink)).await;
                 outcome.map_err(|fault| sessions.limits().named(fault))
             }
             outcome => outcome,
@@ -248,7 +250,7 @@ impl SqlSession for Session {
         let (pieces, mut arrived) = mpsc::channel(PIECES_AHEAD);
         let work = self.cpu.run(async move {
             let mut sink = crate::Pieces(pieces);
-            let outcome = session.dispatch(parsed, (format, limits), &mut sink).await;
+            let outcome = Box::pin(session.dispatch(parsed, (format, limits), &mut sink)).await;
             Ok((outcome, session.transaction))
         });
         let passed_on = async move {
@@ -313,10 +315,10 @@ async fn run(
     match statement {
         Statement::Query(query) => {
             let (with, writing) = writing(*query)?;
-            run_change(context, writing, with).await
+            Box::pin(run_change(context, writing, with)).await
         }
         change @ (Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_)) => {
-            run_change(context, change, None).await
+            Box::pin(run_change(context, change, None)).await
         }
         Statement::Truncate(truncate) => define::truncate(context, truncate).await,
         Statement::CreateSchema {
@@ -346,7 +348,7 @@ async fn run(
             comment,
             if_exists: false,
         } => define::comment(context, object_type, &object_name, comment).await,
-        copy @ Statement::Copy { .. } => copy::copy(context, copy, limits).await,
+        copy @ Statement::Copy { .. } => Box::pin(copy::copy(context, copy, limits)).await,
         Statement::OptimizeTable {
             name,
             on_cluster: None,

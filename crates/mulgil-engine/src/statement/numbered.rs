@@ -154,7 +154,7 @@ impl TableProvider for NumberedTable {
         let parts = (0..count).map(|part| {
             Arc::new(Files {
                 table: self.clone(),
-                files: (part..self.files.len()).step_by(count).collect(),
+                own: (part..self.files.len()).step_by(count).collect(),
                 projection: Arc::clone(&projection),
                 schema: Arc::clone(&schema),
             }) as Arc<dyn PartitionStream>
@@ -168,7 +168,7 @@ impl TableProvider for NumberedTable {
 #[derive(Debug)]
 struct Files {
     table: NumberedTable,
-    files: Arc<[usize]>,
+    own: Arc<[usize]>,
     projection: Arc<[usize]>,
     schema: SchemaRef,
 }
@@ -180,7 +180,7 @@ impl PartitionStream for Files {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let (table, projection) = (self.table.clone(), Arc::clone(&self.projection));
-        let files: Vec<usize> = self.files.to_vec();
+        let files: Vec<usize> = self.own.to_vec();
         let rows = stream::iter(files)
             .then(move |file| {
                 let (table, projection) = (table.clone(), Arc::clone(&projection));

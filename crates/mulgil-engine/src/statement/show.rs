@@ -44,7 +44,7 @@ fn tables(kinds: &str, options: &ShowStatementOptions) -> Result<String, Fault> 
         "table_schema <> 'information_schema'".to_owned(),
     ];
     if let Some(within) = &options.show_in {
-        let schema = within.parent_name.as_ref().map(|name| folded(name)).unwrap_or_default();
+        let schema = within.parent_name.as_ref().map(folded).unwrap_or_default();
         filters.push(format!("table_schema = {}", text(&schema)));
     }
     match &options.filter_position {
@@ -56,7 +56,7 @@ fn tables(kinds: &str, options: &ShowStatementOptions) -> Result<String, Fault> 
                 }
                 ShowStatementFilter::ILike(pattern) => format!("table_name ilike {}", text(pattern)),
                 ShowStatementFilter::Where(condition) => condition.to_string(),
-            })
+            });
         }
     }
     if options.starts_with.is_some() || options.limit.is_some() || options.limit_from.is_some() {
@@ -134,7 +134,7 @@ async fn stats(context: &Context<'_>, name: &ObjectName) -> Result<String, Fault
         .await?
         .ok_or_else(|| crate::table::not_filled(&changed.relation))?;
     let files = written.files()?;
-    let rows: Option<usize> = files.iter().map(|file| file.num_records()).sum();
+    let rows: Option<usize> = files.iter().map(deltalake::kernel::LogicalFileView::num_records).sum();
     let mut told: BTreeMap<&str, Told> = BTreeMap::new();
     let parsed: Vec<Value> = files
         .iter()

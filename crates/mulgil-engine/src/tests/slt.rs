@@ -77,7 +77,7 @@ impl AsyncDB for Answers {
 
     async fn shutdown(&mut self) {}
 
-    fn engine_name(&self) -> &str {
+    fn engine_name(&self) -> &'static str {
         "mulgil"
     }
 

@@ -46,9 +46,10 @@ pub(crate) async fn query(global: &Global, flags: &cli::Query) -> Outcome {
         session: engine.session(&spec),
         opened: &opened,
     };
-    let _lock = match statements.iter().all(|statement| statement.only_reads) {
-        true => None,
-        false => Some(opened.lock("query")?),
+    let _lock = if statements.iter().all(|statement| statement.only_reads) {
+        None
+    } else {
+        Some(opened.lock("query")?)
     };
     match target {
         Target::Stdout(sink) => to_stdout(asked, &statements, sink).await,

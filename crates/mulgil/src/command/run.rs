@@ -105,7 +105,8 @@ async fn maintain(opened: &Opened, runner: &Runner, summary: &RunSummary) {
         .filled
         .iter()
         .filter_map(|(instance, ..)| opened.project.node(&instance.node))
-        .filter(|node| node.materialization != Materialization::View)
+        // Versions that readers still see must stay, however old they are.
+        .filter(|node| node.materialization != Materialization::View && !is_after_tests(node))
         .map(|node| &node.relation)
         .collect();
     relations.sort();

@@ -214,10 +214,8 @@ fn sql_type(arrow: &str) -> String {
         "Binary" | "LargeBinary" | "BinaryView" => "bytea",
         "Date32" | "Date64" => "date",
         other if other.starts_with("Time32") || other.starts_with("Time64") => "time",
-        other if other.starts_with("Timestamp(") => match other.contains("None") || !other.contains(',') {
-            true => "timestamp",
-            false => "timestamptz",
-        },
+        other if other.starts_with("Timestamp(") && (other.contains("None") || !other.contains(',')) => "timestamp",
+        other if other.starts_with("Timestamp(") => "timestamptz",
         other => match other.strip_prefix("Decimal128(") {
             Some(rest) => return format!("decimal({rest}").replace(", ", ","),
             None => other,

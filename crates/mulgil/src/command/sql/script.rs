@@ -48,9 +48,12 @@ async fn nested(shell: &mut Shell, path: &Path, depth: usize) -> Ended {
         );
         return failed(fault.with_remedy("look for a script that reads itself with `.read`"));
     }
-    let opened = File::open(path).and_then(|file| match file.metadata()?.is_dir() {
-        true => Err(io::ErrorKind::IsADirectory.into()),
-        false => Ok(file),
+    let opened = File::open(path).and_then(|file| {
+        if file.metadata()?.is_dir() {
+            Err(io::ErrorKind::IsADirectory.into())
+        } else {
+            Ok(file)
+        }
     });
     match opened {
         Ok(file) => Box::pin(run(shell, BufReader::new(file), &Origin { file: Some(name) }, depth)).await,

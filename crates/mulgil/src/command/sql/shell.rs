@@ -94,9 +94,10 @@ impl Shell {
             max_rows: None,
         };
         let statements = self.engine.statements(sql)?;
-        let _lock = match statements.iter().all(|statement| statement.only_reads) {
-            true => None,
-            false => Some(self.opened.lock("sql")?),
+        let _lock = if statements.iter().all(|statement| statement.only_reads) {
+            None
+        } else {
+            Some(self.opened.lock("sql")?)
         };
         // A run beside this shell may have made tables since the last statement.
         let spec = self.opened.session_spec(None).await?;
