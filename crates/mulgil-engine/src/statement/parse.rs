@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_at_its_place_in_the_script() {
-        let fault = parse("select 1;\nselect 2 where where").unwrap_err();
+        let fault = parse("select 1;\nselect 2 from )").unwrap_err();
         assert_eq!(fault.place.unwrap().line, Some(2));
     }
 

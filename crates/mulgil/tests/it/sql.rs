@@ -194,6 +194,7 @@ fn words_are_completed_at_the_prompt() {
     session.exp_string("orders").unwrap();
     enter(&mut session, " order by 1;");
     session.exp_string("2 rows").unwrap();
+    session.exp_string("mulgil> ").unwrap();
     end(session);
 }
 
