@@ -2,11 +2,13 @@
 //! number, what to do, and the values that the row gets. So their conditions mean exactly what they
 //! mean in a `select`, sub-queries and NULLs among them.
 
+use std::ops::ControlFlow;
+
 use datafusion::arrow::datatypes::Fields;
 use datafusion::sql::sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, JoinOperator, Merge, MergeAction, MergeClause,
-    MergeClauseKind, MergeInsertKind, ObjectName, Query, SelectItem, TableFactor, TableWithJoins, Update,
-    UpdateTableFromKind, WildcardAdditionalOptions, With,
+    Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, JoinOperator, Merge, MergeAction,
+    MergeClause, MergeClauseKind, MergeInsertKind, ObjectName, Query, SelectItem, TableFactor, TableWithJoins, Update,
+    UpdateTableFromKind, WildcardAdditionalOptions, With, visit_expressions,
 };
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
 
@@ -57,6 +59,7 @@ pub(super) fn delete(delete: Delete, with: Option<With>, target: &Target<'_>) ->
     if delete.using.is_none() && delete.selection.is_none() {
         return Ok(None);
     }
+    refuse_nested(delete.selection.as_ref())?;
     let mut from = vec![ast::alone(ast::target(&target.alias)?)];
     from.extend(delete.using.unwrap_or_default());
     let columns = vec![ast::column(&target.alias, ROW), ast::number(DELETE)];
@@ -73,6 +76,7 @@ pub(super) fn update(update: Update, with: Option<With>, target: &Target<'_>) ->
         (update.or.is_some(), "OR in UPDATE"),
         (!update.optimizer_hints.is_empty(), "a hint"),
     ])?;
+    refuse_nested(update.selection.as_ref())?;
     let mut from = vec![TableWithJoins {
         relation: ast::target(&target.alias)?,
         joins: update.table.joins,
@@ -396,6 +400,35 @@ fn fixed(column: &str) -> Fault {
         )
         .with_remedy("change what the model reads, and let it fill the interval again"),
     )
+}
+
+/// Refuses a sub-query below anything but AND. The planner's answer to it may be wrong where NULLs are,
+/// and here that would cost rows.
+fn refuse_nested(condition: Option<&Expr>) -> Result<(), Fault> {
+    match condition {
+        None | Some(Expr::InSubquery { .. } | Expr::Exists { .. }) => Ok(()),
+        Some(Expr::Nested(inner)) => refuse_nested(Some(inner)),
+        Some(Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        }) => {
+            refuse_nested(Some(left))?;
+            refuse_nested(Some(right))
+        }
+        Some(other) => {
+            let is_asked = visit_expressions(other, |expr: &Expr| match expr {
+                Expr::InSubquery { .. } | Expr::Exists { .. } => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            });
+            if is_asked.is_break() {
+                return Err(refused(
+                    "IN or EXISTS with a sub-query below OR, NOT or CASE, in DELETE and UPDATE,",
+                ));
+            }
+            Ok(())
+        }
+    }
 }
 
 fn refuse(parts: &[(bool, &str)]) -> Result<(), Fault> {
