@@ -63,6 +63,8 @@ struct World {
     held: BTreeMap<(Instance, Interval), u128>,
     /// The table's own id, and the first version that it is known by.
     tables: BTreeMap<String, (String, i64)>,
+    /// What was filled in the table that lies there; the ledger keeps what was filled in one before it.
+    own: BTreeMap<Instance, RangeSet>,
     /// What a node's instances had filled at each version of its table, and what was in it.
     past: BTreeMap<(String, i64), Past>,
 }
@@ -90,6 +92,7 @@ impl World {
             files: BTreeMap::new(),
             held: BTreeMap::new(),
             tables: BTreeMap::new(),
+            own: BTreeMap::new(),
             past: BTreeMap::new(),
         }
     }
@@ -98,8 +101,12 @@ impl World {
     async fn note(&mut self, of: &str) {
         let node = instance(of).node;
         let version = self.versions[node.as_str()];
+        let filled = self.filled(&node).await.into_iter().map(|(of, filled)| {
+            let own = self.own.get(&of).map(|own| filled.intersect(own));
+            (of, own.unwrap_or_default())
+        });
         let past = Past {
-            filled: self.filled(&node).await,
+            filled: filled.filter(|(_, filled)| !filled.is_empty()).collect(),
             held: self.held.clone(),
         };
         self.past.insert((node.to_string(), version), past);
@@ -177,9 +184,12 @@ impl World {
     async fn fill(&mut self, event: Event) {
         let (claim, of, range) = self.take(event).await;
         let version = self.next_version(&of);
+        // Who fills commits into the table that lies there.
+        let fresh = (TABLE.to_owned(), 0);
+        let (table_id, _) = self.tables.entry(instance(&of).node.to_string()).or_insert(fresh);
         let outcome = FillOutcome {
             version: Some(version),
-            table_id: Some(TABLE.to_owned()),
+            table_id: Some(table_id.clone()),
             intervals: tiles(&self.project, &instance(&of), range, event.content),
             written: 0,
             columns: columns(),
@@ -198,6 +208,7 @@ impl World {
             .await
             .unwrap();
         assert_eq!(recorded.changed, changed);
+        self.own.entry(instance(&of)).or_default().insert(range);
         self.note(&of).await;
     }
 
@@ -245,6 +256,8 @@ impl World {
                 .filter(|((one, at), _)| one == of && filled.covers(*at));
             self.held.extend(inside.map(|(of, content)| (of.clone(), *content)));
         }
+        self.own.retain(|of, _| of.node != node.name);
+        self.own.extend(after.clone());
         let state = self.store.load_state(&self.project).await.unwrap();
         for instance in node.instances() {
             let held = mulgil_core::due::rolled_back(&node, &state.nodes[&instance]);
@@ -358,6 +371,7 @@ impl World {
         let mut log = log_of(version, vec![commit]);
         log.highest_seq += event.from;
         self.adopt(&of, &log).await;
+        self.own.entry(instance(&of)).or_default().insert(range);
         self.note(&of).await;
     }
 
@@ -368,6 +382,7 @@ impl World {
         if known.0 != log.table_id {
             // Of what was recorded of another table nothing counts.
             *known = (log.table_id.clone(), log.version + 1);
+            self.own.retain(|of, _| of.node != node.name);
         }
         self.store
             .adopt(&self.project, node, Some(log), minute(self.now))
@@ -390,6 +405,7 @@ impl World {
             .unwrap();
         self.versions.remove(node.name.as_str());
         self.tables.remove(node.name.as_str());
+        self.own.retain(|of, _| of.node != node.name);
     }
 
     /// A person has the table removed.
@@ -400,6 +416,7 @@ impl World {
         self.store.drop_relation(&relation, minute(self.now)).await.unwrap();
         self.versions.remove(node.name.as_str());
         self.tables.remove(node.name.as_str());
+        self.own.retain(|of, _| of.node != node.name);
         let catalog = self.store.catalog().await.unwrap();
         assert!(catalog.iter().all(|entry| entry.relation != relation));
     }
