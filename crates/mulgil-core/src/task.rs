@@ -202,7 +202,8 @@ pub struct Column {
     /// Its name.
     pub name: String,
     /// Its type in Arrow's words, as `arrow::datatypes::DataType` prints and parses it:
-    /// `Int64`, `Utf8`, `Timestamp(Microsecond, Some("UTC"))`.
+    /// `Int64`, `Utf8`, `Timestamp(Microsecond, Some("UTC"))`. A nested type of a source is in the words of
+    /// `columns:`, which are read back too: `array<struct<key text, value bigint>>`.
     pub data_type: String,
 }
 
