@@ -92,6 +92,10 @@ fn what(run: &Run) -> String {
         mulgil_core::run::Trigger::Manual => "run",
         mulgil_core::run::Trigger::Backfill => "backfill",
     };
+    // What one of dbt's commands asked is written as it was typed.
+    if run.selector.starts_with("dbt ") {
+        return run.selector.clone();
+    }
     format!("{verb} {}", run.selector).trim().to_owned()
 }
 

@@ -13,7 +13,7 @@ use mulgil_core::{
     name::{Instance, NodeName},
     plan::Step,
     port::TestOutcome,
-    project::{Project, Upstream},
+    project::{Materialization, Project, Upstream},
     run::TaskKind,
     select::choose::Chosen,
 };
@@ -91,12 +91,18 @@ impl Watch for Told {
     fn finished(&self, attempt: i64, instance: &Instance, range: Interval, kind: TaskKind, _: u64, rows: u64) {
         let took = self.took(attempt);
         match kind {
-            TaskKind::Fill => say::talk(&format!(
-                "{} OK {}: {}{took}",
-                self.place(&instance.to_string()),
-                self.what(instance, range),
-                say::count(rows, "row"),
-            )),
+            TaskKind::Fill => {
+                let node = self.project.node(&instance.node);
+                // A view has no rows of its own.
+                let is_view = node.is_some_and(|node| node.materialization == Materialization::View);
+                let made = if is_view {
+                    "view".to_owned()
+                } else {
+                    say::count(rows, "row")
+                };
+                let place = self.place(&instance.to_string());
+                say::talk(&format!("{place} OK {}: {made}{took}", self.what(instance, range)));
+            }
             // Each data test has a line of its own.
             TaskKind::Test => {}
         }
