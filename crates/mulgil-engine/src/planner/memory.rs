@@ -25,7 +25,7 @@ const FEW_ROWS: usize = 1024;
 /// The part of the memory that a frugal sort keeps for merging what it spilled.
 const MERGING: u64 = 32;
 /// The least that it keeps.
-const LEAST_FOR_MERGING: u64 = 1 << 20;
+const LEAST_FOR_MERGING: u64 = 1 << 18;
 /// The most that it keeps.
 const MOST_FOR_MERGING: u64 = 64 << 20;
 

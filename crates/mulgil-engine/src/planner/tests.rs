@@ -253,25 +253,75 @@ async fn a_value_is_compared_with_those_of_the_inner_query() {
     }
 }
 
-/// A world whose queries have that much memory.
-fn world_with(memory_bytes: u64) -> World {
-    let dir = tempfile::tempdir().unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn the_planner_knows_the_bounds_of_joined_columns() {
+    let (world, bindings) = big_and_small().await;
+    let plan = |sql: &'static str| {
+        let (world, bindings) = (&world, &bindings);
+        async move {
+            let lines = rows(world, bindings, &format!("explain verbose {sql}")).await;
+            let with_statistics = lines
+                .iter()
+                .skip_while(|line| !line.starts_with("physical_plan_with_stats"));
+            with_statistics
+                .take_while(|line| !line.is_empty())
+                .cloned()
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
+    };
+    let text = plan("select n, b from big").await;
+    assert!(
+        text.contains("Min=Inexact(Int64(0)) Max=Inexact(Int64(6)) Null=Inexact(0)"),
+        "{text}"
+    );
+    // Seven values of `n` in 50,000 rows, and two rows to meet them: a seventh of all pairs.
+    let text = plan("select a.k, b.s from big a join small b on a.n = b.k").await;
+    let join = text
+        .lines()
+        .find(|line| line.contains("HashJoinExec"))
+        .unwrap_or_default();
+    assert!(join.contains("Rows=Inexact(14285)"), "{text}");
+    assert_eq!(
+        rows(&world, &bindings, "select count(*), min(n), max(n), count(n) from big").await,
+        ["50000,0,6,50000"]
+    );
+}
+
+/// A world whose queries have that much memory, over the tables of another.
+fn with_memory(world: World, memory_bytes: u64) -> World {
+    let dir = world.into_dir();
     let mut limits = config(&dir);
     limits.memory_bytes = memory_bytes;
     let engine = EmbeddedEngine::new(limits).unwrap();
     World::of(dir, engine)
 }
 
-/// Rows that are wide, as long as they are compared.
-const WIDE: &str = "select unnest(range(0, 100000)) as x, repeat('a', 300) as pad";
+/// A table of 18 MB.
+async fn wide() -> (World, Vec<Binding>) {
+    let sql = "select x, repeat('a', 290) || x as pad from (select unnest(range(0, 60000)) as x)";
+    tables(&[("wide", sql)]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_does_not_fit_is_made_of_sorted_sides() {
+    let (world, bindings) = wide().await;
+    let world = with_memory(world, 16 << 20);
+    let join = "select count(*) as n from wide a join wide b on a.x = b.x and a.pad <= b.pad";
+    assert_eq!(rows(&world, &bindings, join).await, ["60000"]);
+    let absent = "select count(*) from wide a left join wide b on a.x = b.x + 30000 and a.pad <> b.pad \
+                  where b.x is null";
+    assert_eq!(rows(&world, &bindings, absent).await, ["30000"]);
+    let filled = world.fill(&fill_table("joined", join, bindings)).await.unwrap();
+    assert_eq!(filled.written, 1);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_at_all_names_the_limits() {
-    let world = world_with(12 << 20);
-    let windows = format!(
-        "select max(r) from (select pad, row_number() over (partition by x % 1 order by pad rows between unbounded preceding and unbounded following) as r, max(pad) over () as m from ({WIDE})) where m = pad"
-    );
-    let fault = fault(&world, &[], &windows).await;
+    let world = with_memory(World::new(), 12 << 20);
+    let one_batch = "select max(r) from (select pad, row_number() over (order by pad) as r from \
+                     (select unnest(range(0, 100000)) as x, repeat('a', 300) as pad))";
+    let fault = fault(&world, &[], one_batch).await;
     assert_eq!(fault.code, codes::OUT_OF_MEMORY, "{fault}");
     let remedy = fault.remedy.unwrap_or_default();
     assert!(

@@ -92,6 +92,11 @@ impl World {
         Self::of(dir, engine)
     }
 
+    /// Its folder, with the tables in it.
+    pub(crate) fn into_dir(self) -> TempDir {
+        self.dir
+    }
+
     pub(crate) fn of(dir: TempDir, engine: EmbeddedEngine) -> Self {
         Self {
             dir,
