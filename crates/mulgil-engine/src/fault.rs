@@ -373,7 +373,11 @@ fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) 
 
 fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
     let (place, spot) = author.place(noted(error));
-    let message = format!("{} cannot be planned{spot}: {}", author.whose(), first_line(text));
+    let text = in_sql_words(first_line(text));
+    let text = text
+        .trim_start_matches("Internal error: ")
+        .trim_start_matches("Error during planning: ");
+    let message = format!("{} cannot be planned{spot}: {text}", author.whose());
     let mut fault = Diagnostic::error(author.code(codes::SQL_INVALID), message)
         .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly");
     fault.place = place;
@@ -389,6 +393,7 @@ fn running(text: &str, author: &Author) -> Fault {
     ]
     .iter()
     .fold(text, |text, prefix| text.trim_start_matches(prefix));
+    let text = in_sql_words(text);
     Box::new(
         Diagnostic::error(
             author.code(codes::SQL_FAILED),
@@ -419,6 +424,40 @@ fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.collect();
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
+}
+
+/// The engine's names of types as those of SQL, and nothing of how it calls the parts of its plans.
+fn in_sql_words(text: &str) -> String {
+    const WORDS: [(&str, &str); 25] = [
+        ("Utf8View", "text"),
+        ("LargeUtf8", "text"),
+        ("Utf8", "text"),
+        ("BinaryView", "bytea"),
+        ("LargeBinary", "bytea"),
+        ("UInt64", "bigint"),
+        ("UInt32", "bigint"),
+        ("UInt16", "integer"),
+        ("UInt8", "smallint"),
+        ("Int64", "bigint"),
+        ("Int32", "integer"),
+        ("Int16", "smallint"),
+        ("Int8", "tinyint"),
+        ("Float64", "double"),
+        ("Float32", "real"),
+        ("Decimal128", "decimal"),
+        ("Decimal256", "decimal"),
+        ("Date32", "date"),
+        ("Time64(ns)", "time"),
+        ("Time64(µs)", "time"),
+        ("Timestamp(ns)", "timestamp"),
+        ("Timestamp(µs)", "timestamp"),
+        ("Interval(MonthDayNano)", "interval"),
+        ("Duration(µs)", "interval"),
+        ("Boolean", "boolean"),
+    ];
+    WORDS
+        .iter()
+        .fold(text.to_owned(), |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 fn first_line(text: &str) -> &str {

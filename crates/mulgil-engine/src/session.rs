@@ -33,7 +33,7 @@ use crate::{
         self,
         memory::{self, Limits},
     },
-    statement::{dialect, parse},
+    statement::{dialect, json, parse, subqueries},
     store::Store,
     table::Snapshots,
     trunc::{DateTrunc, LocalCasts},
@@ -103,7 +103,7 @@ impl Sessions {
             .and_then(|()| base.register_function_rewrite(Arc::new(Meaning)))
             .and_then(|()| planner::register(&mut base))
             .map_err(|error| fault::sql(&error, &Author::Typed))?;
-        for function in meaning::functions() {
+        for function in meaning::functions().into_iter().chain(json::functions()) {
             base.register_udf(function)
                 .map_err(|error| fault::sql(&error, &Author::Typed))?;
         }
@@ -232,6 +232,9 @@ impl Sessions {
         });
         let state = self.session(names::bound(meanings.clone(), &names), &scope.zone);
         names::check(&state, &statement, &meanings, author)?;
+        if let DfStatement::Statement(statement) = &mut statement {
+            subqueries::make_exact(statement)?;
+        }
         let plan = match state.statement_to_plan(statement.clone()).await {
             Err(error) if is_about_names(&error) => {
                 if let DfStatement::Statement(statement) = &mut statement {

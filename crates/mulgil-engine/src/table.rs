@@ -193,8 +193,9 @@ fn columns(schema: &Schema, read: &Read<'_>, shows_hidden: bool, session_zone: &
 
 fn shown(field: &Field, session_zone: &Zone) -> Expr {
     match zoned(field.data_type(), session_zone) {
-        Some(data_type) => cast(column(field.name()), data_type).alias(field.name()),
-        None => column(field.name()).alias(field.name()),
+        // Under the same qualifier: the optimizer may put the column itself beside it.
+        Some(data_type) => cast(column(field.name()), data_type).alias_qualified(Some(SCAN), field.name()),
+        None => column(field.name()),
     }
 }
 

@@ -3,9 +3,9 @@
 
 use datafusion::sql::sqlparser::{
     ast::{
-        CaseWhen, Expr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, SelectItem,
-        SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, With,
-        helpers::attached_token::AttachedToken,
+        CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join,
+        JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Statement, TableAlias,
+        TableFactor, TableWithJoins, Value, With, helpers::attached_token::AttachedToken,
     },
     dialect::GenericDialect,
     parser::Parser,
@@ -28,6 +28,38 @@ pub(super) fn column(of: &str, name: &str) -> Expr {
 /// A whole number.
 pub(super) fn number(value: i64) -> Expr {
     Expr::value(Value::Number(value.to_string(), false))
+}
+
+/// A function of some values.
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
+    function(name, args.into_iter().map(FunctionArgExpr::Expr))
+}
+
+/// `count(*)`.
+pub(super) fn count_of_rows() -> Expr {
+    function("count", std::iter::once(FunctionArgExpr::Wildcard))
+}
+
+fn function(name: &str, args: impl Iterator<Item = FunctionArgExpr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.map(FunctionArg::Unnamed).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// Text.
+pub(super) fn text(value: &str) -> Expr {
+    Expr::value(Value::SingleQuotedString(value.to_owned()))
 }
 
 /// Nothing.

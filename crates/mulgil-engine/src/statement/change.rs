@@ -2,12 +2,12 @@
 //! number, what to do, and the values that the row gets. So their conditions mean exactly what they
 //! mean in a `select`, sub-queries and NULLs among them.
 
+use datafusion::arrow::datatypes::Fields;
 use std::ops::ControlFlow;
 
-use datafusion::arrow::datatypes::Fields;
 use datafusion::sql::sqlparser::ast::{
-    Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, JoinOperator, Merge, MergeAction,
-    MergeClause, MergeClauseKind, MergeInsertKind, ObjectName, Query, SelectItem, TableFactor, TableWithJoins, Update,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, JoinOperator, Merge, MergeAction, MergeClause,
+    MergeClauseKind, MergeInsertKind, ObjectName, Query, SelectItem, TableFactor, TableWithJoins, Update,
     UpdateTableFromKind, WildcardAdditionalOptions, With, visit_expressions,
 };
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
@@ -59,7 +59,6 @@ pub(super) fn delete(delete: Delete, with: Option<With>, target: &Target<'_>) ->
     if delete.using.is_none() && delete.selection.is_none() {
         return Ok(None);
     }
-    refuse_nested(delete.selection.as_ref())?;
     let mut from = vec![ast::alone(ast::target(&target.alias)?)];
     from.extend(delete.using.unwrap_or_default());
     let columns = vec![ast::column(&target.alias, ROW), ast::number(DELETE)];
@@ -76,7 +75,6 @@ pub(super) fn update(update: Update, with: Option<With>, target: &Target<'_>) ->
         (update.or.is_some(), "OR in UPDATE"),
         (!update.optimizer_hints.is_empty(), "a hint"),
     ])?;
-    refuse_nested(update.selection.as_ref())?;
     let mut from = vec![TableWithJoins {
         relation: ast::target(&target.alias)?,
         joins: update.table.joins,
@@ -310,7 +308,32 @@ fn inserted(
     if values.len() != names.len() {
         return Err(count_differs(names.len(), values.len()));
     }
+    for value in &values {
+        only_source(value, &target.alias, source)?;
+    }
     Ok(names.into_iter().zip(values.into_iter().map(default_is_null)).collect())
+}
+
+/// A row that comes has no row of the target: its values may name the source alone.
+fn only_source(value: &Expr, target: &str, source: &str) -> Result<(), Fault> {
+    let named = visit_expressions(value, |expr: &Expr| match expr {
+        Expr::CompoundIdentifier(parts)
+            if parts.len() > 1 && hidden::folded(&parts[0]) == target && target != source =>
+        {
+            ControlFlow::Break(expr.to_string())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    match named {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(name) => Err(Box::new(
+            Diagnostic::error(
+                codes::BAD_QUERY,
+                format!("`{name}` is of the table that is merged into, which has no row there"),
+            )
+            .with_remedy(format!("name columns of `{source}`")),
+        )),
+    }
 }
 
 /// That a row has more or fewer values than columns are named.
@@ -388,7 +411,11 @@ fn no_column(name: &str, target: &Target<'_>) -> Fault {
         None => format!("its columns are: {}", known.collect::<Vec<_>>().join(", ")),
     };
     Box::new(
-        Diagnostic::error(codes::BAD_QUERY, format!("`{}` has no column `{name}`", target.alias)).with_remedy(remedy),
+        Diagnostic::error(
+            codes::BAD_QUERY,
+            format!("there is no column `{name}` in `{}`", target.alias),
+        )
+        .with_remedy(remedy),
     )
 }
 
@@ -400,35 +427,6 @@ fn fixed(column: &str) -> Fault {
         )
         .with_remedy("change what the model reads, and let it fill the interval again"),
     )
-}
-
-/// Refuses a sub-query below anything but AND. The planner's answer to it may be wrong where NULLs are,
-/// and here that would cost rows.
-fn refuse_nested(condition: Option<&Expr>) -> Result<(), Fault> {
-    match condition {
-        None | Some(Expr::InSubquery { .. } | Expr::Exists { .. }) => Ok(()),
-        Some(Expr::Nested(inner)) => refuse_nested(Some(inner)),
-        Some(Expr::BinaryOp {
-            left,
-            op: BinaryOperator::And,
-            right,
-        }) => {
-            refuse_nested(Some(left))?;
-            refuse_nested(Some(right))
-        }
-        Some(other) => {
-            let is_asked = visit_expressions(other, |expr: &Expr| match expr {
-                Expr::InSubquery { .. } | Expr::Exists { .. } => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
-            });
-            if is_asked.is_break() {
-                return Err(refused(
-                    "IN or EXISTS with a sub-query below OR, NOT or CASE, in DELETE and UPDATE,",
-                ));
-            }
-            Ok(())
-        }
-    }
 }
 
 fn refuse(parts: &[(bool, &str)]) -> Result<(), Fault> {

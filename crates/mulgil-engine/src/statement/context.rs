@@ -199,7 +199,7 @@ impl<'a> Context<'a> {
         if self.has_schema(schema)? {
             Ok(())
         } else {
-            Err(super::define::no_schema(schema))
+            Err(super::refusals::no_schema(schema))
         }
     }
 

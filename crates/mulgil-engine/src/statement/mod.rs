@@ -2,17 +2,25 @@
 //! DataFusion; all that defines or changes something is done here, never by DataFusion, whose own
 //! tables live in memory alone.
 
+mod alter;
 mod ast;
 mod change;
 mod context;
 mod copy;
 mod define;
 pub(crate) mod dialect;
+mod functions;
 mod insert;
+pub(crate) mod json;
+mod locate;
 pub(crate) mod maintain;
 pub(crate) mod numbered;
 pub(crate) mod parse;
+mod pivot;
+mod refusals;
+mod remove;
 mod show;
+pub(crate) mod subqueries;
 pub(crate) mod write;
 
 use std::{sync::Arc, time::Duration};
@@ -239,7 +247,7 @@ impl SqlSession for Session {
         limits: QueryLimits,
         sink: &mut dyn ByteSink,
     ) -> Result<StatementOutcome, Fault> {
-        let parsed = one(sql)?;
+        let parsed = one(sql).map_err(|fault| locate::placed(fault, sql))?;
         let limit = Duration::from_millis(limits.timeout_ms);
         let mut session = Self {
             inner: Arc::clone(&self.inner),
@@ -273,7 +281,7 @@ impl SqlSession for Session {
         };
         let (outcome, transaction) = ended?;
         self.transaction = transaction;
-        outcome
+        outcome.map_err(|fault| locate::placed(fault, sql))
     }
 }
 
@@ -320,7 +328,7 @@ async fn run(
         change @ (Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_)) => {
             Box::pin(run_change(context, change, None)).await
         }
-        Statement::Truncate(truncate) => define::truncate(context, truncate).await,
+        Statement::Truncate(truncate) => remove::truncate(context, truncate).await,
         Statement::CreateSchema {
             schema_name,
             if_not_exists,
@@ -331,7 +339,7 @@ async fn run(
         } => define::create_schema(context, &schema_name, if_not_exists).await,
         Statement::CreateTable(create) => define::create_table(context, create).await,
         Statement::CreateView(create) => define::create_view(context, create, &text).await,
-        Statement::AlterTable(alter) => define::alter_table(context, alter).await,
+        Statement::AlterTable(alter) => alter::alter_table(context, alter).await,
         Statement::Drop {
             object_type,
             if_exists,
@@ -341,13 +349,13 @@ async fn run(
             temporary: false,
             table: None,
             restrict: _,
-        } => define::drop(context, object_type, if_exists, &names, cascade).await,
+        } => remove::drop(context, object_type, if_exists, &names, cascade).await,
         Statement::Comment {
             object_type,
             object_name,
             comment,
             if_exists: false,
-        } => define::comment(context, object_type, &object_name, comment).await,
+        } => alter::comment(context, object_type, &object_name, comment).await,
         copy @ Statement::Copy { .. } => Box::pin(copy::copy(context, copy, limits)).await,
         Statement::OptimizeTable {
             name,

@@ -178,7 +178,7 @@ fn one(tokens: &[TokenWithSpan], author: &Author) -> Result<Typed, Fault> {
     };
     let mut statement = statement
         .and_then(|statement| ended(&mut parser).map(|()| statement))
-        .map_err(|error| syntax(error, author))?;
+        .map_err(|error| syntax(placed_at_end(error, tokens), author))?;
     if let Typed::Sql(statement) = &mut statement {
         past::name_plainly(statement);
         refuse_what_would_be_dropped(statement, author)?;
@@ -217,6 +217,20 @@ fn vacuum(parser: &mut Parser<'_>) -> Result<Vacuum, ParserError> {
 
 fn syntax(error: ParserError, author: &Author) -> Fault {
     fault::sql(&DataFusionError::SQL(Box::new(error), None), author)
+}
+
+/// The parser notes no place where the text ends too early: it is behind the last word.
+fn placed_at_end(error: ParserError, tokens: &[TokenWithSpan]) -> ParserError {
+    let last = tokens
+        .iter()
+        .rfind(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+    match (error, last) {
+        (ParserError::ParserError(text), Some(last)) if text.ends_with("found: EOF") => {
+            let (what, end) = (text.trim_end_matches("EOF"), last.span.end);
+            ParserError::ParserError(format!("{what}the end at Line: {}, Column: {}", end.line, end.column))
+        }
+        (error, _) => error,
+    }
 }
 
 /// A part of a script, with its place kept by blanks before it. Lines and columns count from 1.

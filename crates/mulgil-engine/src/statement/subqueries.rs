@@ -1,0 +1,292 @@
+//! IN and EXISTS with a sub-query where the planner would refuse them, or would take "nobody knows" for
+//! "no": as values, below NOT and CASE. There they are written with counts, which are exact.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, Statement, TableAliasColumnDef,
+    UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+};
+use mulgil_core::port::Fault;
+
+use super::ast;
+use crate::hidden;
+
+/// Rewrites the sub-queries of a statement where the planner has no exact answer of its own.
+pub(crate) fn make_exact(statement: &mut Statement) -> Result<(), Fault> {
+    match statement.visit(&mut Rewriter) {
+        ControlFlow::Break(fault) => Err(fault),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = Fault;
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Fault> {
+        match rewrite(select) {
+            Err(fault) => ControlFlow::Break(fault),
+            Ok(()) => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn rewrite(select: &mut Select) -> Result<(), Fault> {
+    for item in &mut select.projection {
+        match item {
+            SelectItem::ExprWithAlias { expr, .. } => as_value(expr, Exists::Counted)?,
+            SelectItem::UnnamedExpr(expr) => {
+                let written = expr.clone();
+                as_value(expr, Exists::Counted)?;
+                if *expr != written {
+                    *item = SelectItem::ExprWithAlias {
+                        expr: expr.clone(),
+                        alias: ast::quoted(&written.to_string().to_lowercase()),
+                    };
+                }
+            }
+            _ => {}
+        }
+    }
+    let conditions = [&mut select.selection, &mut select.having, &mut select.qualify];
+    conditions
+        .into_iter()
+        .flatten()
+        .try_for_each(|condition| as_condition(condition, true))
+}
+
+/// A condition of which only matters whether it holds. There the planner's joins are exact for IN and
+/// EXISTS, and where nothing but AND is above it, for NOT IN.
+fn as_condition(condition: &mut Expr, only_and_above: bool) -> Result<(), Fault> {
+    match condition {
+        Expr::Nested(inner) => as_condition(inner, only_and_above),
+        Expr::BinaryOp {
+            left,
+            op: op @ (BinaryOperator::And | BinaryOperator::Or),
+            right,
+        } => {
+            let only_and = only_and_above && *op == BinaryOperator::And;
+            as_condition(left, only_and)?;
+            as_condition(right, only_and)
+        }
+        Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr,
+        } if let Expr::InSubquery {
+            expr: value,
+            subquery,
+            negated,
+        } = without_parentheses(expr) =>
+        {
+            *condition = Expr::InSubquery {
+                expr: value.clone(),
+                subquery: subquery.clone(),
+                negated: !negated,
+            };
+            as_condition(condition, only_and_above)
+        }
+        Expr::InSubquery { expr, negated, .. } if only_and_above || !*negated => as_value(expr, Exists::Joined),
+        other => as_value(other, Exists::Joined),
+    }
+}
+
+/// What becomes of EXISTS.
+#[derive(Clone, Copy, PartialEq)]
+enum Exists {
+    /// It stays: the planner joins, and the answer is exact.
+    Joined,
+    /// It becomes a count: the planner knows no join there.
+    Counted,
+}
+
+/// An expression whose value matters, NULL among the values.
+fn as_value(expr: &mut Expr, exists: Exists) -> Result<(), Fault> {
+    match expr.visit(&mut Values { exists, depth: 0 }) {
+        ControlFlow::Break(fault) => Err(fault),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Values {
+    exists: Exists,
+    /// How many queries the visitor is in: those inside have clauses of their own.
+    depth: usize,
+}
+
+impl VisitorMut for Values {
+    type Break = Fault;
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Fault> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<Fault> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Fault> {
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        let better = match expr {
+            Expr::InSubquery {
+                expr: value,
+                subquery,
+                negated,
+            } if !matches!(without_parentheses(value), Expr::Tuple(_)) => is_in(value, subquery, *negated),
+            Expr::Exists { subquery, negated } if self.exists == Exists::Counted => exists(subquery, !*negated),
+            _ => return ControlFlow::Continue(()),
+        };
+        match better {
+            Ok(better) => {
+                *expr = better;
+                ControlFlow::Continue(())
+            }
+            Err(fault) => ControlFlow::Break(fault),
+        }
+    }
+}
+
+fn without_parentheses(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => without_parentheses(inner),
+        other => other,
+    }
+}
+
+/// The rows of the sub-query, and their one column.
+const ROWS: &str = "@in";
+const COLUMN: &str = "@value";
+
+/// `x in (sub-query)` with its three values: there is a row of x; else, where x is NULL and there are
+/// rows, or one of the rows is NULL, nobody knows; else no.
+fn is_in(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Fault> {
+    let value = Expr::Nested(Box::new(value.clone()));
+    let in_place = means_the_same_in(subquery, &value);
+    let rows = |condition: &dyn Fn(Expr) -> Expr| {
+        let counting = in_place
+            .then(|| counting(subquery, |column| Some(condition(column))))
+            .flatten();
+        match counting {
+            Some(counting) => Ok(counting),
+            None => count(subquery, Some(condition(ast::column(ROWS, COLUMN)))),
+        }
+    };
+    let equal = rows(&|column| ast::equal(column, value.clone()))?;
+    let missing = rows(&ast::is_missing)?;
+    let is_missing = Some(ast::is_missing(value.clone()));
+    let no_value = ast::and(is_missing, Some(exists(subquery, true)?));
+    let whens = [
+        Some((none_or_some(equal, true), truth(!negated))),
+        no_value.map(|unknown| (unknown, ast::null())),
+        Some((none_or_some(missing, true), ast::null())),
+    ];
+    let case = ast::case(whens.into_iter().flatten().collect(), truth(negated));
+    Ok(Expr::Nested(Box::new(case)))
+}
+
+/// Whether a sub-query has rows, or has none.
+fn exists(subquery: &Query, some: bool) -> Result<Expr, Fault> {
+    let count = match counting(subquery, |_| None) {
+        Some(counting) => counting,
+        None => count(subquery, None)?,
+    };
+    Ok(none_or_some(count, some))
+}
+
+/// Whether an expression from outside names no column that a table of the sub-query could have.
+fn means_the_same_in(subquery: &Query, value: &Expr) -> bool {
+    let SetExpr::Select(select) = subquery.body.as_ref() else {
+        return false;
+    };
+    let tables = select.from.iter().flat_map(|table| {
+        let joined = table.joins.iter().map(|join| &join.relation);
+        std::iter::once(&table.relation).chain(joined)
+    });
+    let names: Option<Vec<String>> = tables.map(ast::called).collect();
+    let Some(names) = names else {
+        return false;
+    };
+    let captured = visit_expressions(value, |expr: &Expr| match expr {
+        Expr::Identifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
+        Expr::CompoundIdentifier(parts) if parts.first().is_none_or(|part| names.contains(&hidden::folded(part))) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    captured.is_continue()
+}
+
+/// How many rows of a sub-query fulfil a condition on its one column.
+fn count(subquery: &Query, condition: Option<Expr>) -> Result<Expr, Fault> {
+    let mut alias = ast::named(ROWS);
+    if condition.is_some() {
+        alias.columns = vec![TableAliasColumnDef {
+            name: ast::quoted(COLUMN),
+            data_type: None,
+        }];
+    }
+    let from = ast::alone(ast::derived(subquery.clone(), alias));
+    let query = ast::select(None, vec![ast::count_of_rows()], vec![from], condition)?;
+    Ok(Expr::Subquery(Box::new(query)))
+}
+
+/// The sub-query itself, counting its rows: the planner understands that it asks for the row outside, as
+/// it would not in the place of a table. Nothing where it does more than to find rows.
+fn counting(subquery: &Query, condition: impl FnOnce(Expr) -> Option<Expr>) -> Option<Expr> {
+    let Query {
+        with: None,
+        body,
+        limit_clause: None,
+        fetch: None,
+        ..
+    } = subquery
+    else {
+        return None;
+    };
+    let SetExpr::Select(select) = body.as_ref() else {
+        return None;
+    };
+    let is_plain = |expr: &Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_));
+    let value = match select.projection.as_slice() {
+        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] if is_plain(expr) => expr.clone(),
+        [SelectItem::Wildcard(_)] => ast::null(),
+        _ => return None,
+    };
+    let is_grouped =
+        !matches!(&select.group_by, GroupByExpr::Expressions(keys, more) if keys.is_empty() && more.is_empty());
+    let does_more = [
+        select.distinct.is_some(),
+        is_grouped,
+        select.having.is_some(),
+        select.qualify.is_some(),
+        select.top.is_some(),
+    ];
+    if does_more.contains(&true) {
+        return None;
+    }
+    let mut select = select.as_ref().clone();
+    select.projection = vec![SelectItem::UnnamedExpr(ast::count_of_rows())];
+    select.selection = ast::and(select.selection, condition(value));
+    let mut query = subquery.clone();
+    query.body = Box::new(SetExpr::Select(Box::new(select)));
+    query.order_by = None;
+    Some(Expr::Subquery(Box::new(query)))
+}
+
+fn none_or_some(count: Expr, some: bool) -> Expr {
+    let none = ast::number(0);
+    Expr::Nested(Box::new(if some {
+        ast::greater(count, none)
+    } else {
+        ast::equal(count, none)
+    }))
+}
+
+fn truth(value: bool) -> Expr {
+    Expr::value(Value::Boolean(value))
+}
