@@ -373,15 +373,42 @@ fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) 
 
 fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
     let (place, spot) = author.place(noted(error));
-    let text = in_sql_words(first_line(text));
-    let text = text
-        .trim_start_matches("Internal error: ")
-        .trim_start_matches("Error during planning: ");
+    let text = reworded(&in_sql_words(first_line(text)));
     let message = format!("{} cannot be planned{spot}: {text}", author.whose());
     let mut fault = Diagnostic::error(author.code(codes::SQL_INVALID), message)
         .with_remedy("mend the SQL; `mulgil query` tries a piece of it quickly");
     fault.place = place;
     Box::new(fault)
+}
+
+/// What the planner says, without how it came to it, and with names in backticks.
+fn reworded(text: &str) -> String {
+    const NOISE: [&str; 5] = [
+        "Internal error: ",
+        "Error during planning: ",
+        "Execution error: ",
+        "While expanding wildcard, ",
+        "user-defined coercion failed with: ",
+    ];
+    const NAMING: [(&str, &str, &str); 5] = [
+        ("Unsupported SQL type ", "", "there is no type `{}`"),
+        ("Invalid qualifier ", "", "there is no table `{}`"),
+        ("Field ", " not found in struct", "there is no field `{}` in the struct"),
+        ("The window ", " is not defined!", "there is no window `{}`"),
+        (
+            "unnest() can only be applied to ",
+            "",
+            "`unnest` can only be applied to {}",
+        ),
+    ];
+    let text = NOISE
+        .iter()
+        .fold(text.to_owned(), |text, noise| text.replace(noise, ""));
+    let named = NAMING.iter().find_map(|(before, after, ours)| {
+        let name = text.strip_prefix(before)?.strip_suffix(after)?;
+        Some(ours.replace("{}", name))
+    });
+    named.unwrap_or(text)
 }
 
 fn running(text: &str, author: &Author) -> Fault {
@@ -393,7 +420,7 @@ fn running(text: &str, author: &Author) -> Fault {
     ]
     .iter()
     .fold(text, |text, prefix| text.trim_start_matches(prefix));
-    let text = in_sql_words(text);
+    let text = reworded(&in_sql_words(text));
     Box::new(
         Diagnostic::error(
             author.code(codes::SQL_FAILED),

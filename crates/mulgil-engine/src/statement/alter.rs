@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::{
-    arrow::datatypes::{Field, Fields},
+    arrow::datatypes::{Field, Fields, Schema},
     sql::sqlparser::ast::{
         self as sql, AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, CommentObject, Expr, ObjectName,
         RenameTableNameKind, Statement,
@@ -198,6 +198,8 @@ async fn rename_column(
             (Expr::Identifier(ast::quoted(field.name())), renamed)
         })
         .collect();
+    let fields: Vec<Arc<Field>> = columns.iter().map(|(_, field)| Arc::clone(field)).collect();
+    stored(&Schema::new(fields), &written.relation)?;
     let partition_by = written
         .partition_by
         .iter()

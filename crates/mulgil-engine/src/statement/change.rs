@@ -102,6 +102,12 @@ pub(super) fn merge(merge: Merge, with: Option<With>, target: &Target<'_>) -> Re
         let fault = Diagnostic::error(codes::BAD_QUERY, "the source of the MERGE has no name");
         Box::new(fault.with_remedy("write `using (…) as s`")) as Fault
     })?;
+    if merge.clauses.is_empty() {
+        let fault = Diagnostic::error(codes::BAD_QUERY, "the MERGE says of no row what to do");
+        return Err(Box::new(
+            fault.with_remedy("write `when matched then …` or `when not matched then …`"),
+        ));
+    }
     let marked = marked(merge.source, &source)?;
     let arms = merge
         .clauses

@@ -19,7 +19,7 @@ use mulgil_core::{
     port::Fault,
 };
 
-use super::dialect;
+use super::{dialect, locate};
 use crate::{
     fault::{self, Author},
     past,
@@ -88,7 +88,10 @@ pub(crate) fn statements(sql: &str, author: &Author) -> Result<Vec<Parsed>, Faul
         let start = first.span.start;
         let end = tokens.last().map_or(start, |token| token.span.end);
         let text = excerpt(sql, (start.line, start.column), (end.line, end.column));
-        let statement = one(&past::mark(tokens), author)?;
+        let statement = one(&past::mark(tokens), author).map_err(|fault| match author {
+            Author::Typed => locate::placed(fault, &text),
+            Author::Node(_) => fault,
+        })?;
         parsed.push(Parsed { statement, text });
     }
     Ok(parsed)
@@ -275,12 +278,18 @@ impl Visitor for Dropped {
             (query.for_clause.is_some(), "FOR XML or FOR JSON"),
             (query.settings.is_some(), "SETTINGS"),
             (query.format_clause.is_some(), "FORMAT"),
+            (
+                query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties),
+                "FETCH WITH TIES",
+            ),
+            (query.fetch.as_ref().is_some_and(|fetch| fetch.percent), "FETCH PERCENT"),
         ];
         first_of(&parts)
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<String> {
         let parts = [
+            (select.top.is_some(), "TOP"),
             (select.into.is_some(), "SELECT … INTO"),
             (select.prewhere.is_some(), "PREWHERE"),
             (!select.connect_by.is_empty(), "CONNECT BY"),
@@ -338,6 +347,8 @@ fn remedy_of(what: &str) -> &'static str {
     match what {
         "TABLESAMPLE" => "filter by chance instead: `where random() < 0.01`",
         "FOR UPDATE" => "leave it out: each statement reads one version of its tables, whoever writes meanwhile",
+        "TOP" => "write `limit` at the end",
+        "FETCH WITH TIES" => "rank the rows: `qualify rank() over (order by …) <= 3`",
         "SELECT … INTO" => "write `create table … as select …`",
         "this form of time travel" => "write `t for version as of 3` or `t for timestamp as of '2026-11-01'`",
         "a hint" => "leave it out",
