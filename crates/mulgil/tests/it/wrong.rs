@@ -100,11 +100,12 @@ fn complaint(wrong: &Wrong, done: &Done) -> Option<String> {
 
 fn held(place: &Place) -> Vec<Vec<String>> {
     let tables = place.rows(
-        "select table_schema || '.' || table_name from information_schema.tables \
+        "select table_schema, table_name from information_schema.tables \
          where table_schema <> 'information_schema' order by 1",
     );
     let rows = tables.iter().map(|table| {
-        let mut rows = place.rows(&format!("select * from {table}"));
+        let (schema, name) = table.split_once(',').unwrap();
+        let mut rows = place.rows(&format!("select * from \"{schema}\".\"{name}\""));
         rows.sort();
         rows
     });
