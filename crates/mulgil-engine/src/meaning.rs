@@ -8,13 +8,17 @@ use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray},
         compute::cast,
-        datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit, TimestampMicrosecondType},
+        datatypes::{
+            DataType, Field, FieldRef, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+            TimeUnit, TimestampMicrosecondType,
+        },
     },
     common::{DFSchema, DataFusionError, Result, ScalarValue, config::ConfigOptions, tree_node::Transformed},
     functions::math::expr_fn::round,
     logical_expr::{
         BinaryExpr, ColumnarValue, Expr, ExprSchemable as _, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-        ScalarUDFImpl, Signature, Volatility, cast as logical_cast, expr_rewriter::FunctionRewrite,
+        ScalarUDFImpl, Signature, Volatility, cast as logical_cast, expr::ScalarFunction,
+        expr_rewriter::FunctionRewrite,
     },
 };
 use jiff::{Span, Timestamp, Unit, Zoned, civil, tz::TimeZone};
@@ -24,9 +28,21 @@ pub(crate) const ADD_UNITS: &str = "add_units";
 /// The function that counts the borders of units between two moments.
 pub(crate) const COUNT_UNITS: &str = "count_units";
 
+/// The function that `AT TIME ZONE` is.
+pub(crate) const AT_ZONE: &str = "at_zone";
+/// The zone in which moments are that no session shows yet.
+const UTC: &str = "UTC";
+/// The function that says how long an interval is.
+const INTERVAL_LENGTH: &str = "interval_length";
+
 /// All functions of this file.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let functions: [ScalarUDF; 2] = [AddUnits::default().into(), CountUnits::default().into()];
+    let functions: [ScalarUDF; 4] = [
+        AddUnits::default().into(),
+        CountUnits::default().into(),
+        AtZone::default().into(),
+        IntervalLength::default().into(),
+    ];
     functions.map(Arc::new).into()
 }
 
@@ -39,7 +55,7 @@ impl FunctionRewrite for Meaning {
         "meaning"
     }
 
-    fn rewrite(&self, expr: Expr, schema: &DFSchema, _config: &ConfigOptions) -> Result<Transformed<Expr>> {
+    fn rewrite(&self, expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Transformed<Expr>> {
         match expr {
             Expr::Cast(mut cast) if cast.field.data_type().is_integer() && has_fraction(&cast.expr, schema)? => {
                 cast.expr = Box::new(round(vec![*cast.expr]));
@@ -48,6 +64,24 @@ impl FunctionRewrite for Meaning {
             Expr::TryCast(mut cast) if cast.field.data_type().is_integer() && has_fraction(&cast.expr, schema)? => {
                 cast.expr = Box::new(round(vec![*cast.expr]));
                 Ok(Transformed::yes(Expr::TryCast(cast)))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if is_comparison(op) && are_intervals(&left, &right, schema)? =>
+            {
+                let length = |interval: Expr| {
+                    let function = Arc::new(ScalarUDF::from(IntervalLength::default()));
+                    Box::new(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![interval])))
+                };
+                let compared = BinaryExpr::new(length(*left), op, length(*right));
+                Ok(Transformed::yes(Expr::BinaryExpr(compared)))
+            }
+            // What is a moment in a zone is shown in the session's.
+            Expr::ScalarFunction(function)
+                if function.name() == AT_ZONE && !is_zoned(&function.args[0].get_type(schema)?) =>
+            {
+                let zone = config.execution.time_zone.clone().unwrap_or_else(|| UTC.to_owned());
+                let shown = DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()));
+                Ok(Transformed::yes(logical_cast(Expr::ScalarFunction(function), shown)))
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right })
                 if matches!(op, Operator::Plus | Operator::Minus)
@@ -207,6 +241,152 @@ impl ScalarUDFImpl for CountUnits {
             .collect::<Result<_>>()?;
         let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         answer(Arc::new(counted), is_scalar)
+    }
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(
+        op,
+        Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom
+    )
+}
+
+/// Whether two lengths of time are compared that the engine would compare by months first, then by days.
+fn are_intervals(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<bool> {
+    let (left, right) = (left.get_type(schema)?, right.get_type(schema)?);
+    let is_interval = |data_type: &DataType| matches!(data_type, DataType::Interval(_));
+    let is_length = |data_type: &DataType| is_interval(data_type) || matches!(data_type, DataType::Duration(_));
+    Ok(is_length(&left) && is_length(&right) && (is_interval(&left) || is_interval(&right)))
+}
+
+fn is_zoned(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(_)))
+}
+
+/// The microseconds of an interval, with months of 30 days and days of 24 hours, as PostgreSQL compares.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct IntervalLength {
+    signature: Signature,
+}
+
+impl Default for IntervalLength {
+    fn default() -> Self {
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for IntervalLength {
+    fn name(&self) -> &'static str {
+        INTERVAL_LENGTH
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [DataType::Duration(_)] => Ok(vec![DataType::Duration(TimeUnit::Microsecond)]),
+            [DataType::Interval(_)] => Ok(vec![DataType::Interval(IntervalUnit::MonthDayNano)]),
+            _ => Err(DataFusionError::Plan("interval_length takes an interval".to_owned())),
+        }
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let lengths = args.args[0].to_array(args.number_rows)?;
+        let micros: ArrayRef = if matches!(lengths.data_type(), DataType::Duration(_)) {
+            cast(&lengths, &DataType::Int64)?
+        } else {
+            let lengths = lengths.as_primitive::<IntervalMonthDayNanoType>().iter();
+            Arc::new(lengths.map(|length| length.map(micros_of)).collect::<Int64Array>())
+        };
+        answer(micros, matches!(args.args[0], ColumnarValue::Scalar(_)))
+    }
+}
+
+fn micros_of(length: IntervalMonthDayNano) -> i64 {
+    const DAY: i64 = 86_400_000_000;
+    let days = i64::from(length.months) * 30 + i64::from(length.days);
+    days.saturating_mul(DAY).saturating_add(length.nanoseconds / 1_000)
+}
+
+/// `AT TIME ZONE`: of a moment, what clocks show there; of what clocks show there, the moment.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AtZone {
+    signature: Signature,
+}
+
+impl Default for AtZone {
+    fn default() -> Self {
+        Self {
+            signature: Signature::user_defined(Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for AtZone {
+    fn name(&self) -> &'static str {
+        AT_ZONE
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let [moment, _] = types else {
+            return Err(DataFusionError::Plan(
+                "AT TIME ZONE takes a timestamp and a zone".to_owned(),
+            ));
+        };
+        let moment = match as_moment(moment)? {
+            DataType::Timestamp(unit, zone) => DataType::Timestamp(unit, zone),
+            _ => DataType::Timestamp(TimeUnit::Microsecond, None),
+        };
+        Ok(vec![moment, DataType::Utf8])
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        let zone = (!is_zoned(&types[0])).then(|| UTC.into());
+        Ok(DataType::Timestamp(TimeUnit::Microsecond, zone))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let ColumnarValue::Scalar(name) = &args.args[1] else {
+            return Err(DataFusionError::Plan("a zone is one text".to_owned()));
+        };
+        let name = name.try_as_str().flatten().unwrap_or_default();
+        let zone = mulgil_core::grid::Zone::named(name)
+            .ok_or_else(|| DataFusionError::Plan(format!("`{name}` is no time zone")))?;
+        let moments = args.args[0].to_array(args.number_rows)?;
+        let is_moment = is_zoned(moments.data_type());
+        let micros = in_micros(&moments)?;
+        let too_far = |_| DataFusionError::Execution("a timestamp is too far away for a time zone".to_owned());
+        let moved: PrimitiveArray<TimestampMicrosecondType> = micros
+            .iter()
+            .map(|micros| {
+                let Some(micros) = micros else {
+                    return Ok(None);
+                };
+                let moment = Timestamp::from_microsecond(micros).map_err(too_far)?;
+                let (from, to) = if is_moment {
+                    (zone.tz().clone(), TimeZone::UTC)
+                } else {
+                    (TimeZone::UTC, zone.tz().clone())
+                };
+                let shown = moment.to_zoned(from).datetime();
+                Ok(Some(shown.to_zoned(to).map_err(too_far)?.timestamp().as_microsecond()))
+            })
+            .collect::<Result<_>>()?;
+        let is_scalar = matches!(args.args[0], ColumnarValue::Scalar(_));
+        back(moved, args.return_field.data_type(), is_scalar)
     }
 }
 

@@ -33,7 +33,10 @@ use crate::{
         self,
         memory::{self, Limits},
     },
-    statement::{dialect, json, parse, subqueries},
+    statement::{
+        dialect, json, parse,
+        subqueries::{self, NotIn},
+    },
     store::Store,
     table::Snapshots,
     trunc::{DateTrunc, LocalCasts},
@@ -232,8 +235,9 @@ impl Sessions {
         });
         let state = self.session(names::bound(meanings.clone(), &names), &scope.zone);
         names::check(&state, &statement, &meanings, author)?;
+        let as_written = statement.clone();
         if let DfStatement::Statement(statement) = &mut statement {
-            subqueries::make_exact(statement)?;
+            subqueries::make_exact(statement, NotIn::Joined)?;
         }
         let plan = match state.statement_to_plan(statement.clone()).await {
             Err(error) if is_about_names(&error) => {
@@ -244,7 +248,15 @@ impl Sessions {
             }
             planned => planned,
         };
-        let plan = plan.map_err(to_fault)?;
+        let mut plan = plan.map_err(to_fault)?;
+        if subqueries::has_correlated_not_in(&plan) {
+            let mut statement = as_written;
+            if let DfStatement::Statement(statement) = &mut statement {
+                subqueries::make_exact(statement, NotIn::Asked)?;
+                dialect::name_all(statement);
+            }
+            plan = state.statement_to_plan(statement).await.map_err(to_fault)?;
+        }
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)

@@ -246,6 +246,11 @@ pub(super) fn equal(left: Expr, right: Expr) -> Expr {
     binary(left, datafusion::sql::sqlparser::ast::BinaryOperator::Eq, right)
 }
 
+/// Whether one of two holds.
+pub(super) fn or(left: Expr, right: Expr) -> Expr {
+    binary(left, datafusion::sql::sqlparser::ast::BinaryOperator::Or, right)
+}
+
 /// Whether one is greater.
 pub(super) fn greater(left: Expr, right: Expr) -> Expr {
     binary(left, datafusion::sql::sqlparser::ast::BinaryOperator::Gt, right)

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, ExactNumberInfo, Expr, Function, JoinConstraint, JoinOperator, LimitClause,
-    NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
+    NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator,
     SetQuantifier, Statement, TableFactor, TableWithJoins, TimezoneInfo, UnaryOperator, Value, ValueWithSpan, VisitMut,
-    VisitorMut, WindowSpec, WindowType,
+    VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 use mulgil_core::port::Fault;
 
@@ -120,6 +120,10 @@ impl VisitorMut for Translator<'_> {
         if select.from.iter().any(joins_in_full_by_name) {
             return self.refuse("FULL JOIN with USING or NATURAL");
         }
+        if select.flavor == SelectFlavor::FromFirstNoSelect {
+            select.flavor = SelectFlavor::Standard;
+            select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+        }
         let windows = select.named_window.clone();
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
@@ -138,11 +142,16 @@ impl VisitorMut for Translator<'_> {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Fault> {
         json::bind_tightly(expr);
+        end_distinct_from(expr);
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Fault> {
         match expr {
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                let args = vec![timestamp.as_ref().clone(), time_zone.as_ref().clone()];
+                *expr = ast::call(crate::meaning::AT_ZONE, args);
+            }
             Expr::SimilarTo { .. } => return self.refuse("SIMILAR TO"),
             Expr::BinaryOp {
                 left,
@@ -170,6 +179,45 @@ impl VisitorMut for Translator<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The parser lets `is distinct from` take all that follows: `a is distinct from b and c` is meant as
+/// `(a is distinct from b) and c`.
+fn end_distinct_from(expr: &mut Expr) {
+    let (Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right)) = &*expr else {
+        return;
+    };
+    let (mut left, mut above) = (left.clone(), right.as_ref().clone());
+    end_distinct_from(&mut left);
+    let Some(first) = first_condition(&mut above) else {
+        return;
+    };
+    let (left, right) = (left, Box::new(first.clone()));
+    *first = match expr {
+        Expr::IsDistinctFrom(..) => Expr::IsDistinctFrom(left, right),
+        _ => Expr::IsNotDistinctFrom(left, right),
+    };
+    *expr = above;
+}
+
+/// The first of some conditions that AND and OR join; nothing where there is one.
+fn first_condition(expr: &mut Expr) -> Option<&mut Expr> {
+    let Expr::BinaryOp {
+        left,
+        op: BinaryOperator::And | BinaryOperator::Or,
+        ..
+    } = expr
+    else {
+        return None;
+    };
+    let has_more = matches!(
+        left.as_ref(),
+        Expr::BinaryOp {
+            op: BinaryOperator::And | BinaryOperator::Or,
+            ..
+        }
+    );
+    if has_more { first_condition(left) } else { Some(left) }
 }
 
 /// `FETCH FIRST n ROWS ONLY` is a LIMIT.

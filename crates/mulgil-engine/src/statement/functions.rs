@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use mulgil_core::port::Fault;
 
-use super::{ast, json};
+use super::{ast, json, parse::unsupported};
 use crate::fault::Author;
 
 /// Functions that are the engine's by another name, aggregates among them.
@@ -54,6 +54,13 @@ pub(super) fn in_our_words(function: &Function, author: &Author) -> Result<Optio
     let Some((name, args)) = plain_call(function) else {
         return Ok(None);
     };
+    if let ("to_char", [_, format]) = (name.as_str(), args.as_slice())
+        && let Some(written) = text(format)
+        && !written.contains('%')
+        && pattern_of(written).is_none()
+    {
+        return Err(unsupported(&format!("the format '{written}' of to_char"), author));
+    }
     if let Some(read) = json::function(&name, &args, author)? {
         return Ok(Some(read));
     }
@@ -373,7 +380,6 @@ fn pattern_of(format: &str) -> Option<String> {
         ("HH12", "%I"),
         ("hh12", "%I"),
         ("Month", "%B"),
-        ("MONTH", "%B"),
         ("IYYY", "%G"),
         ("DDD", "%j"),
         ("Mon", "%b"),

@@ -50,6 +50,12 @@ pub(super) fn operator(left: &Expr, op: &BinaryOperator, right: &Expr, author: &
 /// The parser lets comparisons and arithmetic bind tighter than the arrows of JSON. In PostgreSQL and DuckDB
 /// `a = doc ->> 'x'` and `doc ->> 'x' = a` compare what is at `x`.
 pub(super) fn bind_tightly(expr: &mut Expr) {
+    if let Expr::BinaryOp { left, op, right } = expr
+        && is_arrow(op)
+    {
+        bind_tightly(left);
+        bind_tightly(right);
+    }
     while let Some(better) = turned(expr) {
         *expr = better;
     }
@@ -68,23 +74,29 @@ fn turned(expr: &Expr) -> Option<Expr> {
         op: op.clone(),
         right: Box::new(right),
     };
-    if let Expr::BinaryOp {
-        left: first,
-        op: other,
-        right: doc,
-    } = left.as_ref()
-        && !is_arrow(other)
-    {
-        return Some(Expr::BinaryOp {
-            left: first.clone(),
-            op: other.clone(),
-            right: Box::new(arrow(doc.as_ref().clone(), right.as_ref().clone())),
-        });
+    let mut above = left.as_ref().clone();
+    if let Some(doc) = last_of(&mut above) {
+        *doc = arrow(doc.clone(), right.as_ref().clone());
+        bind_tightly(doc);
+        return Some(above);
     }
     let mut above = right.as_ref().clone();
     let step = first_of(&mut above)?;
     *step = arrow(left.as_ref().clone(), step.clone());
     Some(above)
+}
+
+/// The operand that an expression ends with; nothing where it is one thing.
+fn last_of(expr: &mut Expr) -> Option<&mut Expr> {
+    match expr {
+        Expr::BinaryOp { op, .. } if is_arrow(op) => None,
+        Expr::BinaryOp { right, .. } => Some(right),
+        Expr::IsDistinctFrom(_, last) | Expr::IsNotDistinctFrom(_, last) => Some(last),
+        Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => Some(pattern),
+        Expr::Between { high, .. } => Some(high),
+        Expr::UnaryOp { expr, .. } => Some(expr),
+        _ => None,
+    }
 }
 
 fn is_arrow(op: &BinaryOperator) -> bool {
@@ -100,6 +112,10 @@ fn first_of(expr: &mut Expr) -> Option<&mut Expr> {
         | Expr::IsNotNull(inner)
         | Expr::IsTrue(inner)
         | Expr::IsFalse(inner)
+        | Expr::IsNotTrue(inner)
+        | Expr::IsNotFalse(inner)
+        | Expr::IsUnknown(inner)
+        | Expr::IsNotUnknown(inner)
         | Expr::IsDistinctFrom(inner, _)
         | Expr::IsNotDistinctFrom(inner, _) => inner,
         Expr::Like { expr, .. }

@@ -3,37 +3,70 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, Statement, TableAliasColumnDef,
-    UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+use datafusion::{
+    common::tree_node::{TreeNode as _, TreeNodeRecursion},
+    logical_expr::{Expr as PlannedExpr, LogicalPlan},
+    sql::sqlparser::ast::{
+        BinaryOperator, Expr, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, Statement,
+        TableAliasColumnDef, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+    },
 };
-use mulgil_core::port::Fault;
+use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
 
 use super::ast;
 use crate::hidden;
 
+/// What becomes of NOT IN where nothing but AND is above it.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum NotIn {
+    /// It stays: the planner's join is exact where the sub-query does not ask for the row outside.
+    Joined,
+    /// It becomes a NOT EXISTS.
+    Asked,
+}
+
+/// Whether a plan has a NOT IN whose sub-query asks for the row outside: the planner's join for it loses
+/// rows.
+pub(crate) fn has_correlated_not_in(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let _ = plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            let _ = expr.apply(|expr| {
+                if let PlannedExpr::InSubquery(inside) = expr {
+                    found |= inside.negated && !inside.subquery.outer_ref_columns.is_empty();
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
 /// Rewrites the sub-queries of a statement where the planner has no exact answer of its own.
-pub(crate) fn make_exact(statement: &mut Statement) -> Result<(), Fault> {
-    match statement.visit(&mut Rewriter) {
+pub(crate) fn make_exact(statement: &mut Statement, not_in: NotIn) -> Result<(), Fault> {
+    match statement.visit(&mut Rewriter { not_in }) {
         ControlFlow::Break(fault) => Err(fault),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-struct Rewriter;
+struct Rewriter {
+    not_in: NotIn,
+}
 
 impl VisitorMut for Rewriter {
     type Break = Fault;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Fault> {
-        match rewrite(select) {
+        match rewrite(select, self.not_in) {
             Err(fault) => ControlFlow::Break(fault),
             Ok(()) => ControlFlow::Continue(()),
         }
     }
 }
 
-fn rewrite(select: &mut Select) -> Result<(), Fault> {
+fn rewrite(select: &mut Select, not_in: NotIn) -> Result<(), Fault> {
     for item in &mut select.projection {
         match item {
             SelectItem::ExprWithAlias { expr, .. } => as_value(expr, Exists::Counted)?,
@@ -50,26 +83,39 @@ fn rewrite(select: &mut Select) -> Result<(), Fault> {
             _ => {}
         }
     }
+    let joined = select.from.iter_mut().flat_map(|table| &mut table.joins);
+    let on = joined.filter_map(|join| join_condition(&mut join.join_operator));
     let conditions = [&mut select.selection, &mut select.having, &mut select.qualify];
-    conditions
-        .into_iter()
-        .flatten()
-        .try_for_each(|condition| as_condition(condition, true))
+    on.chain(conditions.into_iter().flatten())
+        .try_for_each(|condition| as_condition(condition, true, not_in))
+}
+
+fn join_condition(operator: &mut JoinOperator) -> Option<&mut Expr> {
+    match operator {
+        JoinOperator::Join(JoinConstraint::On(condition))
+        | JoinOperator::Inner(JoinConstraint::On(condition))
+        | JoinOperator::Left(JoinConstraint::On(condition))
+        | JoinOperator::LeftOuter(JoinConstraint::On(condition))
+        | JoinOperator::Right(JoinConstraint::On(condition))
+        | JoinOperator::RightOuter(JoinConstraint::On(condition))
+        | JoinOperator::FullOuter(JoinConstraint::On(condition)) => Some(condition),
+        _ => None,
+    }
 }
 
 /// A condition of which only matters whether it holds. There the planner's joins are exact for IN and
 /// EXISTS, and where nothing but AND is above it, for NOT IN.
-fn as_condition(condition: &mut Expr, only_and_above: bool) -> Result<(), Fault> {
+fn as_condition(condition: &mut Expr, only_and_above: bool, not_in: NotIn) -> Result<(), Fault> {
     match condition {
-        Expr::Nested(inner) => as_condition(inner, only_and_above),
+        Expr::Nested(inner) => as_condition(inner, only_and_above, not_in),
         Expr::BinaryOp {
             left,
             op: op @ (BinaryOperator::And | BinaryOperator::Or),
             right,
         } => {
             let only_and = only_and_above && *op == BinaryOperator::And;
-            as_condition(left, only_and)?;
-            as_condition(right, only_and)
+            as_condition(left, only_and, not_in)?;
+            as_condition(right, only_and, not_in)
         }
         Expr::UnaryOp {
             op: UnaryOperator::Not,
@@ -85,7 +131,15 @@ fn as_condition(condition: &mut Expr, only_and_above: bool) -> Result<(), Fault>
                 subquery: subquery.clone(),
                 negated: !negated,
             };
-            as_condition(condition, only_and_above)
+            as_condition(condition, only_and_above, not_in)
+        }
+        Expr::InSubquery {
+            expr,
+            subquery,
+            negated: true,
+        } if only_and_above && not_in == NotIn::Asked => {
+            *condition = none_could_be(expr, subquery)?;
+            Ok(())
         }
         Expr::InSubquery { expr, negated, .. } if only_and_above || !*negated => as_value(expr, Exists::Joined),
         other => as_value(other, Exists::Joined),
@@ -169,7 +223,7 @@ fn is_in(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Fault> {
     let in_place = means_the_same_in(subquery, &value);
     let rows = |condition: &dyn Fn(Expr) -> Expr| {
         let counting = in_place
-            .then(|| counting(subquery, |column| Some(condition(column))))
+            .then(|| counting(subquery, false, |column| Some(condition(column))))
             .flatten();
         match counting {
             Some(counting) => Ok(counting),
@@ -191,7 +245,7 @@ fn is_in(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Fault> {
 
 /// Whether a sub-query has rows, or has none.
 fn exists(subquery: &Query, some: bool) -> Result<Expr, Fault> {
-    let count = match counting(subquery, |_| None) {
+    let count = match counting(subquery, true, |_| None) {
         Some(counting) => counting,
         None => count(subquery, None)?,
     };
@@ -235,9 +289,46 @@ fn count(subquery: &Query, condition: Option<Expr>) -> Result<Expr, Fault> {
     Ok(Expr::Subquery(Box::new(query)))
 }
 
+/// `not exists` a row that is equal or could be: what NOT IN asks where only whether it holds matters.
+fn none_could_be(value: &Expr, subquery: &Query) -> Result<Expr, Fault> {
+    let value = Expr::Nested(Box::new(value.clone()));
+    let could_be = |column: Expr| {
+        let unknown = ast::or(ast::is_missing(column.clone()), ast::is_missing(value.clone()));
+        Some(ast::or(ast::equal(column, value.clone()), unknown))
+    };
+    let asked = means_the_same_in(subquery, &value)
+        .then(|| in_place(subquery, false, ast::number(1), could_be))
+        .flatten();
+    match asked {
+        Some(query) => Ok(Expr::Exists {
+            subquery: Box::new(query),
+            negated: true,
+        }),
+        None => Err(Box::new(
+            Diagnostic::error(
+                codes::UNSUPPORTED_SQL,
+                "NOT IN with a sub-query that asks for the row outside is not done here in this form",
+            )
+            .with_remedy("write `not exists (…)`, or name the table of the left side: `t.k not in (select …)`"),
+        )),
+    }
+}
+
 /// The sub-query itself, counting its rows: the planner understands that it asks for the row outside, as
-/// it would not in the place of a table. Nothing where it does more than to find rows.
-fn counting(subquery: &Query, condition: impl FnOnce(Expr) -> Option<Expr>) -> Option<Expr> {
+/// it would not in the place of a table.
+fn counting(subquery: &Query, any_columns: bool, condition: impl FnOnce(Expr) -> Option<Expr>) -> Option<Expr> {
+    let query = in_place(subquery, any_columns, ast::count_of_rows(), condition)?;
+    Some(Expr::Subquery(Box::new(query)))
+}
+
+/// The sub-query itself with something else to say of each row, and one more condition on its one column.
+/// Nothing where it does more than to find rows.
+fn in_place(
+    subquery: &Query,
+    any_columns: bool,
+    item: Expr,
+    condition: impl FnOnce(Expr) -> Option<Expr>,
+) -> Option<Query> {
     let Query {
         with: None,
         body,
@@ -251,10 +342,11 @@ fn counting(subquery: &Query, condition: impl FnOnce(Expr) -> Option<Expr>) -> O
     let SetExpr::Select(select) = body.as_ref() else {
         return None;
     };
-    let is_plain = |expr: &Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_));
     let value = match select.projection.as_slice() {
-        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] if is_plain(expr) => expr.clone(),
-        [SelectItem::Wildcard(_)] => ast::null(),
+        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] if is_of_one_row(expr) => {
+            Expr::Nested(Box::new(expr.clone()))
+        }
+        [SelectItem::Wildcard(_)] if any_columns => ast::null(),
         _ => return None,
     };
     let is_grouped =
@@ -270,12 +362,21 @@ fn counting(subquery: &Query, condition: impl FnOnce(Expr) -> Option<Expr>) -> O
         return None;
     }
     let mut select = select.as_ref().clone();
-    select.projection = vec![SelectItem::UnnamedExpr(ast::count_of_rows())];
+    select.projection = vec![SelectItem::UnnamedExpr(item)];
     select.selection = ast::and(select.selection, condition(value));
     let mut query = subquery.clone();
     query.body = Box::new(SetExpr::Select(Box::new(select)));
     query.order_by = None;
-    Some(Expr::Subquery(Box::new(query)))
+    Some(query)
+}
+
+/// Whether an expression has no function, which could be an aggregate, and no query.
+fn is_of_one_row(expr: &Expr) -> bool {
+    let other = visit_expressions(expr, |expr: &Expr| match expr {
+        Expr::Function(_) | Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    other.is_continue()
 }
 
 fn none_or_some(count: Expr, some: bool) -> Expr {

@@ -426,7 +426,11 @@ async fn a_reader_sees_one_version_or_the_next_while_a_table_is_replaced() {
             version
         })
     };
-    for _ in 0..1_000 {
+    let reads = match std::env::var_os("MULGIL_LONG_TESTS") {
+        Some(_) => 1_000,
+        None => 200,
+    };
+    for _ in 0..reads {
         let seen = world
             .lines("UTC", Vec::new(), "select count(*), min(version) = max(version) from t")
             .await
@@ -434,7 +438,7 @@ async fn a_reader_sees_one_version_or_the_next_while_a_table_is_replaced() {
         assert_eq!(seen[1], "50,true");
     }
     done.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(replacing.await.unwrap() > 10, "hardly anything was replaced");
+    assert!(replacing.await.unwrap() > 3, "hardly anything was replaced");
 }
 
 #[tokio::test(flavor = "multi_thread")]
