@@ -101,6 +101,17 @@ pub struct FillOutcome {
     pub columns: Vec<Column>,
     /// Whether all that the table had was replaced, outside the fill's range too.
     pub replaced_all: bool,
+    /// What the commit added to the table's size.
+    pub growth: Growth,
+}
+
+/// By how much a commit made a table larger, or smaller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Growth {
+    /// Bytes of data files.
+    pub bytes: i64,
+    /// Data files.
+    pub files: i64,
 }
 
 /// One filled interval.

@@ -2,6 +2,9 @@
 //! PostgreSQL, DuckDB and BigQuery do: a cast to a whole number rounds, a date and an interval are a
 //! timestamp. And the arithmetic of calendar units.
 
+mod interval_times;
+mod timestamp_text;
+
 use std::sync::Arc;
 
 use datafusion::{
@@ -15,12 +18,14 @@ use datafusion::{
     },
     common::{DFSchema, DataFusionError, Result, ScalarValue, config::ConfigOptions, tree_node::Transformed},
     functions::math::expr_fn::round,
+    functions_nested::length::array_length_udf,
     logical_expr::{
         BinaryExpr, ColumnarValue, Expr, ExprSchemable as _, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
         ScalarUDFImpl, Signature, Volatility, cast as logical_cast, expr::ScalarFunction,
         expr_rewriter::FunctionRewrite,
     },
 };
+pub(crate) use interval_times::IntervalProducts;
 use jiff::{Span, Timestamp, Unit, Zoned, civil, tz::TimeZone};
 
 /// The function that adds units of the calendar to a moment.
@@ -37,16 +42,19 @@ const INTERVAL_LENGTH: &str = "interval_length";
 
 /// All functions of this file.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
-    let functions: [ScalarUDF; 4] = [
+    let functions: [ScalarUDF; 6] = [
         AddUnits::default().into(),
         CountUnits::default().into(),
         AtZone::default().into(),
         IntervalLength::default().into(),
+        interval_times::IntervalTimes::default().into(),
+        timestamp_text::TimestampText::default().into(),
     ];
     functions.map(Arc::new).into()
 }
 
-/// Rewrites casts to whole numbers, and dates that an interval is added to.
+/// Rewrites casts to whole numbers, dates that an interval is added to, timestamps that become text, and
+/// what asks a list for its length.
 #[derive(Debug)]
 pub(crate) struct Meaning;
 
@@ -64,6 +72,31 @@ impl FunctionRewrite for Meaning {
             Expr::TryCast(mut cast) if cast.field.data_type().is_integer() && has_fraction(&cast.expr, schema)? => {
                 cast.expr = Box::new(round(vec![*cast.expr]));
                 Ok(Transformed::yes(Expr::TryCast(cast)))
+            }
+            Expr::Cast(mut cast) if cast.field.data_type().is_string() && is_timestamp(&cast.expr, schema)? => {
+                cast.expr = Box::new(timestamp_text::of(*cast.expr));
+                Ok(Transformed::yes(Expr::Cast(cast)))
+            }
+            Expr::TryCast(mut cast) if cast.field.data_type().is_string() && is_timestamp(&cast.expr, schema)? => {
+                cast.expr = Box::new(timestamp_text::of(*cast.expr));
+                Ok(Transformed::yes(Expr::TryCast(cast)))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if op == Operator::StringConcat && (is_timestamp(&left, schema)? || is_timestamp(&right, schema)?) =>
+            {
+                let (left, right) = (in_words(*left, schema)?, in_words(*right, schema)?);
+                let joined = BinaryExpr::new(Box::new(left), op, Box::new(right));
+                Ok(Transformed::yes(Expr::BinaryExpr(joined)))
+            }
+            Expr::ScalarFunction(mut function) if matches!(function.name(), "concat" | "concat_ws") => {
+                let args = function.args.into_iter().map(|arg| in_words(arg, schema));
+                function.args = args.collect::<Result<_>>()?;
+                Ok(Transformed::yes(Expr::ScalarFunction(function)))
+            }
+            Expr::ScalarFunction(function)
+                if function.name() == "character_length" && is_list(&function.args[0].get_type(schema)?) =>
+            {
+                Ok(Transformed::yes(length_of_list(function.args)))
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right })
                 if is_comparison(op) && are_intervals(&left, &right, schema)? =>
@@ -244,6 +277,32 @@ impl ScalarUDFImpl for CountUnits {
     }
 }
 
+/// What is joined to text; a timestamp is written as a cast to text writes it.
+fn in_words(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(if is_timestamp(&expr, schema)? {
+        timestamp_text::of(expr)
+    } else {
+        expr
+    })
+}
+
+fn is_timestamp(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    Ok(matches!(expr.get_type(schema)?, DataType::Timestamp(..)))
+}
+
+fn is_list(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)
+    )
+}
+
+/// How many elements a list has; an empty one has none.
+fn length_of_list(list: Vec<Expr>) -> Expr {
+    let length = Expr::ScalarFunction(ScalarFunction::new_udf(array_length_udf(), list));
+    logical_cast(length, DataType::Int64)
+}
+
 fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(
@@ -368,21 +427,20 @@ impl ScalarUDFImpl for AtZone {
         let moments = args.args[0].to_array(args.number_rows)?;
         let is_moment = is_zoned(moments.data_type());
         let micros = in_micros(&moments)?;
-        let too_far = |_| DataFusionError::Execution("a timestamp is too far away for a time zone".to_owned());
+        let (from, to) = if is_moment {
+            (zone.tz().clone(), TimeZone::UTC)
+        } else {
+            (TimeZone::UTC, zone.tz().clone())
+        };
         let moved: PrimitiveArray<TimestampMicrosecondType> = micros
             .iter()
             .map(|micros| {
                 let Some(micros) = micros else {
                     return Ok(None);
                 };
-                let moment = Timestamp::from_microsecond(micros).map_err(too_far)?;
-                let (from, to) = if is_moment {
-                    (zone.tz().clone(), TimeZone::UTC)
-                } else {
-                    (TimeZone::UTC, zone.tz().clone())
-                };
-                let shown = moment.to_zoned(from).datetime();
-                Ok(Some(shown.to_zoned(to).map_err(too_far)?.timestamp().as_microsecond()))
+                let clock = zoned(micros, &from)?.datetime();
+                let moved = clock.to_zoned(to.clone()).map_err(|error| out_of_range(&error))?;
+                Ok(Some(moved.timestamp().as_microsecond()))
             })
             .collect::<Result<_>>()?;
         let is_scalar = matches!(args.args[0], ColumnarValue::Scalar(_));
@@ -450,6 +508,7 @@ enum Units {
     Minute,
     Second,
     Millisecond,
+    Microsecond,
 }
 
 impl Units {
@@ -464,13 +523,17 @@ impl Units {
             "minute" => Self::Minute,
             "second" => Self::Second,
             "millisecond" => Self::Millisecond,
+            "microsecond" => Self::Microsecond,
             _ => return None,
         })
     }
 
     /// Whether it is shorter than a day.
     fn is_of_clock(self) -> bool {
-        matches!(self, Self::Hour | Self::Minute | Self::Second | Self::Millisecond)
+        matches!(
+            self,
+            Self::Hour | Self::Minute | Self::Second | Self::Millisecond | Self::Microsecond
+        )
     }
 }
 
@@ -486,6 +549,7 @@ fn add(micros: i64, count: i64, unit: Units, zone: &TimeZone) -> Result<i64> {
         Units::Minute => none.try_minutes(count),
         Units::Second => none.try_seconds(count),
         Units::Millisecond => none.try_milliseconds(count),
+        Units::Microsecond => none.try_microseconds(count),
     }
     .map_err(|error| out_of_range(&error))?;
     let moved = zoned(micros, zone)?
@@ -519,6 +583,7 @@ fn number_of(micros: i64, unit: Units, zone: &TimeZone) -> Result<i64> {
         Units::Minute => clock(60),
         Units::Second => clock(1),
         Units::Millisecond => Ok(micros.div_euclid(1_000)),
+        Units::Microsecond => Ok(micros),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
     catalog::Catalog,
     fault::{self, Author},
     hidden,
-    meaning::{self, Meaning},
+    meaning::{self, IntervalProducts, Meaning},
     names::{self, CATALOG, Names, UNNAMED_SCHEMA},
     planner::{
         self,
@@ -105,6 +105,7 @@ impl Sessions {
             .and_then(|_| base.register_function_rewrite(Arc::new(LocalCasts)))
             .and_then(|()| base.register_function_rewrite(Arc::new(Meaning)))
             .and_then(|()| planner::register(&mut base))
+            .and_then(|()| base.register_expr_planner(Arc::new(IntervalProducts)))
             .map_err(|error| fault::sql(&error, &Author::Typed))?;
         for function in meaning::functions().into_iter().chain(json::functions()) {
             base.register_udf(function)
@@ -216,7 +217,6 @@ impl Sessions {
         author: &Author,
         depth: usize,
     ) -> Result<Planned, Fault> {
-        let to_fault = |error: DataFusionError| fault::sql(&error, author);
         let meanings = names::meanings(&scope.bindings, scope.catalog.as_deref());
         let shows_hidden = hidden::is_mentioned(&statement.to_string());
         let mut statement = DfStatement::Statement(Box::new(statement));
@@ -235,28 +235,7 @@ impl Sessions {
         });
         let state = self.session(names::bound(meanings.clone(), &names), &scope.zone);
         names::check(&state, &statement, &meanings, author)?;
-        let as_written = statement.clone();
-        if let DfStatement::Statement(statement) = &mut statement {
-            subqueries::make_exact(statement, NotIn::Joined)?;
-        }
-        let plan = match state.statement_to_plan(statement.clone()).await {
-            Err(error) if is_about_names(&error) => {
-                if let DfStatement::Statement(statement) = &mut statement {
-                    dialect::name_all(statement);
-                }
-                state.statement_to_plan(statement).await
-            }
-            planned => planned,
-        };
-        let mut plan = plan.map_err(to_fault)?;
-        if subqueries::has_correlated_not_in(&plan) {
-            let mut statement = as_written;
-            if let DfStatement::Statement(statement) = &mut statement {
-                subqueries::make_exact(statement, NotIn::Asked)?;
-                dialect::name_all(statement);
-            }
-            plan = state.statement_to_plan(statement).await.map_err(to_fault)?;
-        }
+        let plan = logical_plan(&state, &statement, author).await?;
         SQLOptions::new()
             .with_allow_ddl(false)
             .with_allow_dml(false)
@@ -290,6 +269,39 @@ impl Sessions {
     pub(crate) fn warehouse(&self) -> &Arc<Warehouse> {
         &self.warehouse
     }
+}
+
+/// Plans a statement whose sub-queries mean what SQL says.
+async fn logical_plan(state: &SessionState, statement: &DfStatement, author: &Author) -> Result<LogicalPlan, Fault> {
+    let plan = named_plan(state, exact(statement, NotIn::Joined)?, author).await?;
+    let plan = if subqueries::has_correlated_not_in(&plan) {
+        named_plan(state, exact(statement, NotIn::Asked)?, author).await?
+    } else {
+        plan
+    };
+    planner::joinable(plan).map_err(|error| fault::sql(&error, author))
+}
+
+fn exact(statement: &DfStatement, not_in: NotIn) -> Result<DfStatement, Fault> {
+    let mut statement = statement.clone();
+    if let DfStatement::Statement(statement) = &mut statement {
+        subqueries::make_exact(statement, not_in)?;
+    }
+    Ok(statement)
+}
+
+/// Plans a statement as it is; where two of its expressions would have one name, each gets one of its own.
+async fn named_plan(state: &SessionState, mut statement: DfStatement, author: &Author) -> Result<LogicalPlan, Fault> {
+    let plan = match state.statement_to_plan(statement.clone()).await {
+        Err(error) if is_about_names(&error) => {
+            if let DfStatement::Statement(statement) = &mut statement {
+                dialect::name_all(statement);
+            }
+            state.statement_to_plan(statement).await
+        }
+        planned => planned,
+    };
+    plan.map_err(|error| fault::sql(&error, author))
 }
 
 /// Whether a query failed because the planner takes two of its expressions for one.

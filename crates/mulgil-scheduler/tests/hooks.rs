@@ -102,6 +102,7 @@ impl Engine for Told {
             intervals,
             columns: Vec::new(),
             replaced_all: spec.replaces_all,
+            growth: mulgil_core::port::Growth::default(),
         })
     }
 

@@ -222,6 +222,7 @@ impl World {
             written: 0,
             columns: Vec::new(),
             replaced_all: false,
+            growth: mulgil_core::port::Growth::default(),
         }
     }
 

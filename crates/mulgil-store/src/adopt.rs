@@ -382,6 +382,7 @@ impl Table {
             hooks_left: tag.then_hooks,
             adopted: true,
             replaces_all: tag.replaces_all,
+            growth: None,
             removed: Vec::new(),
             intervals: tag.intervals.iter().filter(inside).map(IntervalRow::from).collect(),
             changed: Vec::new(),

@@ -197,13 +197,14 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
     mark(conn, seq, &Cause::Upstream(record.instance.node.clone()), &record.marks).await
 }
 
-/// The version moves on only from the one before: across a gap lies a commit that was not looked
-/// at yet. Nor is a table taken for the known one before its log was looked at.
+/// The version and the size move on only from the version before: across a gap lies a commit that was not
+/// looked at yet. Nor is a table taken for the known one before its log was looked at.
 async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Result<(), Error> {
     let columns: &[Column] = record.columns.as_deref().unwrap_or_default();
+    let growth = record.growth.unwrap_or_default();
     sqlx::query(
         "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files)
-         values ($1, $2, $3, $4, $5, $6, $7, $10, 0, 0)
+         values ($1, $2, $3, $4, $5, $6, $7, $10, max(0, $11), max(0, $12))
          on conflict (relation) do update set
              dropped = 0,
              node = excluded.node,
@@ -211,6 +212,16 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
              table_id = coalesce(relation.table_id, excluded.table_id),
              uncounted = relation.uncounted and not $9,
              columns = case when $8 then excluded.columns else relation.columns end,
+             bytes = case
+                 when relation.version is null or relation.version + 1 = excluded.version
+                 then max(0, relation.bytes + $11)
+                 else relation.bytes
+             end,
+             files = case
+                 when relation.version is null or relation.version + 1 = excluded.version
+                 then max(0, relation.files + $12)
+                 else relation.files
+             end,
              version = case
                  when relation.version is null or relation.version + 1 = excluded.version then excluded.version
                  else relation.version
@@ -226,6 +237,8 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
     .bind(record.columns.is_some())
     .bind(record.replaces_all)
     .bind(&record.table_id)
+    .bind(growth.bytes)
+    .bind(growth.files)
     .execute(conn)
     .await?;
     Ok(())

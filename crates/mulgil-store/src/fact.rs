@@ -11,7 +11,7 @@ use mulgil_core::{
     diagnostic::Diagnostic,
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName, Relation},
-    port::Filled,
+    port::{Filled, Growth},
     project::{CodeFp, Fingerprint, Materialization},
     run::{RunState, TaskKind, Trigger},
     state::Failing,
@@ -192,6 +192,9 @@ pub struct FillRecord {
     /// Whether it replaced all that the table held.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replaces_all: bool,
+    /// What its commit added to the table's size; an adopted one does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<Growth>,
     /// What else was filled in the table and is not there any more, because all was replaced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<(Instance, RangeSet)>,

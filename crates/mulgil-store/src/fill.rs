@@ -98,6 +98,7 @@ impl Store {
             hooks_left,
             adopted: false,
             replaces_all: outcome.replaced_all,
+            growth: Some(outcome.growth),
             removed: Vec::new(),
             intervals: outcome.intervals.iter().map(IntervalRow::from).collect(),
             changed: Vec::new(),

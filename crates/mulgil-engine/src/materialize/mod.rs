@@ -24,7 +24,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use mulgil_core::{
     codes,
     diagnostic::Diagnostic,
-    port::{CommitTag, Fault, FillOutcome, Filled, Progress},
+    port::{CommitTag, Fault, FillOutcome, Filled, Growth, Progress},
     project::Materialization,
     task::{Claim, FillQuery, FillSpec},
 };
@@ -153,13 +153,14 @@ impl Fill<'_> {
             .collect();
         let is_incremental = self.spec.incremental.is_some();
         let columns = shape.columns(&self.spec.instance.key);
-        let outcome = |version: i64, table_id: String| FillOutcome {
+        let outcome = |version: i64, table_id: String, growth: Growth| FillOutcome {
             version: Some(version),
             table_id: Some(table_id),
             intervals: filled.clone(),
             written: rows.written,
             columns,
             replaced_all,
+            growth,
         };
         let is_unchanged = parts.is_empty() && touched.cut.is_empty() && !shape.changes_columns;
         if is_incremental
@@ -167,7 +168,7 @@ impl Fill<'_> {
             && is_unchanged
             && let Some((version, table_id)) = target.present()?
         {
-            return Ok(outcome(version, table_id));
+            return Ok(outcome(version, table_id, Growth::default()));
         }
         let tag = CommitTag {
             ledger: self.claim.ledger.clone(),
@@ -184,7 +185,7 @@ impl Fill<'_> {
         // From here on a commit may name the new files, even if we are not told of it.
         let new_files = files.keep();
         match target.commit(&shape, &tag, touched, parts).await {
-            Ok((version, table_id)) => Ok(outcome(version as i64, table_id)),
+            Ok(made) => Ok(outcome(made.version, made.table_id, made.growth)),
             Err(fault) => {
                 if fault.code == codes::TABLE_CHANGED {
                     self.warehouse.store().discard(&new_files);

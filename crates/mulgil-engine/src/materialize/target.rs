@@ -24,7 +24,7 @@ use mulgil_core::{
     grid::Grid,
     interval::{Instant, Interval},
     name::Key,
-    port::{CommitTag, Fault},
+    port::{CommitTag, Fault, Growth},
     project::Materialization,
     task::{Claim, FillSpec},
 };
@@ -326,20 +326,20 @@ impl Target {
         }
     }
 
-    /// Commits new files in place of touched ones, with the tag and the app transaction. Gives the
-    /// version and the table's id.
+    /// Commits new files in place of touched ones, with the tag and the app transaction.
     pub(crate) async fn commit(
         self,
         shape: &Shape,
         tag: &CommitTag,
         touched: Touched,
         new: Vec<(Part, PartitionValues)>,
-    ) -> Result<(u64, String), Fault> {
+    ) -> Result<Committed, Fault> {
         let mut actions = self.schema_actions(shape)?;
         let table_id = self.table_id(&actions)?;
         let old = touched.replaced.iter().chain(&touched.cut);
         actions.extend(old.map(|file| Action::Remove(file.remove_action(true))));
         actions.extend(new.into_iter().map(|(part, values)| Action::Add(add(part, values))));
+        let growth = growth(&actions);
         let properties = commit::alone()
             .with_application_transaction(Transaction::new(app_id(&tag.ledger), tag.seq))
             .with_metadata([(TAG.to_owned(), json!(tag))]);
@@ -354,7 +354,11 @@ impl Target {
             properties,
         };
         let version = commit.make(&self.log_store, self.table.as_ref(), &self.folder).await?;
-        Ok((version, table_id))
+        Ok(Committed {
+            version: version as i64,
+            table_id,
+            growth,
+        })
     }
 
     /// The id of the table, or the one that it is about to be made with.
@@ -427,6 +431,35 @@ impl Target {
         let schema: Result<StructType, _> = (&Schema::new(fields)).try_into_kernel();
         schema.map_err(|error| broken(&error.to_string()))
     }
+}
+
+/// A commit that was made.
+pub(crate) struct Committed {
+    /// The table's version after it.
+    pub(crate) version: i64,
+    /// The table's id.
+    pub(crate) table_id: String,
+    /// By how much it made the table larger.
+    pub(crate) growth: Growth,
+}
+
+/// By how much actions make a table larger. A file that is removed without its size counts as a file.
+fn growth(actions: &[Action]) -> Growth {
+    let mut growth = Growth::default();
+    for action in actions {
+        match action {
+            Action::Add(add) => {
+                growth.bytes += add.size;
+                growth.files += 1;
+            }
+            Action::Remove(remove) => {
+                growth.bytes -= remove.size.unwrap_or(0);
+                growth.files -= 1;
+            }
+            _ => {}
+        }
+    }
+    growth
 }
 
 /// The files that a fill touches.

@@ -2,7 +2,7 @@
 
 use mulgil_core::{
     interval::Interval,
-    port::{Fault, FillOutcome, Filled},
+    port::{Fault, FillOutcome, Filled, Growth},
     project::Fingerprint,
 };
 
@@ -31,5 +31,6 @@ pub(super) async fn fill(fill: &Fill<'_>) -> Result<FillOutcome, Fault> {
         written: 0,
         columns,
         replaced_all: false,
+        growth: Growth::default(),
     })
 }

@@ -3,8 +3,11 @@
 
 mod arithmetic;
 mod comparison;
+mod lateral;
 pub(crate) mod memory;
 mod pushdown;
+mod series;
+mod single;
 pub(crate) mod statistics;
 mod sum;
 #[cfg(test)]
@@ -16,6 +19,7 @@ use std::{any::Any, iter, sync::Arc};
 use datafusion::{
     common::Result,
     execution::{FunctionRegistry as _, SessionState, SessionStateBuilder},
+    logical_expr::LogicalPlan,
     physical_optimizer::{PhysicalOptimizerRule, filter_pushdown::FilterPushdown, optimizer::PhysicalOptimizer},
 };
 
@@ -31,10 +35,20 @@ pub(crate) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
     builder.with_physical_optimizer_rules(iter::once(first).chain(rules.into_iter().map(ours)).collect())
 }
 
+/// A plan in which sub-queries stand where the engine has no join for them, in words that it has joins for.
+pub(crate) fn joinable(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = lateral::unnested(plan)?.transform_data(single::aggregated)?;
+    if plan.transformed {
+        return plan.data.recompute_schema();
+    }
+    Ok(plan.data)
+}
+
 /// Gives a session our functions and rewrites.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let engines = state.udaf("sum")?;
     state.register_udaf(Arc::new(CheckedSum::over(engines).into()))?;
+    series::register(state)?;
     state.register_function_rewrite(Arc::new(NamedComparison))?;
     state.register_function_rewrite(Arc::new(CheckedArithmetic))
 }

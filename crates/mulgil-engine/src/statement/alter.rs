@@ -179,7 +179,7 @@ async fn rename_column(
     new: &str,
 ) -> Result<StatementOutcome, Fault> {
     if written.columns.find(old).is_none() {
-        return Err(no_column(old, &written.relation, &written.columns));
+        return Err(no_column(old, &written.relation.to_string(), &written.columns));
     }
     if written
         .columns
@@ -220,16 +220,17 @@ async fn drop_columns(
         if written.partition_by.contains(name) {
             return Err(refused("dropping a column by which the table is partitioned"));
         }
-        if written.columns.find(name).is_none() && !if_exists {
-            return Err(no_column(name, &written.relation, &written.columns));
+        match written.columns.find(name) {
+            Some(_) => refuse_if_named(context, &written.relation, name)?,
+            None if if_exists => {}
+            None => return Err(no_column(name, &written.relation.to_string(), &written.columns)),
         }
-        refuse_if_named(context, &written.relation, name)?;
     }
     let columns: Vec<(Expr, Arc<Field>)> = written
         .columns
         .iter()
         .filter(|field| !names.contains(field.name()))
-        .map(|field| (Expr::Identifier(ast::quoted(field.name())), Arc::clone(field)))
+        .map(as_is)
         .collect();
     if columns.len() == written.columns.len() {
         return Ok(done("there is no such column"));
@@ -249,10 +250,9 @@ async fn alter_column(
     operation: AlterColumnOperation,
 ) -> Result<StatementOutcome, Fault> {
     let Some((place, field)) = written.columns.find(name) else {
-        return Err(no_column(name, &written.relation, &written.columns));
+        return Err(no_column(name, &written.relation.to_string(), &written.columns));
     };
     let relation = written.relation.clone();
-    let as_is = |field: &Arc<Field>| (Expr::Identifier(ast::quoted(field.name())), Arc::clone(field));
     let mut columns: Vec<(Expr, Arc<Field>)> = written.columns.iter().map(as_is).collect();
     match operation {
         AlterColumnOperation::DropNotNull => {
@@ -289,6 +289,11 @@ async fn alter_column(
     let partition_by = written.partition_by.clone();
     rewrite(context, written, columns, partition_by).await?;
     Ok(done(format!("altered `{name}` of `{relation}`")))
+}
+
+/// A column that stays, with its value.
+fn as_is(field: &Arc<Field>) -> (Expr, Arc<Field>) {
+    (Expr::Identifier(ast::quoted(field.name())), Arc::clone(field))
 }
 
 /// Writes a table once more with other columns, in one commit.
@@ -350,7 +355,7 @@ pub(super) async fn comment(
         None => commit_metadata(context, &written, Some(text.unwrap_or_default()), operation).await?,
         Some(column) => {
             if written.columns.find(&column).is_none() {
-                return Err(no_column(&column, &changed.relation, &written.columns));
+                return Err(no_column(&column, &changed.relation.to_string(), &written.columns));
             }
             let fields = written.columns.iter().map(|field| {
                 if *field.name() == column {

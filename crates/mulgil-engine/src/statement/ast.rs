@@ -3,9 +3,10 @@
 
 use datafusion::sql::sqlparser::{
     ast::{
-        CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Join,
-        JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Statement, TableAlias,
-        TableFactor, TableWithJoins, Value, With, helpers::attached_token::AttachedToken,
+        CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+        FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, SelectItem,
+        SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, With,
+        helpers::attached_token::AttachedToken,
     },
     dialect::GenericDialect,
     parser::Parser,
@@ -62,6 +63,22 @@ pub(super) fn text(value: &str) -> Expr {
     Expr::value(Value::SingleQuotedString(value.to_owned()))
 }
 
+/// The text that an expression is, where it is written out.
+pub(super) fn written(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(ValueWithSpan {
+            value: Value::SingleQuotedString(text),
+            ..
+        }) => Some(text),
+        _ => None,
+    }
+}
+
+/// In parentheses.
+pub(super) fn nested(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(expr))
+}
+
 /// Nothing.
 pub(super) fn null() -> Expr {
     Expr::value(Value::Null)
@@ -71,11 +88,22 @@ pub(super) fn null() -> Expr {
 pub(super) fn and(left: Option<Expr>, right: Option<Expr>) -> Option<Expr> {
     match (left, right) {
         (Some(left), Some(right)) => Some(Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(left))),
+            left: Box::new(nested(left)),
             op: datafusion::sql::sqlparser::ast::BinaryOperator::And,
-            right: Box::new(Expr::Nested(Box::new(right))),
+            right: Box::new(nested(right)),
         }),
         (one, other) => one.or(other),
+    }
+}
+
+/// A value as another type.
+pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
     }
 }
 
@@ -256,7 +284,8 @@ pub(super) fn greater(left: Expr, right: Expr) -> Expr {
     binary(left, datafusion::sql::sqlparser::ast::BinaryOperator::Gt, right)
 }
 
-fn binary(left: Expr, op: datafusion::sql::sqlparser::ast::BinaryOperator, right: Expr) -> Expr {
+/// Two with an operator between them.
+pub(super) fn binary(left: Expr, op: datafusion::sql::sqlparser::ast::BinaryOperator, right: Expr) -> Expr {
     Expr::BinaryOp {
         left: Box::new(left),
         op,

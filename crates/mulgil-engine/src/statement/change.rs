@@ -16,12 +16,10 @@ use super::{
     ast,
     numbered::ROW,
     parse::unsupported,
+    refusals::no_column,
     write::{DELETE, INSERT, REPEATED, UPDATE},
 };
-use crate::{
-    fault::{self, Author},
-    hidden,
-};
+use crate::{fault::Author, hidden};
 
 /// What says that a row has a row of the source.
 const THERE: &str = "@there";
@@ -402,27 +400,12 @@ pub(super) fn column_of(name: &ObjectName, target: &Target<'_>) -> Result<String
     let column = match parts.as_slice() {
         [column] => column,
         [of, column] if *of == target.alias => column,
-        _ => return Err(no_column(&name.to_string(), target)),
+        _ => return Err(no_column(&name.to_string(), &target.alias, target.columns)),
     };
     match target.columns.iter().find(|field| field.name() == column) {
         Some(field) => Ok(field.name().clone()),
-        None => Err(no_column(column, target)),
+        None => Err(no_column(column, &target.alias, target.columns)),
     }
-}
-
-fn no_column(name: &str, target: &Target<'_>) -> Fault {
-    let known = target.columns.iter().map(|field| field.name().as_str());
-    let remedy = match fault::nearest(name, known.clone()) {
-        Some(near) => format!("write `{near}`"),
-        None => format!("its columns are: {}", known.collect::<Vec<_>>().join(", ")),
-    };
-    Box::new(
-        Diagnostic::error(
-            codes::BAD_QUERY,
-            format!("there is no column `{name}` in `{}`", target.alias),
-        )
-        .with_remedy(remedy),
-    )
 }
 
 fn fixed(column: &str) -> Fault {

@@ -99,7 +99,7 @@ pub(super) async fn create_table(context: &Context<'_>, create: CreateTable) -> 
     };
     for name in &partition_by {
         if columns.find(name).is_none() {
-            return Err(no_column(name, &relation, &columns));
+            return Err(no_column(name, &relation.to_string(), &columns));
         }
     }
     if partition_by.len() >= columns.len() {

@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, ExactNumberInfo, Expr, Function, JoinConstraint, JoinOperator, LimitClause,
-    NamedWindowDefinition, NamedWindowExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, Statement, TableFactor, TableWithJoins, TimezoneInfo, UnaryOperator, Value, ValueWithSpan, VisitMut,
-    VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
+    NamedWindowDefinition, NamedWindowExpr, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, Statement, TableFactor, TableWithJoins, TimezoneInfo, UnaryOperator, Value,
+    ValueWithSpan, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 use mulgil_core::port::Fault;
 
-use super::{ast, functions, json, parse::unsupported, pivot};
+use super::{ast, functions, json, parse::unsupported, pivot, precedence, rows};
 use crate::fault::Author;
 
 /// Digits of a second that a table keeps.
@@ -19,10 +19,48 @@ const MICROSECONDS: u64 = 6;
 
 /// Puts a statement into the planner's words.
 pub(super) fn translate(statement: &mut Statement, author: &Author) -> Result<(), Fault> {
+    if let (Statement::Query(query), Author::Typed) = (&mut *statement, author) {
+        name_columns(&mut query.body);
+    }
     let mut translator = Translator { author };
     match statement.visit(&mut translator) {
         ControlFlow::Break(fault) => Err(fault),
         ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Gives the columns of a result that have no name the words that they are written in, in small letters; the
+/// planner would give them its own. Of several queries the first names the columns of all.
+fn name_columns(body: &mut SetExpr) {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::SetOperation { left, .. } => return name_columns(left),
+        SetExpr::Query(query) => return name_columns(&mut query.body),
+        _ => return,
+    };
+    let mut known: Vec<String> = select.projection.iter().filter_map(name_of).collect();
+    for item in &mut select.projection {
+        let SelectItem::UnnamedExpr(expr) = item else {
+            continue;
+        };
+        if is_named_by_planner(expr) {
+            continue;
+        }
+        let name = free_name(&name_of_expr(expr), &known);
+        known.push(name.clone());
+        *item = SelectItem::ExprWithAlias {
+            expr: expr.clone(),
+            alias: ast::quoted(&name),
+        };
+    }
+}
+
+/// Columns keep their names, and what is several columns cannot have one.
+fn is_named_by_planner(expr: &Expr) -> bool {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. } => true,
+        Expr::Function(function) => function.name.to_string().eq_ignore_ascii_case("unnest"),
+        _ => false,
     }
 }
 
@@ -112,6 +150,7 @@ impl VisitorMut for Translator<'_> {
             *op = SetOperator::Except;
         }
         limit_by_fetch(query);
+        order_by_all(query);
         order_by_names(query);
         ControlFlow::Continue(())
     }
@@ -141,8 +180,7 @@ impl VisitorMut for Translator<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Fault> {
-        json::bind_tightly(expr);
-        end_distinct_from(expr);
+        precedence::mend(expr);
         ControlFlow::Continue(())
     }
 
@@ -158,11 +196,31 @@ impl VisitorMut for Translator<'_> {
                 op: BinaryOperator::BitwiseXor,
                 right,
             } => *expr = ast::call("power", vec![left.as_ref().clone(), right.as_ref().clone()]),
-            Expr::BinaryOp { left, op, right } => match json::operator(left, op, right, self.author) {
-                Err(fault) => return ControlFlow::Break(fault),
-                Ok(None) => {}
-                Ok(Some(better)) => *expr = better,
+            Expr::BinaryOp { left, op, right } => match rows::compared(left, op, right) {
+                Some(better) => *expr = better,
+                None => match json::operator(left, op, right, self.author) {
+                    Err(fault) => return ControlFlow::Break(fault),
+                    Ok(None) => {}
+                    Ok(Some(better)) => *expr = better,
+                },
             },
+            Expr::InList {
+                expr: value,
+                list,
+                negated,
+            } => {
+                if let Some(better) = rows::in_list(value, list, *negated) {
+                    *expr = better;
+                }
+            }
+            Expr::Value(ValueWithSpan {
+                value: Value::Number(number, _),
+                ..
+            }) => {
+                if let Some(exact) = exact(number) {
+                    *expr = exact;
+                }
+            }
             Expr::TypedString(typed) => in_microseconds(&mut typed.data_type),
             Expr::Cast {
                 expr: value, data_type, ..
@@ -179,45 +237,6 @@ impl VisitorMut for Translator<'_> {
         }
         ControlFlow::Continue(())
     }
-}
-
-/// The parser lets `is distinct from` take all that follows: `a is distinct from b and c` is meant as
-/// `(a is distinct from b) and c`.
-fn end_distinct_from(expr: &mut Expr) {
-    let (Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right)) = &*expr else {
-        return;
-    };
-    let (mut left, mut above) = (left.clone(), right.as_ref().clone());
-    end_distinct_from(&mut left);
-    let Some(first) = first_condition(&mut above) else {
-        return;
-    };
-    let (left, right) = (left, Box::new(first.clone()));
-    *first = match expr {
-        Expr::IsDistinctFrom(..) => Expr::IsDistinctFrom(left, right),
-        _ => Expr::IsNotDistinctFrom(left, right),
-    };
-    *expr = above;
-}
-
-/// The first of some conditions that AND and OR join; nothing where there is one.
-fn first_condition(expr: &mut Expr) -> Option<&mut Expr> {
-    let Expr::BinaryOp {
-        left,
-        op: BinaryOperator::And | BinaryOperator::Or,
-        ..
-    } = expr
-    else {
-        return None;
-    };
-    let has_more = matches!(
-        left.as_ref(),
-        Expr::BinaryOp {
-            op: BinaryOperator::And | BinaryOperator::Or,
-            ..
-        }
-    );
-    if has_more { first_condition(left) } else { Some(left) }
 }
 
 /// `FETCH FIRST n ROWS ONLY` is a LIMIT.
@@ -241,6 +260,29 @@ fn limit_by_fetch(query: &mut Query) {
         Some(_) => return,
     }
     query.fetch = None;
+}
+
+/// `order by all` names every column of the result, from left to right.
+fn order_by_all(query: &mut Query) {
+    let (SetExpr::Select(select), Some(order_by)) = (query.body.as_ref(), &mut query.order_by) else {
+        return;
+    };
+    let OrderByKind::Expressions(orders) = &mut order_by.kind else {
+        return;
+    };
+    let is_all = |expr: &Expr| matches!(expr, Expr::Identifier(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("all"));
+    let is_one = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if let [all] = orders.as_slice()
+        && is_all(&all.expr)
+        && select.projection.iter().all(is_one)
+    {
+        let all = all.clone();
+        let columns = (1..).take(select.projection.len()).map(|place| OrderByExpr {
+            expr: ast::number(place),
+            ..all.clone()
+        });
+        *orders = columns.collect();
+    }
 }
 
 /// `order by 2` of a query that groups names the column instead of repeating its expression, which the
@@ -359,6 +401,35 @@ fn as_written(value: &mut Box<Expr>, data_type: &DataType) {
     if is_decimal && let Some(digits) = digits(value) {
         **value = Expr::value(Value::SingleQuotedString(digits));
     }
+}
+
+/// A number with more digits than bigint and double keep, as the decimal that it is.
+fn exact(number: &str) -> Option<Expr> {
+    /// Digits that a double keeps, whichever they are.
+    const OF_DOUBLE: usize = 15;
+    /// The least number beyond bigint; itself it may have a sign before it that makes it a bigint.
+    const BEYOND: u128 = 1 << 63;
+    const MOST: usize = 38;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let whole = whole.trim_start_matches('0');
+    let digits = whole.len() + fraction.len();
+    let is_exact_already = if number.contains('.') {
+        digits <= OF_DOUBLE
+    } else {
+        whole.is_empty() || whole.parse::<u128>().is_ok_and(|number| number <= BEYOND)
+    };
+    if is_exact_already || digits > MOST {
+        return None;
+    }
+    let data_type = DataType::Decimal(ExactNumberInfo::PrecisionAndScale(
+        digits as u64,
+        i64::try_from(fraction.len()).ok()?,
+    ));
+    Some(ast::cast(ast::text(number), data_type))
 }
 
 /// The digits of a number with a fraction, with its sign.

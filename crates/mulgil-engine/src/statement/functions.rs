@@ -3,9 +3,8 @@
 //! left out: `dayofweek`, `date_format`, `hash`.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo, Value,
-    ValueWithSpan,
+    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, TimezoneInfo,
 };
 use mulgil_core::port::Fault;
 
@@ -21,6 +20,8 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("collect_list", "array_agg"),
     ("every", "bool_and"),
     ("generate_uuid", "uuid"),
+    ("list_max", "array_max"),
+    ("list_min", "array_min"),
     ("logical_and", "bool_and"),
     ("logical_or", "bool_or"),
     ("regexp_contains", "regexp_like"),
@@ -55,7 +56,7 @@ pub(super) fn in_our_words(function: &Function, author: &Author) -> Result<Optio
         return Ok(None);
     };
     if let ("to_char", [_, format]) = (name.as_str(), args.as_slice())
-        && let Some(written) = text(format)
+        && let Some(written) = ast::written(format)
         && !written.contains('%')
         && pattern_of(written).is_none()
     {
@@ -132,34 +133,62 @@ fn of_moments(name: &str, args: &[&Expr]) -> Option<Expr> {
     }
     let as_text = |value: &Expr, pattern: &str| Some(ast::call("to_char", vec![value.clone(), ast::text(pattern)]));
     match (name, args) {
-        ("to_char", [value, format]) => as_text(value, &pattern_of(text(format)?)?),
-        ("strftime", [value, format]) => match (text(value), text(format)) {
+        ("to_char", [value, format]) => as_text(value, &pattern_of(ast::written(format)?)?),
+        ("strftime", [value, format]) => match (ast::written(value), ast::written(format)) {
             // SQLite and older DuckDB write the format first.
             (Some(first), None) if first.contains('%') => as_text(format, first),
             _ => Some(ast::call("to_char", vec![(*value).clone(), (*format).clone()])),
         },
-        ("format_date" | "format_timestamp" | "format_datetime", [format, value]) => as_text(value, text(format)?),
+        ("format_date" | "format_timestamp" | "format_datetime", [format, value]) => {
+            as_text(value, ast::written(format)?)
+        }
         ("dayname", [value]) => as_text(value, "%A"),
         ("monthname", [value]) => as_text(value, "%B"),
         ("to_date", [value, format]) => {
-            let pattern = ast::text(&pattern_of(text(format)?)?);
+            let pattern = ast::text(&pattern_of(ast::written(format)?)?);
             Some(ast::call("to_date", vec![(*value).clone(), pattern]))
         }
         ("parse_date", [format, value]) => Some(ast::call("to_date", vec![(*value).clone(), (*format).clone()])),
-        ("to_timestamp", [value, format]) => Some(moment(value, &ast::text(&pattern_of(text(format)?)?))),
+        ("to_timestamp", [value, format]) => Some(moment(value, &ast::text(&pattern_of(ast::written(format)?)?))),
         ("parse_timestamp" | "parse_datetime", [format, value]) => Some(moment(value, format)),
-        ("date", [value]) => Some(cast((*value).clone(), DataType::Date)),
+        ("date", [value]) => Some(ast::cast((*value).clone(), DataType::Date)),
         ("date", [year, month, day]) => Some(ast::call(
             "make_date",
             vec![(*year).clone(), (*month).clone(), (*day).clone()],
         )),
+        ("second", [value]) => {
+            let seconds = ast::call("date_part", vec![ast::text("second"), (*value).clone()]);
+            Some(ast::cast(ast::call("floor", vec![seconds]), DataType::BigInt(None)))
+        }
+        ("strptime", [value, format]) => Some(moment(value, format)),
+        ("make_timestamp", [year, month, day, hour, minute, second]) => {
+            let date = vec![(*year).clone(), (*month).clone(), (*day).clone()];
+            let midnight = ast::cast(
+                ast::call("make_date", date),
+                DataType::Timestamp(Some(6), TimezoneInfo::None),
+            );
+            let micros = ast::binary(
+                ast::nested((*second).clone()),
+                BinaryOperator::Multiply,
+                ast::number(1_000_000),
+            );
+            let clock = [("hour", (*hour).clone()), ("minute", (*minute).clone())];
+            let of_clock = clock
+                .iter()
+                .fold(midnight, |moment, (unit, count)| added(unit, count, &moment));
+            Some(added(
+                "microsecond",
+                &ast::cast(micros, DataType::BigInt(None)),
+                &of_clock,
+            ))
+        }
         ("unix_seconds", [value]) => {
             let seconds = ast::call("date_part", vec![ast::text("epoch"), (*value).clone()]);
-            Some(cast(ast::call("floor", vec![seconds]), DataType::BigInt(None)))
+            Some(ast::cast(ast::call("floor", vec![seconds]), DataType::BigInt(None)))
         }
         // BigQuery writes the unit last.
         ("date_trunc" | "timestamp_trunc" | "datetime_trunc", [value, unit @ Expr::Identifier(_)])
-            if text(value).is_none() =>
+            if ast::written(value).is_none() =>
         {
             Some(ast::call(
                 "date_trunc",
@@ -184,7 +213,7 @@ fn of_moments(name: &str, args: &[&Expr]) -> Option<Expr> {
             } else {
                 BinaryOperator::Plus
             };
-            Some(nested(binary((*value).clone(), op, (*interval).clone())))
+            Some(ast::nested(ast::binary((*value).clone(), op, (*interval).clone())))
         }
         ("last_day", [value]) => Some(last_day(value)),
         ("getdate" | "current_datetime" | "sysdate", []) => Some(ast::call("now", Vec::new())),
@@ -195,27 +224,27 @@ fn of_moments(name: &str, args: &[&Expr]) -> Option<Expr> {
 /// What is asked of any other values.
 fn of_values(name: &str, args: &[&Expr]) -> Option<Expr> {
     match (name, args) {
-        ("mod", [value, divisor]) => Some(nested(rest(value, divisor))),
+        ("mod", [value, divisor]) => Some(ast::nested(rest(value, divisor))),
         ("div", [value, divisor]) => {
-            let whole = binary(
-                nested((*value).clone()),
+            let whole = ast::binary(
+                ast::nested((*value).clone()),
                 BinaryOperator::Minus,
-                nested(rest(value, divisor)),
+                ast::nested(rest(value, divisor)),
             );
-            Some(nested(binary(
-                nested(whole),
+            Some(ast::nested(ast::binary(
+                ast::nested(whole),
                 BinaryOperator::Divide,
-                nested((*divisor).clone()),
+                ast::nested((*divisor).clone()),
             )))
         }
         ("zeroifnull", [value]) => Some(ast::call("coalesce", vec![(*value).clone(), ast::number(0)])),
         ("nullifzero", [value]) => Some(ast::call("nullif", vec![(*value).clone(), ast::number(0)])),
         ("ifnull" | "isnull", [value, other]) => Some(ast::call("coalesce", vec![(*value).clone(), (*other).clone()])),
-        ("isnull", [value]) => Some(nested(ast::is_missing((*value).clone()))),
+        ("isnull", [value]) => Some(ast::nested(ast::is_missing((*value).clone()))),
         ("equal_null", [left, right]) => Some(same(left, right)),
         ("len", [value]) => Some(ast::call("length", vec![(*value).clone()])),
         ("charindex" | "locate", [part, whole]) => Some(ast::call("strpos", vec![(*whole).clone(), (*part).clone()])),
-        ("split", [value, separator]) => Some(ast::call(
+        ("split" | "str_split" | "string_split", [value, separator]) => Some(ast::call(
             "string_to_array",
             vec![(*value).clone(), (*separator).clone()],
         )),
@@ -230,13 +259,13 @@ fn of_values(name: &str, args: &[&Expr]) -> Option<Expr> {
             let hash = ast::call(hash, vec![(*value).clone()]);
             Some(ast::call("encode", vec![hash, ast::text("hex")]))
         }
-        ("regexp_extract" | "regexp_substr", [value, pattern]) if !text(pattern)?.contains('(') => {
+        ("regexp_extract" | "regexp_substr", [value, pattern]) if !ast::written(pattern)?.contains('(') => {
             Some(group(value, pattern, ast::number(1)))
         }
         ("regexp_extract", [value, pattern, place]) => match place.to_string().as_str() {
             "0" => Some(group(
                 value,
-                &ast::text(&format!("({})", text(pattern)?)),
+                &ast::text(&format!("({})", ast::written(pattern)?)),
                 ast::number(1),
             )),
             _ => Some(group(value, pattern, (*place).clone())),
@@ -251,22 +280,26 @@ fn of_values(name: &str, args: &[&Expr]) -> Option<Expr> {
         ("decode", [value, pairs @ ..]) if pairs.len() > 1 => Some(decoded(value, pairs)),
         ("safe_divide", [dividend, divisor]) => {
             let divisor = ast::call("nullif", vec![(*divisor).clone(), ast::number(0)]);
-            let dividend = cast((*dividend).clone(), DataType::Double(ExactNumberInfo::None));
-            Some(nested(binary(dividend, BinaryOperator::Divide, divisor)))
+            let dividend = ast::cast((*dividend).clone(), DataType::Double(ExactNumberInfo::None));
+            Some(ast::nested(ast::binary(dividend, BinaryOperator::Divide, divisor)))
         }
         _ => None,
     }
 }
 
 fn rest(value: &Expr, divisor: &Expr) -> Expr {
-    binary(nested(value.clone()), BinaryOperator::Modulo, nested(divisor.clone()))
+    ast::binary(
+        ast::nested(value.clone()),
+        BinaryOperator::Modulo,
+        ast::nested(divisor.clone()),
+    )
 }
 
 /// Whether two are equal, NULL to NULL too.
 fn same(left: &Expr, right: &Expr) -> Expr {
-    nested(Expr::IsNotDistinctFrom(
-        Box::new(nested(left.clone())),
-        Box::new(nested(right.clone())),
+    ast::nested(Expr::IsNotDistinctFrom(
+        Box::new(ast::nested(left.clone())),
+        Box::new(ast::nested(right.clone())),
     ))
 }
 
@@ -291,46 +324,14 @@ fn group(value: &Expr, pattern: &Expr, place: Expr) -> Expr {
 /// A timestamp that is read by a format.
 fn moment(value: &Expr, format: &Expr) -> Expr {
     let read = ast::call("to_timestamp_micros", vec![value.clone(), format.clone()]);
-    cast(read, DataType::Timestamp(Some(6), TimezoneInfo::None))
-}
-
-fn nested(expr: Expr) -> Expr {
-    Expr::Nested(Box::new(expr))
-}
-
-fn cast(expr: Expr, data_type: DataType) -> Expr {
-    Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(expr),
-        data_type,
-        array: false,
-        format: None,
-    }
-}
-
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp {
-        left: Box::new(left),
-        op,
-        right: Box::new(right),
-    }
-}
-
-fn text(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(ValueWithSpan {
-            value: Value::SingleQuotedString(text),
-            ..
-        }) => Some(text),
-        _ => None,
-    }
+    ast::cast(read, DataType::Timestamp(Some(6), TimezoneInfo::None))
 }
 
 /// The unit that a word or a text names.
 fn unit_of(expr: &Expr) -> Option<String> {
     let word = match expr {
         Expr::Identifier(name) if name.quote_style.is_none() => name.value.to_lowercase(),
-        other => text(other)?.to_lowercase(),
+        other => ast::written(other)?.to_lowercase(),
     };
     let unit = match word.trim_end_matches('s') {
         "year" | "yy" | "yyyy" | "yr" => "year",
@@ -342,6 +343,7 @@ fn unit_of(expr: &Expr) -> Option<String> {
         "minute" | "mi" | "min" => "minute",
         "second" | "sec" => "second",
         "millisecond" => "millisecond",
+        "microsecond" => "microsecond",
         _ => return None,
     };
     Some(unit.to_owned())
@@ -367,7 +369,7 @@ fn last_day(value: &Expr) -> Expr {
     let first = ast::call("date_trunc", vec![ast::text("month"), value.clone()]);
     let next = added("month", &ast::number(1), &first);
     let last = added("day", &ast::negative(1), &next);
-    cast(last, DataType::Date)
+    ast::cast(last, DataType::Date)
 }
 
 /// PostgreSQL's letters of a date as those of `strftime`; nothing where it has some already.

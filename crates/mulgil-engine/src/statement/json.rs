@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::{
     logical_expr::ScalarUDF,
-    sql::sqlparser::ast::{BinaryOperator, Expr, Value, ValueWithSpan},
+    sql::sqlparser::ast::{BinaryOperator, Expr},
 };
 use datafusion_functions_json::udfs;
 use mulgil_core::port::Fault;
@@ -47,98 +47,6 @@ pub(super) fn operator(left: &Expr, op: &BinaryOperator, right: &Expr, author: &
     Ok(Some(at(name, left, path)))
 }
 
-/// The parser lets comparisons and arithmetic bind tighter than the arrows of JSON. In PostgreSQL and DuckDB
-/// `a = doc ->> 'x'` and `doc ->> 'x' = a` compare what is at `x`.
-pub(super) fn bind_tightly(expr: &mut Expr) {
-    if let Expr::BinaryOp { left, op, right } = expr
-        && is_arrow(op)
-    {
-        bind_tightly(left);
-        bind_tightly(right);
-    }
-    while let Some(better) = turned(expr) {
-        *expr = better;
-    }
-}
-
-/// The expression with an operator above the arrow that stood below it; nothing where all is well.
-fn turned(expr: &Expr) -> Option<Expr> {
-    let Expr::BinaryOp { left, op, right } = expr else {
-        return None;
-    };
-    if !is_arrow(op) {
-        return None;
-    }
-    let arrow = |left: Expr, right: Expr| Expr::BinaryOp {
-        left: Box::new(left),
-        op: op.clone(),
-        right: Box::new(right),
-    };
-    let mut above = left.as_ref().clone();
-    if let Some(doc) = last_of(&mut above) {
-        *doc = arrow(doc.clone(), right.as_ref().clone());
-        bind_tightly(doc);
-        return Some(above);
-    }
-    let mut above = right.as_ref().clone();
-    let step = first_of(&mut above)?;
-    *step = arrow(left.as_ref().clone(), step.clone());
-    Some(above)
-}
-
-/// The operand that an expression ends with; nothing where it is one thing.
-fn last_of(expr: &mut Expr) -> Option<&mut Expr> {
-    match expr {
-        Expr::BinaryOp { op, .. } if is_arrow(op) => None,
-        Expr::BinaryOp { right, .. } => Some(right),
-        Expr::IsDistinctFrom(_, last) | Expr::IsNotDistinctFrom(_, last) => Some(last),
-        Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => Some(pattern),
-        Expr::Between { high, .. } => Some(high),
-        Expr::UnaryOp { expr, .. } => Some(expr),
-        _ => None,
-    }
-}
-
-fn is_arrow(op: &BinaryOperator) -> bool {
-    use BinaryOperator::{Arrow, HashArrow, HashLongArrow, LongArrow};
-    matches!(op, Arrow | LongArrow | HashArrow | HashLongArrow)
-}
-
-/// The operand that an expression begins with; nothing where it is one thing.
-fn first_of(expr: &mut Expr) -> Option<&mut Expr> {
-    let first = match expr {
-        Expr::BinaryOp { left, .. } => left,
-        Expr::IsNull(inner)
-        | Expr::IsNotNull(inner)
-        | Expr::IsTrue(inner)
-        | Expr::IsFalse(inner)
-        | Expr::IsNotTrue(inner)
-        | Expr::IsNotFalse(inner)
-        | Expr::IsUnknown(inner)
-        | Expr::IsNotUnknown(inner)
-        | Expr::IsDistinctFrom(inner, _)
-        | Expr::IsNotDistinctFrom(inner, _) => inner,
-        Expr::Like { expr, .. }
-        | Expr::ILike { expr, .. }
-        | Expr::InList { expr, .. }
-        | Expr::InSubquery { expr, .. }
-        | Expr::Between { expr, .. } => expr,
-        _ => return None,
-    };
-    if matches!(
-        first.as_ref(),
-        Expr::BinaryOp { .. }
-            | Expr::IsNull(_)
-            | Expr::IsNotNull(_)
-            | Expr::Like { .. }
-            | Expr::InList { .. }
-            | Expr::Between { .. }
-    ) {
-        return first_of(first);
-    }
-    Some(first)
-}
-
 /// A function of another database that reads JSON.
 pub(super) fn function(name: &str, args: &[&Expr], author: &Author) -> Result<Option<Expr>, Fault> {
     let read = match (name, args) {
@@ -171,12 +79,12 @@ fn scalar(doc: &Expr, path: &[Expr]) -> Expr {
         negated: false,
     };
     let text = at(GET_TEXT, doc, path.to_vec());
-    Expr::Nested(Box::new(ast::case(vec![(has_parts, ast::null())], text)))
+    ast::nested(ast::case(vec![(has_parts, ast::null())], text))
 }
 
 /// What stands right of an arrow: a key, a place, or in DuckDB's words a path.
 fn step(right: &Expr, author: &Author) -> Result<Vec<Expr>, Fault> {
-    match written(right) {
+    match ast::written(right) {
         Some(text) if text.starts_with('$') => path(right, author),
         _ => Ok(vec![right.clone()]),
     }
@@ -192,7 +100,7 @@ fn steps(way: &[&Expr], author: &Author) -> Result<Vec<Expr>, Fault> {
 
 /// PostgreSQL's `{a,0,b}`.
 fn listed(right: &Expr, author: &Author) -> Result<Vec<Expr>, Fault> {
-    let inner = written(right).and_then(|text| text.strip_prefix('{')?.strip_suffix('}'));
+    let inner = ast::written(right).and_then(|text| text.strip_prefix('{')?.strip_suffix('}'));
     let inner = inner.ok_or_else(|| unsupported("a path of JSON that is not written out", author))?;
     Ok(inner
         .split(',')
@@ -202,7 +110,7 @@ fn listed(right: &Expr, author: &Author) -> Result<Vec<Expr>, Fault> {
 
 /// `$.a[0]."b c"['d']`, or with a slash `/a/0`.
 fn path(way: &Expr, author: &Author) -> Result<Vec<Expr>, Fault> {
-    let steps = match written(way) {
+    let steps = match ast::written(way) {
         Some(text) => parse(text),
         None if matches!(way, Expr::Value(_)) => Some(vec![way.clone()]),
         None => None,
@@ -251,15 +159,5 @@ fn key_or_place(part: &str) -> Expr {
     match part.parse() {
         Ok(place) if place >= 0 => ast::number(place),
         _ => ast::text(part),
-    }
-}
-
-fn written(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Value(ValueWithSpan {
-            value: Value::SingleQuotedString(text),
-            ..
-        }) => Some(text),
-        _ => None,
     }
 }

@@ -17,8 +17,10 @@ pub(crate) mod maintain;
 pub(crate) mod numbered;
 pub(crate) mod parse;
 mod pivot;
+mod precedence;
 mod refusals;
 mod remove;
+mod rows;
 mod show;
 pub(crate) mod subqueries;
 pub(crate) mod write;
@@ -247,7 +249,7 @@ impl SqlSession for Session {
         limits: QueryLimits,
         sink: &mut dyn ByteSink,
     ) -> Result<StatementOutcome, Fault> {
-        let parsed = one(sql).map_err(|fault| locate::placed(fault, sql))?;
+        let parsed = one(sql)?;
         let limit = Duration::from_millis(limits.timeout_ms);
         let mut session = Self {
             inner: Arc::clone(&self.inner),

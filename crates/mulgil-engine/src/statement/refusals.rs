@@ -48,14 +48,14 @@ pub(super) fn no_schema(schema: &str) -> Fault {
 }
 
 /// A column that is not there.
-pub(super) fn no_column(name: &str, relation: &Relation, columns: &Fields) -> Fault {
+pub(super) fn no_column(name: &str, table: &str, columns: &Fields) -> Fault {
     let known = columns.iter().map(|field| field.name().as_str());
     let remedy = match fault::nearest(name, known.clone()) {
         Some(near) => format!("write `{near}`"),
         None => format!("its columns are: {}", known.collect::<Vec<_>>().join(", ")),
     };
     Box::new(
-        Diagnostic::error(codes::BAD_QUERY, format!("there is no column `{name}` in `{relation}`")).with_remedy(remedy),
+        Diagnostic::error(codes::BAD_QUERY, format!("there is no column `{name}` in `{table}`")).with_remedy(remedy),
     )
 }
 

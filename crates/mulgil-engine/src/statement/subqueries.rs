@@ -1,5 +1,6 @@
 //! IN and EXISTS with a sub-query where the planner would refuse them, or would take "nobody knows" for
-//! "no": as values, below NOT and CASE. There they are written with counts, which are exact.
+//! "no". As values, below NOT and CASE, they are written with counts, which are exact; NOT IN that asks for
+//! the row outside becomes a NOT EXISTS. Everywhere else the planner's own joins are exact.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +14,7 @@ use datafusion::{
 };
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
 
-use super::ast;
+use super::{ast, rows};
 use crate::hidden;
 
 /// What becomes of NOT IN where nothing but AND is above it.
@@ -136,6 +137,14 @@ fn as_condition(condition: &mut Expr, only_and_above: bool, not_in: NotIn) -> Re
         Expr::InSubquery {
             expr,
             subquery,
+            negated,
+        } if let Some(row) = rows::values(expr) => {
+            *condition = row_is_in(row, subquery, *negated)?;
+            Ok(())
+        }
+        Expr::InSubquery {
+            expr,
+            subquery,
             negated: true,
         } if only_and_above && not_in == NotIn::Asked => {
             *condition = none_could_be(expr, subquery)?;
@@ -191,7 +200,10 @@ impl VisitorMut for Values {
                 expr: value,
                 subquery,
                 negated,
-            } if !matches!(without_parentheses(value), Expr::Tuple(_)) => is_in(value, subquery, *negated),
+            } => match rows::values(value) {
+                Some(row) => value_of_row_in(row, subquery, *negated),
+                None => is_in(value, subquery, *negated),
+            },
             Expr::Exists { subquery, negated } if self.exists == Exists::Counted => exists(subquery, !*negated),
             _ => return ControlFlow::Continue(()),
         };
@@ -219,11 +231,11 @@ const COLUMN: &str = "@value";
 /// `x in (sub-query)` with its three values: there is a row of x; else, where x is NULL and there are
 /// rows, or one of the rows is NULL, nobody knows; else no.
 fn is_in(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Fault> {
-    let value = Expr::Nested(Box::new(value.clone()));
+    let value = ast::nested(value.clone());
     let in_place = means_the_same_in(subquery, &value);
     let rows = |condition: &dyn Fn(Expr) -> Expr| {
         let counting = in_place
-            .then(|| counting(subquery, false, |column| Some(condition(column))))
+            .then(|| counting(subquery, Some(1), |columns| columns.first().cloned().map(condition)))
             .flatten();
         match counting {
             Some(counting) => Ok(counting),
@@ -240,12 +252,12 @@ fn is_in(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Fault> {
         Some((none_or_some(missing, true), ast::null())),
     ];
     let case = ast::case(whens.into_iter().flatten().collect(), truth(negated));
-    Ok(Expr::Nested(Box::new(case)))
+    Ok(ast::nested(case))
 }
 
 /// Whether a sub-query has rows, or has none.
 fn exists(subquery: &Query, some: bool) -> Result<Expr, Fault> {
-    let count = match counting(subquery, true, |_| None) {
+    let count = match counting(subquery, None, |_| None) {
         Some(counting) => counting,
         None => count(subquery, None)?,
     };
@@ -291,43 +303,95 @@ fn count(subquery: &Query, condition: Option<Expr>) -> Result<Expr, Fault> {
 
 /// `not exists` a row that is equal or could be: what NOT IN asks where only whether it holds matters.
 fn none_could_be(value: &Expr, subquery: &Query) -> Result<Expr, Fault> {
-    let value = Expr::Nested(Box::new(value.clone()));
-    let could_be = |column: Expr| {
+    let value = ast::nested(value.clone());
+    let could_be = |columns: &[Expr]| {
+        let column = columns.first()?;
         let unknown = ast::or(ast::is_missing(column.clone()), ast::is_missing(value.clone()));
-        Some(ast::or(ast::equal(column, value.clone()), unknown))
+        Some(ast::or(ast::equal(column.clone(), value.clone()), unknown))
     };
     let asked = means_the_same_in(subquery, &value)
-        .then(|| in_place(subquery, false, ast::number(1), could_be))
+        .then(|| in_place(subquery, Some(1), ast::number(1), could_be))
         .flatten();
-    match asked {
-        Some(query) => Ok(Expr::Exists {
-            subquery: Box::new(query),
-            negated: true,
-        }),
-        None => Err(Box::new(
-            Diagnostic::error(
-                codes::UNSUPPORTED_SQL,
-                "NOT IN with a sub-query that asks for the row outside is not done here in this form",
+    let Some(query) = asked else {
+        return Err(not_in_this_form(
+            "NOT IN with a sub-query that asks for the row outside",
+            "write `not exists (…)`, or name the table of the left side: `t.k not in (select …)`",
+        ));
+    };
+    Ok(Expr::Exists {
+        subquery: Box::new(query),
+        negated: true,
+    })
+}
+
+/// `(a, b) in (select x, y …)` where only whether it holds matters: there is a row that is equal. NOT IN: there
+/// is none that is equal or could be.
+fn row_is_in(row: &[Expr], subquery: &Query, negated: bool) -> Result<Expr, Fault> {
+    let query = asked_of_rows(row, subquery, ast::number(1), |equal| {
+        if negated {
+            ast::or(equal.clone(), ast::is_missing(equal))
+        } else {
+            equal
+        }
+    })?;
+    Ok(Expr::Exists {
+        subquery: Box::new(query),
+        negated,
+    })
+}
+
+/// `(a, b) in (select x, y …)` with its three values.
+fn value_of_row_in(row: &[Expr], subquery: &Query, negated: bool) -> Result<Expr, Fault> {
+    let count = |condition: &dyn Fn(Expr) -> Expr| {
+        let query = asked_of_rows(row, subquery, ast::count_of_rows(), condition)?;
+        Ok::<_, Fault>(none_or_some(Expr::Subquery(Box::new(query)), true))
+    };
+    let whens = vec![
+        (count(&|equal| equal)?, truth(!negated)),
+        (count(&ast::is_missing)?, ast::null()),
+    ];
+    Ok(ast::nested(ast::case(whens, truth(negated))))
+}
+
+/// The sub-query with a condition on whether its columns equal a row.
+fn asked_of_rows(
+    row: &[Expr],
+    subquery: &Query,
+    item: Expr,
+    condition: impl FnOnce(Expr) -> Expr,
+) -> Result<Query, Fault> {
+    let means_the_same = row.iter().all(|value| means_the_same_in(subquery, value));
+    let equal = |columns: &[Expr]| Some(condition(ast::nested(rows::equal(columns, row)?)));
+    means_the_same
+        .then(|| in_place(subquery, Some(row.len()), item, equal))
+        .flatten()
+        .ok_or_else(|| {
+            not_in_this_form(
+                "`(a, b) in (select …)`",
+                "name the tables of the left side: `(t.a, t.b) in (select x, y from …)`, or write `exists (…)`",
             )
-            .with_remedy("write `not exists (…)`, or name the table of the left side: `t.k not in (select …)`"),
-        )),
-    }
+        })
+}
+
+fn not_in_this_form(what: &str, remedy: &str) -> Fault {
+    let message = format!("{what} is not done here in this form");
+    Box::new(Diagnostic::error(codes::UNSUPPORTED_SQL, message).with_remedy(remedy))
 }
 
 /// The sub-query itself, counting its rows: the planner understands that it asks for the row outside, as
 /// it would not in the place of a table.
-fn counting(subquery: &Query, any_columns: bool, condition: impl FnOnce(Expr) -> Option<Expr>) -> Option<Expr> {
-    let query = in_place(subquery, any_columns, ast::count_of_rows(), condition)?;
+fn counting(subquery: &Query, columns: Option<usize>, condition: impl FnOnce(&[Expr]) -> Option<Expr>) -> Option<Expr> {
+    let query = in_place(subquery, columns, ast::count_of_rows(), condition)?;
     Some(Expr::Subquery(Box::new(query)))
 }
 
-/// The sub-query itself with something else to say of each row, and one more condition on its one column.
-/// Nothing where it does more than to find rows.
+/// The sub-query itself with something else to say of each row, and one more condition on its columns, which
+/// have to be so many. Nothing where it does more than to find rows.
 fn in_place(
     subquery: &Query,
-    any_columns: bool,
+    columns: Option<usize>,
     item: Expr,
-    condition: impl FnOnce(Expr) -> Option<Expr>,
+    condition: impl FnOnce(&[Expr]) -> Option<Expr>,
 ) -> Option<Query> {
     let Query {
         with: None,
@@ -342,13 +406,17 @@ fn in_place(
     let SetExpr::Select(select) = body.as_ref() else {
         return None;
     };
-    let value = match select.projection.as_slice() {
-        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] if is_of_one_row(expr) => {
-            Expr::Nested(Box::new(expr.clone()))
+    let values = select.projection.iter().map(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } if is_of_one_row(expr) => {
+            Some(ast::nested(expr.clone()))
         }
-        [SelectItem::Wildcard(_)] if any_columns => ast::null(),
-        _ => return None,
-    };
+        SelectItem::Wildcard(_) if columns.is_none() => Some(ast::null()),
+        _ => None,
+    });
+    let values: Vec<Expr> = values.collect::<Option<_>>()?;
+    if columns.is_some_and(|columns| columns != values.len()) {
+        return None;
+    }
     let is_grouped =
         !matches!(&select.group_by, GroupByExpr::Expressions(keys, more) if keys.is_empty() && more.is_empty());
     let does_more = [
@@ -363,7 +431,7 @@ fn in_place(
     }
     let mut select = select.as_ref().clone();
     select.projection = vec![SelectItem::UnnamedExpr(item)];
-    select.selection = ast::and(select.selection, condition(value));
+    select.selection = ast::and(select.selection, condition(&values));
     let mut query = subquery.clone();
     query.body = Box::new(SetExpr::Select(Box::new(select)));
     query.order_by = None;
@@ -381,11 +449,11 @@ fn is_of_one_row(expr: &Expr) -> bool {
 
 fn none_or_some(count: Expr, some: bool) -> Expr {
     let none = ast::number(0);
-    Expr::Nested(Box::new(if some {
+    ast::nested(if some {
         ast::greater(count, none)
     } else {
         ast::equal(count, none)
-    }))
+    })
 }
 
 fn truth(value: bool) -> Expr {

@@ -132,6 +132,7 @@ async fn an_attempt_that_is_not_live_records_nothing() {
         written: 0,
         columns: columns(),
         replaced_all: false,
+        growth: mulgil_core::port::Growth::default(),
     };
     for claim in [
         first,
@@ -224,6 +225,7 @@ async fn a_fill_that_replaces_all_takes_with_it_what_else_was_filled_in_its_tabl
         written: 0,
         columns: columns(),
         replaced_all: true,
+        growth: mulgil_core::port::Growth::default(),
     };
     let recorded = store
         .record_fill(&project, &claim, &spec, &outcome, minute(3))

@@ -194,6 +194,7 @@ impl World {
             written: 0,
             columns: columns(),
             replaced_all: event.length == 5,
+            growth: mulgil_core::port::Growth::default(),
         };
         let mut changed = RangeSet::new();
         for filled in &outcome.intervals {

@@ -319,6 +319,7 @@ pub(crate) async fn record(
         written: 0,
         columns: columns(),
         replaced_all: false,
+        growth: mulgil_core::port::Growth::default(),
     };
     let spec = spec(project, &of, range);
     store

@@ -56,7 +56,7 @@ async fn list(opened: &Opened, as_json: bool) -> Outcome {
                 node.relation.to_string(),
                 schedule(node),
                 count.map_or_else(|| "-".to_owned(), say::thousands),
-                bytes.map_or_else(|| "-".to_owned(), size),
+                bytes.map_or_else(|| "-".to_owned(), say::size),
             ]);
         }
     }
@@ -108,14 +108,15 @@ async fn show(opened: &Opened, node: &Node, as_json: bool) -> Outcome {
     Ok(0)
 }
 
-async fn sizes(view: &View) -> Result<BTreeMap<Relation, TableSize>, Faults> {
+/// How large the tables are.
+pub(crate) async fn sizes(view: &View) -> Result<BTreeMap<Relation, TableSize>, Faults> {
     let sizes = view.store.table_sizes().await?.into_iter();
     Ok(sizes.map(|size| (size.relation.clone(), size)).collect())
 }
 
-fn bytes_of(sizes: &BTreeMap<Relation, TableSize>, node: &Node) -> Option<u64> {
+/// The bytes of a node's table; nothing for a view, and where nothing is filled.
+pub(crate) fn bytes_of(sizes: &BTreeMap<Relation, TableSize>, node: &Node) -> Option<u64> {
     let size = sizes.get(&node.relation)?;
-    // It is counted when a table's log is read, which a run does when it begins.
     size.version.filter(|_| size.bytes > 0).map(|_| size.bytes)
 }
 
@@ -186,7 +187,7 @@ impl Shown<'_> {
         if let Some(rows) = self.rows {
             let bytes = self
                 .bytes
-                .map_or_else(String::new, |bytes| format!(", {}", size(bytes)));
+                .map_or_else(String::new, |bytes| format!(", {}", say::size(bytes)));
             say("holds", format!("{}{bytes}", say::count(rows, "row")));
         }
         if let Some(newest) = self.versions.newest {
@@ -349,19 +350,4 @@ fn listed(names: impl Iterator<Item = String>) -> String {
     } else {
         names.join(", ")
     }
-}
-
-/// `812 B`, `1.4 MB`.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes / 100;
-    let mut unit = 0;
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }

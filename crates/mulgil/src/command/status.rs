@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{self, Global},
     command::{
-        Outcome,
+        Outcome, nodes,
         plan::{range_json, reason_text},
     },
     say,
@@ -33,7 +33,11 @@ pub(crate) async fn status(global: &Global, flags: &cli::Status) -> Outcome {
         .instances()
         .iter()
         .filter(|instance| selection.ranges.contains_key(instance));
-    let rows: Vec<Row> = instances.filter_map(|instance| Row::of(&forecast, instance)).collect();
+    let mut rows: Vec<Row> = instances.filter_map(|instance| Row::of(&forecast, instance)).collect();
+    let sizes = nodes::sizes(&view).await?;
+    for row in &mut rows {
+        row.bytes = nodes::bytes_of(&sizes, row.node);
+    }
     let gone = gone(&opened.project, &view, &rows).await?;
     if flags.json {
         let rows: Vec<Value> = rows
@@ -73,6 +77,8 @@ struct Row<'a> {
     /// Its newest version and the one that readers see, where data tests keep the newest from them.
     waits: Option<(Option<i64>, Option<i64>)>,
     filled_at: Option<Instant>,
+    /// The bytes of its table; those of all keys together.
+    bytes: Option<u64>,
 }
 
 /// A file that was read once and is not there now.
@@ -117,6 +123,7 @@ impl<'a> Row<'a> {
             }),
             failed_tests: node.tests.iter().filter(failed).map(|test| test.name.clone()).collect(),
             filled_at: state.and_then(|state| state.made_at.iter().map(|(_, at)| *at).max()),
+            bytes: None,
         })
     }
 
@@ -216,6 +223,7 @@ impl<'a> Row<'a> {
             "counts": counts,
             "failed_tests": self.failed_tests,
             "filled_at": self.filled_at.map(|at| format_instant(at, &self.node.grid.zone)),
+            "bytes": self.bytes,
         });
         if let Some((newest, published)) = self.waits {
             out["waits_for_tests"] = json!({ "version": newest, "published": published });
@@ -262,9 +270,12 @@ pub(crate) fn status_text(status: &Status, waits: bool) -> String {
 fn overview(rows: &[Row<'_>]) -> String {
     let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| vec![row.instance.to_string(), row.filled(), row.summary(), row.at()])
+        .map(|row| {
+            let size = row.bytes.map_or_else(|| "-".to_owned(), say::size);
+            vec![row.instance.to_string(), row.filled(), row.summary(), row.at(), size]
+        })
         .collect();
-    say::table(&["node", "filled", "status", "last filled"], &cells, &[1])
+    say::table(&["node", "filled", "status", "last filled", "size"], &cells, &[1, 4])
 }
 
 /// The files that were read once and are not there now, each once.

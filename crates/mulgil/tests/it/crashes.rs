@@ -24,13 +24,7 @@ fn survives(place: &str, expected: &[(&'static str, Vec<String>)]) {
 fn every_kill_is_survived() {
     let undisturbed = Place::january();
     let counted = undisturbed.run_killed_at("count").ends_with(0);
-    let writes: u64 = counted
-        .stderr
-        .lines()
-        .find_map(|line| line.strip_prefix("writes: "))
-        .unwrap()
-        .parse()
-        .unwrap();
+    let writes = counted.writes();
     assert!(writes > STRIDES, "only {writes} durable writes were counted");
     let expected = undisturbed.tables();
     for stride in 0..STRIDES {

@@ -53,6 +53,13 @@ impl Done {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
+    /// How many durable writes a run with `MULGIL_CRASH_TEST=count` has counted.
+    #[track_caller]
+    pub(crate) fn writes(&self) -> u64 {
+        let counted = self.stderr.lines().find_map(|line| line.strip_prefix("writes: "));
+        counted.unwrap().parse().unwrap()
+    }
+
     /// Asserts that stderr says something.
     #[track_caller]
     pub(crate) fn says(self, what: &str) -> Self {
@@ -86,7 +93,7 @@ impl Place {
         let place = Self {
             dir: tempfile::tempdir().unwrap(),
         };
-        copy(&example(), place.path());
+        copy_but(&MADE, &example(), place.path());
         place
     }
 
@@ -95,7 +102,7 @@ impl Place {
         let place = Self {
             dir: tempfile::tempdir().unwrap(),
         };
-        copy(&ab_test(), place.path());
+        copy_but(&MADE, &ab_test(), place.path());
         place
     }
 
@@ -225,16 +232,20 @@ pub(crate) fn done(output: Output) -> Done {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// What runs make in a project's folder.
+const MADE: [&str; 2] = [".mulgil", "warehouse"];
+
+/// Copies a folder, but for what is named.
+pub(crate) fn copy_but(left_out: &[&str], from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name();
-        if name == ".mulgil" || name == "warehouse" {
+        if left_out.iter().any(|left_out| name == *left_out) {
             continue;
         }
         if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(name));
+            copy_but(left_out, &entry.path(), &to.join(name));
         } else {
             fs::copy(entry.path(), to.join(name)).unwrap();
         }

@@ -1,9 +1,10 @@
 //! Kills inside of statements, and of every kind of materialization: what is there afterwards is all of
 //! it or nothing of it, and doing it again gives what an undisturbed one gives.
 
-use std::{fs, path::Path};
-
-use crate::harness::{Done, Place};
+use crate::{
+    bucket::{Store, World, is_long},
+    harness::{Done, Place},
+};
 
 /// What every statement finds.
 const TABLES: &str = "
@@ -19,7 +20,7 @@ copy t to 'rows.csv';
 ";
 
 /// Whatever a statement may have changed, in one text; an error is a text, too.
-fn look(place: &Place) -> String {
+fn look(world: &World<'_>) -> String {
     // A script ends at its first error, so what may be gone stands alone.
     let asked = [
         "select table_schema, table_name, table_type from information_schema.tables \
@@ -32,55 +33,23 @@ fn look(place: &Place) -> String {
         "select * from v order by 1; select * from made order by 1",
     ];
     let answers = asked.map(|sql| {
-        place.write("look.sql", sql);
-        let done = place.mulgil(&["sql", "-f", "look.sql", "-o", "csv"]);
+        let done = world.script(sql, None);
         let first_line = done.stderr.lines().find(|line| line.starts_with("error"));
         format!("{}{}", done.stdout, first_line.unwrap_or_default())
     });
     answers.join("\n")
 }
 
-fn script(place: &Place, file: &str, kill: Option<&str>) -> Done {
-    let mut command = place.command(&["sql", "-f", file]);
-    if let Some(kill) = kill {
-        command.env("MULGIL_CRASH_TEST", kill);
-    }
-    Done::of(command.output().unwrap())
+fn prepared(bucket: Option<&Store>) -> World<'_> {
+    let world = World::new(Place::of(""), bucket.map(|store| (store, "kills")));
+    world.script(TABLES, None).ends_with(0);
+    world
 }
 
-/// A folder with all that is in it, tables and ledger too.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
-fn prepared() -> Place {
-    let place = Place::of("=== mulgil.yml\nname: kills\n");
-    place.write("tables.sql", TABLES);
-    script(&place, "tables.sql", None).ends_with(0);
-    place
-}
-
-/// A place with the same files.
-fn again(prepared: &Place, statement: &str) -> Place {
-    let place = Place::of("=== mulgil.yml\nname: kills\n");
-    copy(prepared.path(), place.path());
-    place.write("one.sql", statement);
-    place
-}
-
-/// The writes that are killed at: some, spread over all; with `MULGIL_LONG_TESTS` each.
+/// The writes that are killed at: some, spread over all; in a long test each.
 fn chosen(writes: u64) -> Vec<u64> {
     const SOME: u64 = 3;
-    if writes <= SOME || std::env::var_os("MULGIL_LONG_TESTS").is_some() {
+    if writes <= SOME || is_long() {
         return (1..=writes).collect();
     }
     (0..SOME).map(|place| 1 + place * (writes - 1) / (SOME - 1)).collect()
@@ -88,130 +57,151 @@ fn chosen(writes: u64) -> Vec<u64> {
 
 /// Kills a statement at its durable writes.
 #[track_caller]
-fn survives(prepared: &Place, statement: &str) {
+fn survives(prepared: &World<'_>, number: usize, statement: &str) {
     let before = look(prepared);
-    let undisturbed = again(prepared, statement);
-    let counted = script(&undisturbed, "one.sql", Some("count")).ends_with(0);
+    let undisturbed = prepared.again(&format!("undisturbed-{number}"));
+    let counted = undisturbed.script(statement, Some("count")).ends_with(0);
     let after = look(&undisturbed);
-    let writes: u64 = counted
-        .stderr
-        .lines()
-        .find_map(|line| line.strip_prefix("writes: "))
-        .unwrap()
-        .parse()
-        .unwrap();
+    let writes = counted.writes();
     assert!(writes > 0, "{statement}: nothing was written");
     for write in chosen(writes) {
-        let place = again(prepared, statement);
-        let killed = script(&place, "one.sql", Some(&format!("write:{write}")));
+        let world = prepared.again(&format!("killed-{number}-{write}"));
+        let killed = world.script(statement, Some(&format!("write:{write}")));
         assert!(
             killed.code.is_none() || killed.code == Some(0),
             "{statement}: {killed:?}"
         );
-        let left = look(&place);
+        let left = look(&world);
         assert!(
             left == before || left == after,
             "{statement}: killed at write {write} of {writes}, it left\n{left}\nbefore\n{before}\nafter\n{after}"
         );
         if left == before {
-            script(&place, "one.sql", None).ends_with(0);
-            assert_eq!(look(&place), after, "{statement}: again after a kill at write {write}");
+            world.script(statement, None).ends_with(0);
+            assert_eq!(look(&world), after, "{statement}: again after a kill at write {write}");
         }
     }
 }
 
-#[test]
-fn rows_are_changed_whole_or_not_at_all() {
-    let prepared = prepared();
-    for statement in [
-        "insert into t values (7, 'd', 8)",
-        "insert into t select k, 'new', n from s",
-        "insert overwrite t select k, 'new', n from s",
-        "update t set n = n + 1 where g = 'a'",
-        "update t set n = s.n from s where t.k = s.k",
-        "delete from t where k in (select k from s) or n is null",
-        "truncate table t",
-    ] {
-        survives(&prepared, statement);
+fn all_survive(bucket: Option<&Store>, statements: &[&str]) {
+    let prepared = prepared(bucket);
+    for (number, statement) in statements.iter().enumerate() {
+        survives(&prepared, number, statement);
     }
 }
+
+const CHANGES: [&str; 7] = [
+    "insert into t values (7, 'd', 8)",
+    "insert into t select k, 'new', n from s",
+    "insert overwrite t select k, 'new', n from s",
+    "update t set n = n + 1 where g = 'a'",
+    "update t set n = s.n from s where t.k = s.k",
+    "delete from t where k in (select k from s) or n is null",
+    "truncate table t",
+];
+
+#[test]
+fn rows_are_changed_whole_or_not_at_all() {
+    all_survive(None, &CHANGES);
+}
+
+const MERGES: [&str; 5] = [
+    "merge into t using s on t.k = s.k when matched and s.n is null then delete \
+     when matched then update set n = s.n when not matched then insert (k, n) values (s.k, s.n)",
+    "insert into t select k, 'new', n from s on conflict (k) do update set n = excluded.n",
+    "insert overwrite p select date '2026-01-02', 20",
+    "delete from p where day = date '2026-01-02'",
+    "copy t from 'rows.csv'",
+];
 
 #[test]
 fn rows_are_merged_whole_or_not_at_all() {
-    let prepared = prepared();
-    for statement in [
-        "merge into t using s on t.k = s.k when matched and s.n is null then delete \
-         when matched then update set n = s.n when not matched then insert (k, n) values (s.k, s.n)",
-        "insert into t select k, 'new', n from s on conflict (k) do update set n = excluded.n",
-        "insert overwrite p select date '2026-01-02', 20",
-        "delete from p where day = date '2026-01-02'",
-        "copy t from 'rows.csv'",
-    ] {
-        survives(&prepared, statement);
-    }
+    all_survive(None, &MERGES);
 }
+
+const DEFINITIONS: [&str; 12] = [
+    "create table made (a bigint)",
+    "create table made as select k, n from t",
+    "create table made partition by (g) as select * from t",
+    "create or replace table s as select 1 as only",
+    "create view made as select k from s",
+    "create or replace view v as select g, count(*) as n from t group by g",
+    "alter table t add column more bigint",
+    "alter table s rename to made",
+    "comment on table t is 'numbers'",
+    "drop view v",
+    "drop table s",
+    "optimize t",
+];
 
 #[test]
 fn tables_and_views_are_defined_whole_or_not_at_all() {
-    let prepared = prepared();
-    for statement in [
-        "create table made (a bigint)",
-        "create table made as select k, n from t",
-        "create table made partition by (g) as select * from t",
-        "create or replace table s as select 1 as only",
-        "create view made as select k from s",
-        "create or replace view v as select g, count(*) as n from t group by g",
-        "alter table t add column more bigint",
-        "alter table s rename to made",
-        "comment on table t is 'numbers'",
-        "drop view v",
-        "drop table s",
-        "optimize t",
-    ] {
-        survives(&prepared, statement);
+    all_survive(None, &DEFINITIONS);
+}
+
+#[test]
+fn what_lies_in_a_bucket_is_changed_whole_or_not_at_all_with_python() {
+    let store = Store::start();
+    if is_long() {
+        all_survive(Some(&store), &[&CHANGES[..], &MERGES, &DEFINITIONS].concat());
+    } else {
+        all_survive(Some(&store), &[CHANGES[3], MERGES[0], DEFINITIONS[3]]);
     }
 }
 
-/// Kills of a run over seeds, views, tables, an incremental model and a snapshot.
-const STRIDES: u64 = 6;
+/// Kills of a run over seeds, views, tables, an incremental model and a snapshot: some, or each.
+fn kills_of_a_run(writes: u64) -> Vec<u64> {
+    const STRIDES: u64 = 6;
+    if is_long() {
+        return (1..=writes).collect();
+    }
+    (0..STRIDES)
+        .map(|stride| 1 + stride * (writes - 1) / (STRIDES - 1))
+        .collect()
+}
 
-#[test]
-fn every_materialization_survives_kills() {
+fn every_materialization_survives(bucket: Option<&Store>) {
+    let fresh = |name: &str| World::new(Place::ab_test(), bucket.map(|store| (store, name)));
     let relations = [
         "src_user_event",
         "dim_user",
         "fact_user_event",
         "analytics_variant_user_daily",
     ];
-    let look = |place: &Place| -> Vec<Vec<String>> {
+    let look = |world: &World<'_>| -> Vec<Vec<String>> {
         let counted = relations.iter().map(|relation| {
-            let mut rows = place.rows(&format!("select * from {relation}"));
+            let mut rows = world.rows(&format!("select * from {relation}"));
             rows.sort();
             rows
         });
-        counted
-            .chain([place.rows("select user_id, age_band, gender from user_metadata_snapshot order by 1")])
-            .collect()
+        let history = world.rows("select user_id, age_band, gender from user_metadata_snapshot order by 1");
+        counted.chain([history]).collect()
     };
-    let undisturbed = Place::ab_test();
-    let counted = undisturbed.run_killed_at("count").ends_with(0);
-    let writes = counted
-        .stderr
-        .lines()
-        .find_map(|line| line.strip_prefix("writes: "))
-        .unwrap();
-    let writes: u64 = writes.parse().unwrap();
+    let run_killed_at =
+        |world: &World<'_>, at: &str| Done::of(world.command(&["run"]).env("MULGIL_CRASH_TEST", at).output().unwrap());
+    let undisturbed = fresh("undisturbed");
+    let counted = run_killed_at(&undisturbed, "count").ends_with(0);
     let expected = look(&undisturbed);
-    for stride in 0..STRIDES {
-        let at = format!("write:{}", 1 + stride * (writes - 1) / (STRIDES - 1));
-        let place = Place::ab_test();
-        let killed = place.run_killed_at(&at);
+    for write in kills_of_a_run(counted.writes()) {
+        let (world, at) = (fresh(&format!("killed-{write}")), format!("write:{write}"));
+        let killed = run_killed_at(&world, &at);
         assert!(killed.code.is_none() || killed.code == Some(0), "{at}: {killed:?}");
-        place.mulgil(&["run"]).ends_with(0);
-        assert_eq!(place.plan(), Vec::<String>::new(), "{at}");
+        world.mulgil(&["run"]).ends_with(0);
+        let plan = world.mulgil(&["plan", "--json"]).ends_with(0).json();
+        assert_eq!(plan["steps"].as_array().unwrap().len(), 0, "{at}: {plan}");
         assert!(
-            look(&place) == expected,
+            look(&world) == expected,
             "{at}: a table differs from the undisturbed one"
         );
     }
+}
+
+#[test]
+fn every_materialization_survives_kills() {
+    every_materialization_survives(None);
+}
+
+#[test]
+fn every_materialization_survives_kills_in_a_bucket_with_python() {
+    every_materialization_survives(Some(&Store::start()));
 }

@@ -6,6 +6,7 @@
 )]
 
 mod ab_test;
+mod bucket;
 mod changes;
 mod crashes;
 mod dbt;
@@ -24,6 +25,7 @@ mod object_store;
 mod outputs;
 mod prune;
 mod publish;
+mod races;
 mod rollback;
 mod seeds;
 mod selectors;

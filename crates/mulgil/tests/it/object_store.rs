@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,97 +13,13 @@ use std::{
     thread,
 };
 
-use crate::harness::Place;
+use crate::{
+    bucket::{SECRET, Store, command},
+    harness::Place,
+};
 
 /// How many of the writes are killed at, spread over all.
 const STRIDES: u64 = 7;
-
-/// What no message, ledger or table may hold.
-const SECRET: &str = "hunter2hunter2";
-
-/// Who owns the bucket; moto looks at the name and not at the signature.
-const OWNER: &str = "Authorization: AWS4-HMAC-SHA256 \
-                     Credential=AKIDTEST/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
-
-/// Moto, until the test ends.
-struct Store {
-    child: Child,
-    port: u16,
-}
-
-impl Store {
-    /// Starts it on a free port and waits until it answers.
-    fn start() -> Self {
-        let python = std::env::var("MULGIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        // The server tells the port that it was given, so no other test can take it in between.
-        let script = "import sys, threading\n\
-                      from moto.server import ThreadedMotoServer\n\
-                      server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)\n\
-                      server.start()\n\
-                      print(server.get_host_and_port()[1], flush=True)\n\
-                      sys.stdin.read()\n";
-        let mut child = Command::new(python)
-            .args(["-c", script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let port = line.trim().parse().unwrap();
-        let store = Self { child, port };
-        store.ask("PUT", "/lake", "");
-        store
-    }
-
-    /// One request in the name of the bucket's owner; gives the whole answer.
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let length = body.len();
-        let head =
-            format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n{OWNER}\r\nContent-Length: {length}\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
-        answer
-    }
-
-    fn put(&self, path: &str, body: &str) {
-        self.ask("PUT", &format!("/lake/{path}"), body);
-    }
-
-    /// The names of all objects below a prefix.
-    fn names(&self, prefix: &str) -> Vec<String> {
-        let listed = self.ask("GET", &format!("/lake?list-type=2&prefix={prefix}"), "");
-        listed
-            .split("<Key>")
-            .skip(1)
-            .map(|part| part.split("</Key>").next().unwrap().to_owned())
-            .collect()
-    }
-
-    /// The rows of one day of events, whose amounts are `amount` and twice of it.
-    fn put_day(&self, day: u32, amount: u32) {
-        let body = format!(
-            "at,id,amount\n2026-01-0{day}T01:00:00Z,{day},{amount}\n2026-01-0{day}T02:00:00Z,1{day},{}\n",
-            amount * 2
-        );
-        self.put(&format!("in/events_2026010{day}.csv"), &body);
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// What is heard instead of an answer that was lost.
 const LOST: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -183,23 +99,6 @@ select count(*) as n, sum(amount) as amount from {{{{ ref('daily') }}}}
     ))
 }
 
-/// The program with credentials for the store, and none of whoever runs the tests.
-fn command(place: &Place, words: &[&str]) -> Command {
-    let mut command = place.command(words);
-    for (name, _) in std::env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        if name.starts_with("AWS_") || name.to_ascii_lowercase().ends_with("_proxy") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .env("HOME", place.path())
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env("AWS_ACCESS_KEY_ID", "AKIDTEST")
-        .env("AWS_SECRET_ACCESS_KEY", SECRET);
-    command
-}
-
 fn mulgil(place: &Place, words: &[&str]) -> crate::harness::Done {
     crate::harness::done(command(place, words).output().unwrap())
 }
@@ -215,10 +114,19 @@ fn assert_nothing_is_due(place: &Place, when: &str) {
     assert_eq!(plan["steps"].as_array().unwrap().len(), 0, "{when}: {plan}");
 }
 
+/// Puts the rows of one day of events, whose amounts are `amount` and twice of it.
+fn put_day(store: &Store, day: u32, amount: u32) {
+    let body = format!(
+        "at,id,amount\n2026-01-0{day}T01:00:00Z,{day},{amount}\n2026-01-0{day}T02:00:00Z,1{day},{}\n",
+        amount * 2
+    );
+    store.put(&format!("in/events_2026010{day}.csv"), &body);
+}
+
 fn store_with_four_days() -> Store {
     let store = Store::start();
     for day in 1..=4 {
-        store.put_day(day, day);
+        put_day(&store, day, day);
     }
     store
 }
@@ -233,7 +141,7 @@ fn a_project_in_a_bucket_is_filled_and_a_changed_file_is_due_alone_with_python()
     assert!(!place.path().join("warehouse").exists(), "nothing lies in the folder");
     assert_eq!(store.names("wh/.mulgil"), Vec::<String>::new(), "the probe is gone");
 
-    store.put_day(3, 100);
+    put_day(&store, 3, 100);
     let run = mulgil(&place, &["run"]).ends_with(0);
     assert!(run.stderr.contains("filled daily@2026-01-03 "), "{}", run.stderr);
     assert_eq!(total(&place), "8,321");
@@ -354,8 +262,7 @@ fn every_kill_is_survived_in_a_bucket_with_python() {
     };
     let undisturbed = fresh("wh-count");
     let counted = killed_at(&undisturbed, "count").ends_with(0);
-    let writes = counted.stderr.lines().find_map(|line| line.strip_prefix("writes: "));
-    let writes: u64 = writes.unwrap().parse().unwrap();
+    let writes = counted.writes();
     assert!(writes > STRIDES, "only {writes} writes were counted");
     let strides = (0..STRIDES).map(|stride| format!("write:{}", 1 + stride * (writes - 1) / (STRIDES - 1)));
     let points = ["files_written:1", "committed:1", "committed:2", "recorded:1"].map(str::to_owned);
@@ -384,8 +291,7 @@ fn a_drop_that_was_killed_is_finished_by_the_next_with_python() {
         crate::harness::done(prune.env("MULGIL_CRASH_TEST", at).output().unwrap())
     };
     let counted = prune(&fresh("dropped"), "count").ends_with(0);
-    let writes = counted.stderr.lines().find_map(|line| line.strip_prefix("writes: "));
-    let writes: usize = writes.unwrap().parse().unwrap();
+    let writes = usize::try_from(counted.writes()).unwrap();
     for at in (1..=writes).step_by((writes / 6).max(1)) {
         let name = format!("dropped-{at}");
         let place = fresh(&name);

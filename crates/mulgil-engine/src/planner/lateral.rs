@@ -1,0 +1,109 @@
+//! `from t, unnest(t.items) as item`: a table made of each row's list. The engine plans it and cannot run
+//! it; here it becomes one pass over the rows, each of which is repeated for the elements of its list.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::{Column, JoinType, Result, tree_node::Transformed, tree_node::TreeNode as _},
+    logical_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder, Projection, Unnest},
+};
+
+/// Turns the joins with unnested lists of the rows themselves into passes over these rows.
+pub(super) fn unnested(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    plan.transform_up_with_subqueries(|node| match &node {
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.on.is_empty() => {
+            let pass = if unnests_outer(&join.right)? { pass(join)? } else { None };
+            Ok(pass.map_or_else(|| Transformed::no(node.clone()), Transformed::yes))
+        }
+        _ => Ok(Transformed::no(node)),
+    })
+}
+
+fn unnests_outer(plan: &LogicalPlan) -> Result<bool> {
+    let plan = inside(plan).unwrap_or(plan);
+    Ok(plan.exists(|node| Ok(matches!(node, LogicalPlan::Unnest(_))))?
+        && plan.exists(|node| Ok(node.contains_outer_reference()))?)
+}
+
+/// What a lateral sub-query holds.
+fn inside(plan: &LogicalPlan) -> Option<&LogicalPlan> {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => inside(&alias.input),
+        LogicalPlan::Subquery(subquery) => Some(&subquery.subquery),
+        _ => None,
+    }
+}
+
+fn pass(join: &Join) -> Result<Option<LogicalPlan>> {
+    let Some(mut plan) = over(&join.right, &join.left)? else {
+        return Ok(None);
+    };
+    if let Some(condition) = &join.filter {
+        plan = LogicalPlan::Filter(Filter::try_new(condition.clone(), Arc::new(plan))?);
+    }
+    let columns = join.schema.iter().map(|field| Expr::Column(Column::from(field)));
+    let plan = Projection::try_new(columns.collect(), Arc::new(plan))?;
+    Ok(Some(LogicalPlan::Projection(plan)))
+}
+
+/// The right side with the rows of the left one under it, whose columns it passes on. Nothing where it
+/// does more than to unnest.
+fn over(right: &LogicalPlan, left: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+    let kept = || left.schema().iter().map(|field| Expr::Column(Column::from(field)));
+    Ok(Some(match right {
+        LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => left.clone(),
+        LogicalPlan::Subquery(subquery) => return over(&subquery.subquery, left),
+        LogicalPlan::SubqueryAlias(alias) => {
+            let Some(input) = over(&alias.input, left)? else {
+                return Ok(None);
+            };
+            let own = alias.input.schema().iter().map(|(qualifier, field)| {
+                let column = Expr::Column(Column::from((qualifier, field)));
+                column.alias_qualified(Some(alias.alias.clone()), field.name())
+            });
+            projected(kept().chain(own).collect(), input)?
+        }
+        LogicalPlan::Projection(projection) => {
+            let Some(input) = over(&projection.input, left)? else {
+                return Ok(None);
+            };
+            let own: Vec<Expr> = projection.expr.iter().map(of_the_row).collect::<Result<_>>()?;
+            let named = own.into_iter().zip(projection.schema.iter());
+            let named = named
+                .map(|(expr, (qualifier, field))| expr.unalias().alias_qualified(qualifier.cloned(), field.name()));
+            projected(kept().chain(named).collect(), input)?
+        }
+        LogicalPlan::Filter(filter) => {
+            let Some(input) = over(&filter.input, left)? else {
+                return Ok(None);
+            };
+            LogicalPlan::Filter(Filter::try_new(of_the_row(&filter.predicate)?, Arc::new(input))?)
+        }
+        LogicalPlan::Unnest(unnest) => match over(&unnest.input, left)? {
+            Some(input) => repeated(unnest, input)?,
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    }))
+}
+
+fn repeated(unnest: &Unnest, input: LogicalPlan) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(input)
+        .unnest_columns_with_options(unnest.exec_columns.clone(), unnest.options.clone())?
+        .build()
+}
+
+fn projected(columns: Vec<Expr>, input: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(input))?))
+}
+
+/// What an expression of the row outside is, where that row is here.
+fn of_the_row(expr: &Expr) -> Result<Expr> {
+    let here = expr.clone().transform(|expr| {
+        Ok(match expr {
+            Expr::OuterReferenceColumn(_, column) => Transformed::yes(Expr::Column(column)),
+            other => Transformed::no(other),
+        })
+    });
+    Ok(here?.data)
+}
