@@ -89,7 +89,10 @@ pub(crate) fn sql(error: &DataFusionError, author: &Author) -> Fault {
                 "please report this with the SQL; writing the expression in another way often helps meanwhile",
             ),
         ),
-        other => running(&other.to_string(), author),
+        other => match other.to_string() {
+            text if text.contains("disk space during the spilling") => exhausted(&text),
+            text => running(&text, author),
+        },
     }
 }
 
@@ -262,7 +265,10 @@ fn exhausted(text: &str) -> Fault {
         return Box::new(
             Diagnostic::error(
                 codes::DISK_FULL,
-                format!("what was spilled to disk reached its limit: {}", first_line(text)),
+                format!(
+                    "what was spilled to disk reached its limit: {}",
+                    own_words(first_line(text))
+                ),
             )
             .with_remedy(
                 "raise `spill` in mulgil.yml, or make the query smaller: fewer columns, a filter, a shorter range",
@@ -278,6 +284,12 @@ fn exhausted(text: &str) -> Fault {
         .with_remedy("raise the memory limit, fill fewer intervals at once (`batch`), or join on less")
         .with_retry(Retry::AfterHumanFix),
     )
+}
+
+/// What the engine says of a limit, without how it would be raised there.
+fn own_words(text: &str) -> &str {
+    let text = text.split(" Please try").next().unwrap_or(text);
+    text.trim_start_matches("Io error: ").trim_end_matches('.')
 }
 
 /// What the Parquet reader says of a file that is gone, or not what was written: only tables of the
@@ -372,6 +384,18 @@ fn schema_fault(schema: &SchemaError, error: &DataFusionError, author: &Author) 
 }
 
 fn planning(text: &str, error: &DataFusionError, author: &Author) -> Fault {
+    if text.contains("Physical plan does not support logical expression") {
+        return Box::new(
+            Diagnostic::error(
+                codes::UNSUPPORTED_SQL,
+                format!(
+                    "{} has a sub-query that asks for the row outside in a form that is not done here",
+                    author.whose()
+                ),
+            )
+            .with_remedy("ask by `=` alone, or write it as a join with `group by`"),
+        );
+    }
     let (place, spot) = author.place(noted(error));
     let text = reworded(&in_sql_words(first_line(text)));
     let message = format!("{} cannot be planned{spot}: {text}", author.whose());

@@ -2,6 +2,8 @@
 //! PostgreSQL, DuckDB and BigQuery do: a cast to a whole number rounds, a date and an interval are a
 //! timestamp. And the arithmetic of calendar units.
 
+mod at_zone;
+mod interval_length;
 mod interval_times;
 mod timestamp_text;
 
@@ -11,10 +13,7 @@ use datafusion::{
     arrow::{
         array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray},
         compute::cast,
-        datatypes::{
-            DataType, Field, FieldRef, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
-            TimeUnit, TimestampMicrosecondType,
-        },
+        datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit, TimestampMicrosecondType},
     },
     common::{DFSchema, DataFusionError, Result, ScalarValue, config::ConfigOptions, tree_node::Transformed},
     functions::math::expr_fn::round,
@@ -37,16 +36,14 @@ pub(crate) const COUNT_UNITS: &str = "count_units";
 pub(crate) const AT_ZONE: &str = "at_zone";
 /// The zone in which moments are that no session shows yet.
 const UTC: &str = "UTC";
-/// The function that says how long an interval is.
-const INTERVAL_LENGTH: &str = "interval_length";
 
 /// All functions of this file.
 pub(crate) fn functions() -> Vec<Arc<ScalarUDF>> {
     let functions: [ScalarUDF; 6] = [
         AddUnits::default().into(),
         CountUnits::default().into(),
-        AtZone::default().into(),
-        IntervalLength::default().into(),
+        at_zone::AtZone::default().into(),
+        interval_length::IntervalLength::default().into(),
         interval_times::IntervalTimes::default().into(),
         timestamp_text::TimestampText::default().into(),
     ];
@@ -101,10 +98,7 @@ impl FunctionRewrite for Meaning {
             Expr::BinaryExpr(BinaryExpr { left, op, right })
                 if is_comparison(op) && are_intervals(&left, &right, schema)? =>
             {
-                let length = |interval: Expr| {
-                    let function = Arc::new(ScalarUDF::from(IntervalLength::default()));
-                    Box::new(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![interval])))
-                };
+                let length = |interval: Expr| Box::new(interval_length::of(interval));
                 let compared = BinaryExpr::new(length(*left), op, length(*right));
                 Ok(Transformed::yes(Expr::BinaryExpr(compared)))
             }
@@ -321,131 +315,6 @@ fn are_intervals(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<bool> {
 
 fn is_zoned(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(_, Some(_)))
-}
-
-/// The microseconds of an interval, with months of 30 days and days of 24 hours, as PostgreSQL compares.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct IntervalLength {
-    signature: Signature,
-}
-
-impl Default for IntervalLength {
-    fn default() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
-    }
-}
-
-impl ScalarUDFImpl for IntervalLength {
-    fn name(&self) -> &'static str {
-        INTERVAL_LENGTH
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        match types {
-            [DataType::Duration(_)] => Ok(vec![DataType::Duration(TimeUnit::Microsecond)]),
-            [DataType::Interval(_)] => Ok(vec![DataType::Interval(IntervalUnit::MonthDayNano)]),
-            _ => Err(DataFusionError::Plan("interval_length takes an interval".to_owned())),
-        }
-    }
-
-    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Int64)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let lengths = args.args[0].to_array(args.number_rows)?;
-        let micros: ArrayRef = if matches!(lengths.data_type(), DataType::Duration(_)) {
-            cast(&lengths, &DataType::Int64)?
-        } else {
-            let lengths = lengths.as_primitive::<IntervalMonthDayNanoType>().iter();
-            Arc::new(lengths.map(|length| length.map(micros_of)).collect::<Int64Array>())
-        };
-        answer(micros, matches!(args.args[0], ColumnarValue::Scalar(_)))
-    }
-}
-
-fn micros_of(length: IntervalMonthDayNano) -> i64 {
-    const DAY: i64 = 86_400_000_000;
-    let days = i64::from(length.months) * 30 + i64::from(length.days);
-    days.saturating_mul(DAY).saturating_add(length.nanoseconds / 1_000)
-}
-
-/// `AT TIME ZONE`: of a moment, what clocks show there; of what clocks show there, the moment.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct AtZone {
-    signature: Signature,
-}
-
-impl Default for AtZone {
-    fn default() -> Self {
-        Self {
-            signature: Signature::user_defined(Volatility::Immutable),
-        }
-    }
-}
-
-impl ScalarUDFImpl for AtZone {
-    fn name(&self) -> &'static str {
-        AT_ZONE
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let [moment, _] = types else {
-            return Err(DataFusionError::Plan(
-                "AT TIME ZONE takes a timestamp and a zone".to_owned(),
-            ));
-        };
-        let moment = match as_moment(moment)? {
-            DataType::Timestamp(unit, zone) => DataType::Timestamp(unit, zone),
-            _ => DataType::Timestamp(TimeUnit::Microsecond, None),
-        };
-        Ok(vec![moment, DataType::Utf8])
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let zone = (!is_zoned(&types[0])).then(|| UTC.into());
-        Ok(DataType::Timestamp(TimeUnit::Microsecond, zone))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let ColumnarValue::Scalar(name) = &args.args[1] else {
-            return Err(DataFusionError::Plan("a zone is one text".to_owned()));
-        };
-        let name = name.try_as_str().flatten().unwrap_or_default();
-        let zone = mulgil_core::grid::Zone::named(name)
-            .ok_or_else(|| DataFusionError::Plan(format!("`{name}` is no time zone")))?;
-        let moments = args.args[0].to_array(args.number_rows)?;
-        let is_moment = is_zoned(moments.data_type());
-        let micros = in_micros(&moments)?;
-        let (from, to) = if is_moment {
-            (zone.tz().clone(), TimeZone::UTC)
-        } else {
-            (TimeZone::UTC, zone.tz().clone())
-        };
-        let moved: PrimitiveArray<TimestampMicrosecondType> = micros
-            .iter()
-            .map(|micros| {
-                let Some(micros) = micros else {
-                    return Ok(None);
-                };
-                let clock = zoned(micros, &from)?.datetime();
-                let moved = clock.to_zoned(to.clone()).map_err(|error| out_of_range(&error))?;
-                Ok(Some(moved.timestamp().as_microsecond()))
-            })
-            .collect::<Result<_>>()?;
-        let is_scalar = matches!(args.args[0], ColumnarValue::Scalar(_));
-        back(moved, args.return_field.data_type(), is_scalar)
-    }
 }
 
 /// The type in which a moment is calculated with.

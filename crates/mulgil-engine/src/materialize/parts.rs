@@ -19,6 +19,7 @@ use datafusion::{
         basic::{Compression, ZstdLevel},
         errors::ParquetError,
         file::properties::{EnabledStatistics, WriterProperties},
+        schema::types::ColumnPath,
     },
 };
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
@@ -348,7 +349,7 @@ impl Encoder {
             .map_err(|error| fault::io(&error, &path))?;
         self.files.paths.push(path.clone());
         let options = ArrowWriterOptions::new()
-            .with_properties(properties())
+            .with_properties(properties(&self.schema))
             .with_skip_arrow_metadata(true);
         let writer = ArrowWriter::try_new_with_options(file, Arc::clone(&self.schema), options)
             .map_err(|error| write_fault(&error, &path))?;
@@ -377,15 +378,21 @@ impl Encoder {
     }
 }
 
-/// Small files of a day's rows are the rule: no page indexes, and the cheapest level of zstd.
-fn properties() -> WriterProperties {
+/// Small files of a day's rows are the rule: no page indexes, and the cheapest level of zstd. The bounds of
+/// floating numbers leave NaN out, which is greater than all others, so they would hide its rows.
+fn properties(schema: &SchemaRef) -> WriterProperties {
     let level = ZstdLevel::try_new(1).unwrap_or_default();
-    WriterProperties::builder()
+    let builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
-        .set_created_by("mulgil".to_owned())
-        .build()
+        .set_created_by("mulgil".to_owned());
+    let floating = schema.fields().iter().filter(|field| field.data_type().is_floating());
+    let without_bounds = floating.fold(builder, |builder, field| {
+        let column = ColumnPath::new(vec![field.name().clone()]);
+        builder.set_column_statistics_enabled(column, EnabledStatistics::None)
+    });
+    without_bounds.build()
 }
 
 /// The bytes of a batch's own rows, also where they are a slice of something larger.

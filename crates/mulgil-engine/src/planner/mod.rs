@@ -2,6 +2,7 @@
 //! other rows than SQL means, or would do far more work than they have to.
 
 mod arithmetic;
+mod beneath;
 mod comparison;
 mod lateral;
 pub(crate) mod memory;
@@ -37,7 +38,9 @@ pub(crate) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
 
 /// A plan in which sub-queries stand where the engine has no join for them, in words that it has joins for.
 pub(crate) fn joinable(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = lateral::unnested(plan)?.transform_data(single::aggregated)?;
+    let plan = lateral::unnested(plan)?
+        .transform_data(single::aggregated)?
+        .transform_data(beneath::projected)?;
     if plan.transformed {
         return plan.data.recompute_schema();
     }

@@ -274,6 +274,11 @@ pub(super) fn equal(left: Expr, right: Expr) -> Expr {
     binary(left, datafusion::sql::sqlparser::ast::BinaryOperator::Eq, right)
 }
 
+/// Whether two hold.
+pub(super) fn both(left: Expr, right: Expr) -> Expr {
+    binary(left, datafusion::sql::sqlparser::ast::BinaryOperator::And, right)
+}
+
 /// Whether one of two holds.
 pub(super) fn or(left: Expr, right: Expr) -> Expr {
     binary(left, datafusion::sql::sqlparser::ast::BinaryOperator::Or, right)

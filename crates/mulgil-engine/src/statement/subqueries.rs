@@ -9,7 +9,8 @@ use datafusion::{
     logical_expr::{Expr as PlannedExpr, LogicalPlan},
     sql::sqlparser::ast::{
         BinaryOperator, Expr, GroupByExpr, JoinConstraint, JoinOperator, Query, Select, SelectItem, SetExpr, Statement,
-        TableAliasColumnDef, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+        TableAlias, TableAliasColumnDef, UnaryOperator, Value, VisitMut, VisitorMut, visit_expressions,
+        visit_expressions_mut,
     },
 };
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
@@ -68,6 +69,7 @@ impl VisitorMut for Rewriter {
 }
 
 fn rewrite(select: &mut Select, not_in: NotIn) -> Result<(), Fault> {
+    name_left_sides(select);
     for item in &mut select.projection {
         match item {
             SelectItem::ExprWithAlias { expr, .. } => as_value(expr, Exists::Counted)?,
@@ -84,11 +86,70 @@ fn rewrite(select: &mut Select, not_in: NotIn) -> Result<(), Fault> {
             _ => {}
         }
     }
+    if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+        keys.iter_mut().try_for_each(|key| as_value(key, Exists::Counted))?;
+    }
     let joined = select.from.iter_mut().flat_map(|table| &mut table.joins);
     let on = joined.filter_map(|join| join_condition(&mut join.join_operator));
     let conditions = [&mut select.selection, &mut select.having, &mut select.qualify];
     on.chain(conditions.into_iter().flatten())
         .try_for_each(|condition| as_condition(condition, true, not_in))
+}
+
+/// Names the table of what is compared with sub-queries, where a query reads only one: inside of the
+/// sub-query a bare name could be taken for one of its own columns.
+fn name_left_sides(select: &mut Select) {
+    let [table] = select.from.as_slice() else {
+        return;
+    };
+    let Some(name) = ast::called(&table.relation).filter(|_| table.joins.is_empty()) else {
+        return;
+    };
+    let aliases = select.projection.iter().filter_map(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(hidden::folded(alias)),
+        _ => None,
+    });
+    let mut namer = LeftSides {
+        name,
+        aliases: aliases.collect(),
+        depth: 0,
+    };
+    let _ = select.visit(&mut namer);
+}
+
+struct LeftSides {
+    name: String,
+    /// What `group by` and `having` may mean instead of a column.
+    aliases: Vec<String>,
+    depth: usize,
+}
+
+impl VisitorMut for LeftSides {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let (0, Expr::InSubquery { expr: value, .. }) = (self.depth, expr) {
+            let _ = visit_expressions_mut(value, |part: &mut Expr| {
+                if let Expr::Identifier(column) = part
+                    && !self.aliases.contains(&hidden::folded(column))
+                {
+                    *part = Expr::CompoundIdentifier(vec![ast::quoted(&self.name), column.clone()]);
+                }
+                ControlFlow::<()>::Continue(())
+            });
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 fn join_condition(operator: &mut JoinOperator) -> Option<&mut Expr> {
@@ -201,10 +262,30 @@ impl VisitorMut for Values {
                 subquery,
                 negated,
             } => match rows::values(value) {
-                Some(row) => value_of_row_in(row, subquery, *negated),
+                Some(_) => Err(not_in_this_form(
+                    "`(a, b) in (select …)` as a value",
+                    "ask for it in `where`, or write `exists (…)`",
+                )),
                 None => is_in(value, subquery, *negated),
             },
             Expr::Exists { subquery, negated } if self.exists == Exists::Counted => exists(subquery, !*negated),
+            Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } if self.exists == Exists::Counted => match right.as_ref() {
+                Expr::Subquery(query) => compared(left, compare_op, query, Rows::Any),
+                _ => return ControlFlow::Continue(()),
+            },
+            Expr::AllOp {
+                left,
+                compare_op,
+                right,
+            } if self.exists == Exists::Counted => match right.as_ref() {
+                Expr::Subquery(query) => compared(left, compare_op, query, Rows::All),
+                _ => return ControlFlow::Continue(()),
+            },
             _ => return ControlFlow::Continue(()),
         };
         match better {
@@ -232,18 +313,8 @@ const COLUMN: &str = "@value";
 /// rows, or one of the rows is NULL, nobody knows; else no.
 fn is_in(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Fault> {
     let value = ast::nested(value.clone());
-    let in_place = means_the_same_in(subquery, &value);
-    let rows = |condition: &dyn Fn(Expr) -> Expr| {
-        let counting = in_place
-            .then(|| counting(subquery, Some(1), |columns| columns.first().cloned().map(condition)))
-            .flatten();
-        match counting {
-            Some(counting) => Ok(counting),
-            None => count(subquery, Some(condition(ast::column(ROWS, COLUMN)))),
-        }
-    };
-    let equal = rows(&|column| ast::equal(column, value.clone()))?;
-    let missing = rows(&ast::is_missing)?;
+    let equal = rows_where(subquery, &value, &|column| ast::equal(column, value.clone()))?;
+    let missing = rows_where(subquery, &value, &ast::is_missing)?;
     let is_missing = Some(ast::is_missing(value.clone()));
     let no_value = ast::and(is_missing, Some(exists(subquery, true)?));
     let whens = [
@@ -253,6 +324,83 @@ fn is_in(value: &Expr, subquery: &Query, negated: bool) -> Result<Expr, Fault> {
     ];
     let case = ast::case(whens.into_iter().flatten().collect(), truth(negated));
     Ok(ast::nested(case))
+}
+
+/// Of which rows a comparison has to hold.
+#[derive(Clone, Copy, PartialEq)]
+enum Rows {
+    Any,
+    All,
+}
+
+/// `x > any (sub-query)` and `x > all (sub-query)` with their three values: the least or the greatest of the
+/// values decides.
+fn compared(value: &Expr, op: &BinaryOperator, subquery: &Query, of: Rows) -> Result<Expr, Fault> {
+    let value = ast::nested(value.clone());
+    let with = |aggregate: &str| -> Result<Expr, Fault> {
+        let bound = aggregate_of(subquery, aggregate)?;
+        Ok(ast::nested(ast::binary(value.clone(), op.clone(), bound)))
+    };
+    let holds = match (op, of) {
+        (BinaryOperator::Eq, Rows::Any) => return is_in(&value, subquery, false),
+        (BinaryOperator::NotEq, Rows::All) => return is_in(&value, subquery, true),
+        (BinaryOperator::Gt | BinaryOperator::GtEq, Rows::Any)
+        | (BinaryOperator::Lt | BinaryOperator::LtEq, Rows::All) => with("min")?,
+        (BinaryOperator::Gt | BinaryOperator::GtEq, Rows::All)
+        | (BinaryOperator::Lt | BinaryOperator::LtEq, Rows::Any) => with("max")?,
+        (BinaryOperator::Eq, Rows::All) => ast::nested(ast::both(with("min")?, with("max")?)),
+        (BinaryOperator::NotEq, Rows::Any) => ast::nested(ast::or(with("min")?, with("max")?)),
+        _ => {
+            return Err(not_in_this_form(
+                "ANY and ALL with another operator than a comparison",
+                "compare by `=`, `<>`, `<`, `<=`, `>` or `>=`",
+            ));
+        }
+    };
+    let rows = ast::nested(exists(subquery, false)?);
+    let has_null = ast::binary(
+        count(subquery, None)?,
+        BinaryOperator::Gt,
+        aggregate_of(subquery, "count")?,
+    );
+    let unknown = ast::or(ast::is_missing(value.clone()), has_null);
+    let decided = match of {
+        Rows::Any => holds,
+        Rows::All => Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: Box::new(holds),
+        },
+    };
+    let whens = vec![
+        (rows, truth(of == Rows::All)),
+        (decided, truth(of == Rows::Any)),
+        (unknown, ast::null()),
+    ];
+    Ok(ast::nested(ast::case(whens, truth(of == Rows::All))))
+}
+
+/// An aggregate of the one column of a sub-query.
+fn aggregate_of(subquery: &Query, name: &str) -> Result<Expr, Fault> {
+    let of_column = |columns: &[Expr]| ast::call(name, columns.to_vec());
+    let query = match in_place(subquery, Some(1), of_column, |_| None) {
+        Some(query) => query,
+        None => {
+            let from = ast::alone(ast::derived(subquery.clone(), one_column()));
+            ast::select(None, vec![of_column(&[ast::column(ROWS, COLUMN)])], vec![from], None)?
+        }
+    };
+    Ok(ast::nested(Expr::Subquery(Box::new(query))))
+}
+
+/// How many rows of a sub-query fulfil a condition on its one column and a value from outside.
+fn rows_where(subquery: &Query, value: &Expr, condition: &dyn Fn(Expr) -> Expr) -> Result<Expr, Fault> {
+    let counting = means_the_same_in(subquery, value)
+        .then(|| counting(subquery, Some(1), |columns| columns.first().cloned().map(condition)))
+        .flatten();
+    match counting {
+        Some(counting) => Ok(counting),
+        None => count(subquery, Some(condition(ast::column(ROWS, COLUMN)))),
+    }
 }
 
 /// Whether a sub-query has rows, or has none.
@@ -289,16 +437,24 @@ fn means_the_same_in(subquery: &Query, value: &Expr) -> bool {
 
 /// How many rows of a sub-query fulfil a condition on its one column.
 fn count(subquery: &Query, condition: Option<Expr>) -> Result<Expr, Fault> {
-    let mut alias = ast::named(ROWS);
-    if condition.is_some() {
-        alias.columns = vec![TableAliasColumnDef {
-            name: ast::quoted(COLUMN),
-            data_type: None,
-        }];
-    }
+    let alias = if condition.is_some() {
+        one_column()
+    } else {
+        ast::named(ROWS)
+    };
     let from = ast::alone(ast::derived(subquery.clone(), alias));
     let query = ast::select(None, vec![ast::count_of_rows()], vec![from], condition)?;
     Ok(Expr::Subquery(Box::new(query)))
+}
+
+/// A name for the rows of a sub-query and for their one column.
+fn one_column() -> TableAlias {
+    let mut alias = ast::named(ROWS);
+    alias.columns = vec![TableAliasColumnDef {
+        name: ast::quoted(COLUMN),
+        data_type: None,
+    }];
+    alias
 }
 
 /// `not exists` a row that is equal or could be: what NOT IN asks where only whether it holds matters.
@@ -310,7 +466,7 @@ fn none_could_be(value: &Expr, subquery: &Query) -> Result<Expr, Fault> {
         Some(ast::or(ast::equal(column.clone(), value.clone()), unknown))
     };
     let asked = means_the_same_in(subquery, &value)
-        .then(|| in_place(subquery, Some(1), ast::number(1), could_be))
+        .then(|| in_place(subquery, Some(1), |_| ast::number(1), could_be))
         .flatten();
     let Some(query) = asked else {
         return Err(not_in_this_form(
@@ -327,7 +483,7 @@ fn none_could_be(value: &Expr, subquery: &Query) -> Result<Expr, Fault> {
 /// `(a, b) in (select x, y …)` where only whether it holds matters: there is a row that is equal. NOT IN: there
 /// is none that is equal or could be.
 fn row_is_in(row: &[Expr], subquery: &Query, negated: bool) -> Result<Expr, Fault> {
-    let query = asked_of_rows(row, subquery, ast::number(1), |equal| {
+    let query = asked_of_rows(row, subquery, |equal| {
         if negated {
             ast::or(equal.clone(), ast::is_missing(equal))
         } else {
@@ -340,30 +496,12 @@ fn row_is_in(row: &[Expr], subquery: &Query, negated: bool) -> Result<Expr, Faul
     })
 }
 
-/// `(a, b) in (select x, y …)` with its three values.
-fn value_of_row_in(row: &[Expr], subquery: &Query, negated: bool) -> Result<Expr, Fault> {
-    let count = |condition: &dyn Fn(Expr) -> Expr| {
-        let query = asked_of_rows(row, subquery, ast::count_of_rows(), condition)?;
-        Ok::<_, Fault>(none_or_some(Expr::Subquery(Box::new(query)), true))
-    };
-    let whens = vec![
-        (count(&|equal| equal)?, truth(!negated)),
-        (count(&ast::is_missing)?, ast::null()),
-    ];
-    Ok(ast::nested(ast::case(whens, truth(negated))))
-}
-
 /// The sub-query with a condition on whether its columns equal a row.
-fn asked_of_rows(
-    row: &[Expr],
-    subquery: &Query,
-    item: Expr,
-    condition: impl FnOnce(Expr) -> Expr,
-) -> Result<Query, Fault> {
+fn asked_of_rows(row: &[Expr], subquery: &Query, condition: impl FnOnce(Expr) -> Expr) -> Result<Query, Fault> {
     let means_the_same = row.iter().all(|value| means_the_same_in(subquery, value));
     let equal = |columns: &[Expr]| Some(condition(ast::nested(rows::equal(columns, row)?)));
     means_the_same
-        .then(|| in_place(subquery, Some(row.len()), item, equal))
+        .then(|| in_place(subquery, Some(row.len()), |_| ast::number(1), equal))
         .flatten()
         .ok_or_else(|| {
             not_in_this_form(
@@ -381,7 +519,7 @@ fn not_in_this_form(what: &str, remedy: &str) -> Fault {
 /// The sub-query itself, counting its rows: the planner understands that it asks for the row outside, as
 /// it would not in the place of a table.
 fn counting(subquery: &Query, columns: Option<usize>, condition: impl FnOnce(&[Expr]) -> Option<Expr>) -> Option<Expr> {
-    let query = in_place(subquery, columns, ast::count_of_rows(), condition)?;
+    let query = in_place(subquery, columns, |_| ast::count_of_rows(), condition)?;
     Some(Expr::Subquery(Box::new(query)))
 }
 
@@ -390,7 +528,7 @@ fn counting(subquery: &Query, columns: Option<usize>, condition: impl FnOnce(&[E
 fn in_place(
     subquery: &Query,
     columns: Option<usize>,
-    item: Expr,
+    item: impl FnOnce(&[Expr]) -> Expr,
     condition: impl FnOnce(&[Expr]) -> Option<Expr>,
 ) -> Option<Query> {
     let Query {
@@ -430,7 +568,7 @@ fn in_place(
         return None;
     }
     let mut select = select.as_ref().clone();
-    select.projection = vec![SelectItem::UnnamedExpr(item)];
+    select.projection = vec![SelectItem::UnnamedExpr(item(&values))];
     select.selection = ast::and(select.selection, condition(&values));
     let mut query = subquery.clone();
     query.body = Box::new(SetExpr::Select(Box::new(select)));

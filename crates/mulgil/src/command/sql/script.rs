@@ -21,8 +21,11 @@ use crate::say;
 /// How deep scripts may run scripts.
 const MAX_DEPTH: usize = 16;
 
-/// Runs the script in a file.
+/// Runs the script in a file; `-` is standard input.
 pub(super) async fn file(shell: &mut Shell, path: &Path) -> Ended {
+    if path == Path::new("-") {
+        return stdin(shell).await;
+    }
     nested(shell, path, 0).await
 }
 
