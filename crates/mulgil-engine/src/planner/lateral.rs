@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{Column, JoinType, Result, tree_node::Transformed, tree_node::TreeNode as _},
+    common::{
+        Column, JoinType, Result,
+        tree_node::{Transformed, TreeNode as _, TreeNodeRecursion},
+    },
     logical_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder, Projection, Unnest},
 };
 
@@ -12,17 +15,34 @@ use datafusion::{
 pub(super) fn unnested(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     plan.transform_up_with_subqueries(|node| match &node {
         LogicalPlan::Join(join) if join.join_type == JoinType::Inner && join.on.is_empty() => {
-            let pass = if unnests_outer(&join.right)? { pass(join)? } else { None };
+            let pass = if unnests_lists_of(&join.left, &join.right)? {
+                pass(join)?
+            } else {
+                None
+            };
             Ok(pass.map_or_else(|| Transformed::no(node.clone()), Transformed::yes))
         }
         _ => Ok(Transformed::no(node)),
     })
 }
 
-fn unnests_outer(plan: &LogicalPlan) -> Result<bool> {
-    let plan = inside(plan).unwrap_or(plan);
-    Ok(plan.exists(|node| Ok(matches!(node, LogicalPlan::Unnest(_))))?
-        && plan.exists(|node| Ok(node.contains_outer_reference()))?)
+/// Whether the right side unnests, and asks for columns of the left side alone.
+fn unnests_lists_of(left: &LogicalPlan, right: &LogicalPlan) -> Result<bool> {
+    let right = inside(right).unwrap_or(right);
+    let (mut asks, mut asks_others, mut unnests) = (false, false, false);
+    right.apply(|node| {
+        unnests |= matches!(node, LogicalPlan::Unnest(_));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::OuterReferenceColumn(_, column) = expr {
+                    asks = true;
+                    asks_others |= !left.schema().has_column(column);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(unnests && asks && !asks_others)
 }
 
 /// What a lateral sub-query holds.

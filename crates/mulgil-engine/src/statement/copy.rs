@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeMap,
+    fs::{self, File},
     io::Write as _,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -13,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{
     CopyOption, CopySource, CopyTarget, Expr, ObjectName, SelectItem, Statement, WildcardAdditionalOptions,
 };
 use mulgil_core::{
-    codes,
+    codes, crash,
     diagnostic::{Diagnostic, Place},
     grid::Grid,
     location::StoreOptions,
@@ -166,7 +168,12 @@ struct WholeFile {
 impl WholeFile {
     fn begin(path: &Path) -> Result<Self, Fault> {
         let folder = path.parent().ok_or_else(|| broken("a file without a folder"))?;
-        let file = NamedTempFile::new_in(folder).map_err(|error| fault::io(&error, path))?;
+        crash::write();
+        // Whoever may read what else is made here may read it.
+        let file = tempfile::Builder::new()
+            .permissions(fs::Permissions::from_mode(0o666))
+            .tempfile_in(folder)
+            .map_err(|error| fault::io(&error, path))?;
         Ok(Self {
             file,
             path: path.to_owned(),
@@ -175,8 +182,13 @@ impl WholeFile {
 
     fn finish(self) -> Result<(), Fault> {
         let to_fault = |error: std::io::Error| fault::io(&error, &self.path);
+        crash::write();
         self.file.as_file().sync_all().map_err(to_fault)?;
+        crash::write();
         self.file.persist(&self.path).map_err(|error| to_fault(error.error))?;
+        // A folder that cannot be synced has its entry a little later.
+        let folder = self.path.parent().map(File::open);
+        let _ = folder.map(|folder| folder.and_then(|folder| folder.sync_all()));
         Ok(())
     }
 }
@@ -184,6 +196,7 @@ impl WholeFile {
 #[async_trait]
 impl ByteSink for WholeFile {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        crash::write();
         self.file
             .write_all(bytes)
             .map_err(|error| fault::io(&error, &self.path))

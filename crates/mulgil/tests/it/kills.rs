@@ -149,6 +149,25 @@ fn what_lies_in_a_bucket_is_changed_whole_or_not_at_all_with_python() {
     }
 }
 
+#[test]
+fn a_file_is_copied_to_whole_or_not_at_all() {
+    const COPY: &str = "copy t to 'out.csv'";
+    let prepared = prepared(None);
+    let file = |world: &World<'_>| std::fs::read(world.place.path().join("out.csv")).ok();
+    let undisturbed = prepared.again("");
+    let writes = undisturbed.script(COPY, Some("count")).ends_with(0).writes();
+    let whole = file(&undisturbed);
+    assert!(whole.is_some() && writes > 2, "{writes} writes");
+    for write in 1..=writes {
+        let world = prepared.again("");
+        world.script(COPY, Some(&format!("write:{write}")));
+        let left = file(&world);
+        assert!(left.is_none() || left == whole, "killed at write {write} of {writes}");
+        world.script(COPY, None).ends_with(0);
+        assert_eq!(file(&world), whole, "again after a kill at write {write}");
+    }
+}
+
 /// Kills of a run over seeds, views, tables, an incremental model and a snapshot: some, or each.
 fn kills_of_a_run(writes: u64) -> Vec<u64> {
     const STRIDES: u64 = 6;

@@ -184,3 +184,39 @@ fn check_says_what_there_is_and_json_is_json() {
         .ends_with(5)
         .says("there is no mulgil.yml and no dbt_project.yml");
 }
+
+#[test]
+fn status_tells_how_large_tables_are() {
+    let place = Place::of(
+        "\
+=== mulgil.yml
+name: shop
+=== models/numbers.sql
+{{ config(materialized='table') }}
+select x from generate_series(1, 1000) as g(x)
+=== models/some.sql
+select * from {{ ref('numbers') }}
+",
+    );
+    let bytes = |node: usize| {
+        let status = place.mulgil(&["status", "--json"]).ends_with(0).json();
+        status["nodes"][node]["bytes"].as_u64()
+    };
+    let newest_file = || {
+        let files = std::fs::read_dir(place.path().join("warehouse/shop/numbers")).unwrap();
+        let data = files.map(|file| file.unwrap()).filter(|file| file.path().is_file());
+        let newest = data.max_by_key(|file| file.metadata().unwrap().modified().unwrap());
+        newest.map(|file| file.metadata().unwrap().len())
+    };
+    assert_eq!(bytes(0), None, "nothing is filled yet");
+    place.mulgil(&["run"]).ends_with(0);
+    let first = bytes(0);
+    assert!(first.is_some() && first == newest_file(), "{first:?}");
+    assert_eq!(bytes(1), None, "a view has no size");
+    place.edit("models/numbers.sql", "1000", "5000");
+    place.mulgil(&["run"]).ends_with(0);
+    let second = bytes(0);
+    assert!(second > first && second == newest_file(), "{first:?} {second:?}");
+    place.mulgil(&["run"]).ends_with(0);
+    assert_eq!(bytes(0), second, "what the log says is the same");
+}
