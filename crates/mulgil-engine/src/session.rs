@@ -342,6 +342,8 @@ fn session_config(config: &EngineConfig) -> SessionConfig {
         .with_default_catalog_and_schema(CATALOG, UNNAMED_SCHEMA)
         .with_information_schema(true);
     session.options_mut().sql_parser.collect_spans = true;
+    // What a condition leaves out is not decoded in the other columns.
+    session.options_mut().execution.parquet.pushdown_filters = true;
     memory::compress_spills(&mut session);
     session
 }

@@ -131,7 +131,10 @@ pub(crate) async fn provider(
     session_zone: &Zone,
 ) -> Result<Arc<dyn TableProvider>, Fault> {
     let snapshot = snapshots.of(warehouse, read.relation, read.at).await?;
-    let config = DeltaScanConfig::new().with_wrap_partition_values(false);
+    // Conditions come down from the plan to the decoder; those of the scan itself would be asked a second time.
+    let config = DeltaScanConfig::new()
+        .with_wrap_partition_values(false)
+        .with_parquet_pushdown(false);
     let to_fault = |error: DataFusionError| fault::sql(&error, &Author::Node(read.relation.to_string()));
     let scan = DeltaScanNext::new(Arc::clone(&snapshot), config).map_err(to_fault)?;
     let scan = KnownTable::new(scan, snapshot);

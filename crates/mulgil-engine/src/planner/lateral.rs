@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::{
     common::{
-        Column, JoinType, Result,
+        Column, JoinType, Result, TableReference,
         tree_node::{Transformed, TreeNode as _, TreeNodeRecursion},
     },
     logical_expr::{Expr, Filter, Join, LogicalPlan, LogicalPlanBuilder, Projection, Unnest},
@@ -55,7 +55,7 @@ fn inside(plan: &LogicalPlan) -> Option<&LogicalPlan> {
 }
 
 fn pass(join: &Join) -> Result<Option<LogicalPlan>> {
-    let Some(mut plan) = over(&join.right, &join.left)? else {
+    let Some(mut plan) = over(&join.right, &join.left, None)? else {
         return Ok(None);
     };
     if let Some(condition) = &join.filter {
@@ -67,44 +67,49 @@ fn pass(join: &Join) -> Result<Option<LogicalPlan>> {
 }
 
 /// The right side with the rows of the left one under it, whose columns it passes on. Nothing where it
-/// does more than to unnest.
-fn over(right: &LogicalPlan, left: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+/// does more than to unnest. What it makes is called by the name that it has outside, lest two columns have one.
+fn over(right: &LogicalPlan, left: &LogicalPlan, called: Option<&TableReference>) -> Result<Option<LogicalPlan>> {
     let kept = || left.schema().iter().map(|field| Expr::Column(Column::from(field)));
     Ok(Some(match right {
         LogicalPlan::EmptyRelation(empty) if empty.produce_one_row => left.clone(),
-        LogicalPlan::Subquery(subquery) => return over(&subquery.subquery, left),
-        LogicalPlan::SubqueryAlias(alias) => {
-            let Some(input) = over(&alias.input, left)? else {
-                return Ok(None);
-            };
-            let own = alias.input.schema().iter().map(|(qualifier, field)| {
-                let column = Expr::Column(Column::from((qualifier, field)));
-                column.alias_qualified(Some(alias.alias.clone()), field.name())
-            });
-            projected(kept().chain(own).collect(), input)?
+        LogicalPlan::Subquery(subquery) => return over(&subquery.subquery, left, called),
+        LogicalPlan::SubqueryAlias(alias) if names_itself(&alias.input) => {
+            return over(&alias.input, left, Some(called.unwrap_or(&alias.alias)));
         }
         LogicalPlan::Projection(projection) => {
-            let Some(input) = over(&projection.input, left)? else {
+            let Some(input) = over(&projection.input, left, None)? else {
                 return Ok(None);
             };
             let own: Vec<Expr> = projection.expr.iter().map(of_the_row).collect::<Result<_>>()?;
             let named = own.into_iter().zip(projection.schema.iter());
-            let named = named
-                .map(|(expr, (qualifier, field))| expr.unalias().alias_qualified(qualifier.cloned(), field.name()));
+            let named = named.map(|(expr, (qualifier, field))| {
+                expr.unalias()
+                    .alias_qualified(called.or(qualifier).cloned(), field.name())
+            });
             projected(kept().chain(named).collect(), input)?
         }
         LogicalPlan::Filter(filter) => {
-            let Some(input) = over(&filter.input, left)? else {
+            let Some(input) = over(&filter.input, left, None)? else {
                 return Ok(None);
             };
             LogicalPlan::Filter(Filter::try_new(of_the_row(&filter.predicate)?, Arc::new(input))?)
         }
-        LogicalPlan::Unnest(unnest) => match over(&unnest.input, left)? {
+        LogicalPlan::Unnest(unnest) => match over(&unnest.input, left, None)? {
             Some(input) => repeated(unnest, input)?,
             None => return Ok(None),
         },
         _ => return Ok(None),
     }))
+}
+
+/// Whether it makes its columns, and can give them another table's name.
+fn names_itself(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(_) => true,
+        LogicalPlan::Subquery(subquery) => names_itself(&subquery.subquery),
+        LogicalPlan::SubqueryAlias(alias) => names_itself(&alias.input),
+        _ => false,
+    }
 }
 
 fn repeated(unnest: &Unnest, input: LogicalPlan) -> Result<LogicalPlan> {

@@ -7,6 +7,7 @@ mod comparison;
 mod lateral;
 pub(crate) mod memory;
 mod pushdown;
+mod refused;
 mod series;
 mod single;
 pub(crate) mod statistics;
@@ -38,6 +39,7 @@ pub(crate) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
 
 /// A plan in which sub-queries stand where the engine has no join for them, in words that it has joins for.
 pub(crate) fn joinable(plan: LogicalPlan) -> Result<LogicalPlan> {
+    refused::check(&plan)?;
     let plan = lateral::unnested(plan)?
         .transform_data(single::aggregated)?
         .transform_data(beneath::projected)?;

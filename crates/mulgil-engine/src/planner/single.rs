@@ -14,18 +14,23 @@ use datafusion::{
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, Expr, FetchType, Limit, LogicalPlan, LogicalPlanBuilder,
         Signature, SkipType, Sort, Subquery, Volatility,
+        expr_rewriter::NamePreserver,
         function::{AccumulatorArgs, StateFieldsArgs},
         utils::format_state_name,
     },
 };
 
 const NAME: &str = "single_value";
+/// The name of the value beside the columns that are joined by; none that is typed is like it.
+const VALUE: &str = "@single";
 
 /// Makes aggregates of the sub-queries in the place of a value that ask for the row outside.
 pub(super) fn aggregated(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
-            expr.transform_up(|expr| match expr {
+            let name = names.save(&expr);
+            let joinable = expr.transform_up(|expr| match expr {
                 Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty() => {
                     Ok(match aggregate(&subquery.subquery)? {
                         Some(plan) => Transformed::yes(Expr::ScalarSubquery(Subquery {
@@ -36,7 +41,8 @@ pub(super) fn aggregated(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> 
                     })
                 }
                 other => Ok(Transformed::no(other)),
-            })
+            })?;
+            Ok(joinable.update_data(|expr| name.restore(expr)))
         })
     })
 }
@@ -46,8 +52,7 @@ fn aggregate(query: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     if query.schema().fields().len() != 1 {
         return Ok(None);
     }
-    let (qualifier, field) = query.schema().qualified_field(0);
-    let column = Expr::Column(Column::from((qualifier, field)));
+    let column = Expr::Column(Column::from(query.schema().qualified_field(0)));
     let (rows, value) = match query {
         LogicalPlan::Limit(limit) => match first_of(limit, column)? {
             Some(first) => first,
@@ -59,7 +64,7 @@ fn aggregate(query: &LogicalPlan) -> Result<Option<LogicalPlan>> {
             AggregateUDF::from(SingleValue::default()).call(vec![column]),
         ),
     };
-    let aggregate = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [value.alias(field.name())])?;
+    let aggregate = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [value.alias(VALUE)])?;
     Ok(Some(aggregate.build()?))
 }
 

@@ -223,8 +223,10 @@ impl ExecutionPlan for KnownExec {
         Ok(Arc::new(statistics))
     }
 
+    /// A scan that reads no file, because only rows are counted, says that limits may go through it, and
+    /// forgets them.
     fn supports_limit_pushdown(&self) -> bool {
-        self.input.supports_limit_pushdown()
+        self.input.supports_limit_pushdown() && !self.input.children().is_empty()
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {

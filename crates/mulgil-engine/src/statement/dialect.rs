@@ -213,6 +213,16 @@ impl VisitorMut for Translator<'_> {
                     *expr = better;
                 }
             }
+            Expr::Between {
+                expr: value,
+                negated,
+                low,
+                high,
+            } => {
+                if let Some(better) = rows::between(value, *negated, low, high) {
+                    *expr = better;
+                }
+            }
             Expr::Value(ValueWithSpan {
                 value: Value::Number(number, _),
                 ..
@@ -299,6 +309,16 @@ fn order_by_names(query: &mut Query) {
         return;
     }
     for order in orders {
+        let same = select.projection.iter().find_map(|item| match item {
+            SelectItem::ExprWithAlias { expr, alias } if select.distinct.is_some() && *expr == order.expr => {
+                Some(alias)
+            }
+            _ => None,
+        });
+        if let Some(alias) = same {
+            order.expr = Expr::Identifier(alias.clone());
+            continue;
+        }
         let Expr::Value(ValueWithSpan {
             value: Value::Number(place, _),
             ..
@@ -403,7 +423,7 @@ fn as_written(value: &mut Box<Expr>, data_type: &DataType) {
     }
 }
 
-/// A number with more digits than bigint and double keep, as the decimal that it is.
+/// A number with more digits before its point than bigint and double keep, as the decimal that it is.
 fn exact(number: &str) -> Option<Expr> {
     /// Digits that a double keeps, whichever they are.
     const OF_DOUBLE: usize = 15;
@@ -417,8 +437,9 @@ fn exact(number: &str) -> Option<Expr> {
     }
     let whole = whole.trim_start_matches('0');
     let digits = whole.len() + fraction.len();
+    // What a double cuts off behind the point is meant as one: as a decimal it would cut quotients, too.
     let is_exact_already = if number.contains('.') {
-        digits <= OF_DOUBLE
+        whole.len() <= OF_DOUBLE
     } else {
         whole.is_empty() || whole.parse::<u128>().is_ok_and(|number| number <= BEYOND)
     };

@@ -323,7 +323,24 @@ fn group(value: &Expr, pattern: &Expr, place: Expr) -> Expr {
 
 /// A timestamp that is read by a format.
 fn moment(value: &Expr, format: &Expr) -> Expr {
-    let read = ast::call("to_timestamp_micros", vec![value.clone(), format.clone()]);
+    let (mut value, mut format) = (value.clone(), format.clone());
+    if let Some(pattern) = ast::written(&format) {
+        // `%f` is a fraction of a second here and a count of nanoseconds there.
+        let mut pattern = pattern.replace(".%f", "%.f").replace("%f", "%6f");
+        let has = |letters: &[&str]| letters.iter().any(|letter| pattern.contains(letter));
+        if has(&["%H", "%I"]) && !has(&["%M", "%R", "%T"]) {
+            // An hour without minutes would be passed over.
+            pattern.push_str(" %M");
+            let minutes = ast::nested(ast::binary(
+                ast::nested(value),
+                BinaryOperator::StringConcat,
+                ast::text(" 00"),
+            ));
+            value = minutes;
+        }
+        format = ast::text(&pattern);
+    }
+    let read = ast::call("to_timestamp_micros", vec![value, format]);
     ast::cast(read, DataType::Timestamp(Some(6), TimezoneInfo::None))
 }
 

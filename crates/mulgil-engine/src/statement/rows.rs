@@ -20,6 +20,14 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option
     }))
 }
 
+/// Whether a row lies between two.
+pub(super) fn between(row: &Expr, negated: bool, low: &Expr, high: &Expr) -> Option<Expr> {
+    let from = compared(row, &BinaryOperator::GtEq, low)?;
+    let to = compared(row, &BinaryOperator::LtEq, high)?;
+    let inside = ast::both(from, to);
+    Some(ast::nested(if negated { not(inside) } else { inside }))
+}
+
 /// Whether a row is one of several.
 pub(super) fn in_list(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> {
     let row = values(row)?;

@@ -138,18 +138,29 @@ impl VisitorMut for LeftSides {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let (0, Expr::InSubquery { expr: value, .. }) = (self.depth, expr) {
-            let _ = visit_expressions_mut(value, |part: &mut Expr| {
-                if let Expr::Identifier(column) = part
-                    && !self.aliases.contains(&hidden::folded(column))
-                {
-                    *part = Expr::CompoundIdentifier(vec![ast::quoted(&self.name), column.clone()]);
-                }
-                ControlFlow::<()>::Continue(())
-            });
+        match expr {
+            Expr::InSubquery { expr: value, .. } if self.depth == 0 && !has_query(value) => {
+                let _ = visit_expressions_mut(value, |part: &mut Expr| {
+                    if let Expr::Identifier(column) = part
+                        && !self.aliases.contains(&hidden::folded(column))
+                    {
+                        *part = Expr::CompoundIdentifier(vec![ast::quoted(&self.name), column.clone()]);
+                    }
+                    ControlFlow::<()>::Continue(())
+                });
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+fn has_query(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr: &Expr| match expr {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 fn join_condition(operator: &mut JoinOperator) -> Option<&mut Expr> {
@@ -305,6 +316,22 @@ fn without_parentheses(expr: &Expr) -> &Expr {
     }
 }
 
+/// Whether the one thing that a sub-query gives is a column as it is.
+fn asks_for_a_column(subquery: &Query) -> bool {
+    let SetExpr::Select(select) = subquery.body.as_ref() else {
+        return false;
+    };
+    match select.projection.as_slice() {
+        [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] => {
+            matches!(
+                without_parentheses(expr),
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_)
+            )
+        }
+        _ => false,
+    }
+}
+
 /// The rows of the sub-query, and their one column.
 const ROWS: &str = "@in";
 const COLUMN: &str = "@value";
@@ -359,7 +386,7 @@ fn compared(value: &Expr, op: &BinaryOperator, subquery: &Query, of: Rows) -> Re
     };
     let rows = ast::nested(exists(subquery, false)?);
     let has_null = ast::binary(
-        count(subquery, None)?,
+        count_of(subquery)?,
         BinaryOperator::Gt,
         aggregate_of(subquery, "count")?,
     );
@@ -394,7 +421,8 @@ fn aggregate_of(subquery: &Query, name: &str) -> Result<Expr, Fault> {
 
 /// How many rows of a sub-query fulfil a condition on its one column and a value from outside.
 fn rows_where(subquery: &Query, value: &Expr, condition: &dyn Fn(Expr) -> Expr) -> Result<Expr, Fault> {
-    let counting = means_the_same_in(subquery, value)
+    // The planner's join is by a column of the sub-query.
+    let counting = (asks_for_a_column(subquery) && means_the_same_in(subquery, value))
         .then(|| counting(subquery, Some(1), |columns| columns.first().cloned().map(condition)))
         .flatten();
     match counting {
@@ -405,11 +433,15 @@ fn rows_where(subquery: &Query, value: &Expr, condition: &dyn Fn(Expr) -> Expr) 
 
 /// Whether a sub-query has rows, or has none.
 fn exists(subquery: &Query, some: bool) -> Result<Expr, Fault> {
-    let count = match counting(subquery, None, |_| None) {
-        Some(counting) => counting,
-        None => count(subquery, None)?,
-    };
-    Ok(none_or_some(count, some))
+    Ok(none_or_some(count_of(subquery)?, some))
+}
+
+/// How many rows a sub-query has.
+fn count_of(subquery: &Query) -> Result<Expr, Fault> {
+    match counting(subquery, None, |_| None) {
+        Some(counting) => Ok(counting),
+        None => count(subquery, None),
+    }
 }
 
 /// Whether an expression from outside names no column that a table of the sub-query could have.
