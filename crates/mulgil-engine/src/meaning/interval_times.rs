@@ -91,10 +91,10 @@ impl ScalarUDFImpl for IntervalTimes {
                 Some(factors) => times(interval, factors.value(row)),
                 None => times_fraction(interval, factors.as_primitive::<Float64Type>().value(row)),
             };
-            match product {
-                Some(product) => Ok(Some(product)),
-                None => exec_err!("a product of an interval is out of its range"),
+            if product.is_none() {
+                return exec_err!("a product of an interval is out of its range");
             }
+            Ok(product)
         };
         let products: PrimitiveArray<IntervalMonthDayNanoType> =
             (0..args.number_rows).map(one).collect::<Result<_>>()?;

@@ -409,12 +409,11 @@ fn compared(value: &Expr, op: &BinaryOperator, subquery: &Query, of: Rows) -> Re
 /// An aggregate of the one column of a sub-query.
 fn aggregate_of(subquery: &Query, name: &str) -> Result<Expr, Fault> {
     let of_column = |columns: &[Expr]| ast::call(name, columns.to_vec());
-    let query = match in_place(subquery, Some(1), of_column, |_| None) {
-        Some(query) => query,
-        None => {
-            let from = ast::alone(ast::derived(subquery.clone(), one_column()));
-            ast::select(None, vec![of_column(&[ast::column(ROWS, COLUMN)])], vec![from], None)?
-        }
+    let query = if let Some(query) = in_place(subquery, Some(1), of_column, |_| None) {
+        query
+    } else {
+        let from = ast::alone(ast::derived(subquery.clone(), one_column()));
+        ast::select(None, vec![of_column(&[ast::column(ROWS, COLUMN)])], vec![from], None)?
     };
     Ok(ast::nested(Expr::Subquery(Box::new(query))))
 }

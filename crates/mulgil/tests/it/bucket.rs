@@ -152,14 +152,12 @@ impl<'a> World<'a> {
     /// Another project over the same tables, of which this one's ledger knows nothing.
     pub(crate) fn beside(&self) -> Self {
         let place = Place::of("");
-        match &self.bucket {
-            Some((store, prefix)) => Self::new(place, Some((*store, prefix))),
-            None => {
-                let folder = self.place.path().join("warehouse");
-                settle(&place, &folder.display().to_string());
-                Self { place, bucket: None }
-            }
+        if let Some((store, prefix)) = &self.bucket {
+            return Self::new(place, Some((*store, prefix)));
         }
+        let folder = self.place.path().join("warehouse");
+        settle(&place, &folder.display().to_string());
+        Self { place, bucket: None }
     }
 
     /// The program, not started yet.
