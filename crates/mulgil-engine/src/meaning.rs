@@ -19,8 +19,8 @@ use datafusion::{
     functions::math::expr_fn::round,
     functions_nested::length::array_length_udf,
     logical_expr::{
-        BinaryExpr, ColumnarValue, Expr, ExprSchemable as _, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-        ScalarUDFImpl, Signature, Volatility, cast as logical_cast, expr::ScalarFunction,
+        BinaryExpr, Cast, ColumnarValue, Expr, ExprSchemable as _, Operator, ReturnFieldArgs, ScalarFunctionArgs,
+        ScalarUDF, ScalarUDFImpl, Signature, TryCast, Volatility, cast as logical_cast, expr::ScalarFunction,
         expr_rewriter::FunctionRewrite,
     },
 };
@@ -62,21 +62,13 @@ impl FunctionRewrite for Meaning {
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Transformed<Expr>> {
         match expr {
-            Expr::Cast(mut cast) if cast.field.data_type().is_integer() && has_fraction(&cast.expr, schema)? => {
-                cast.expr = Box::new(round(vec![*cast.expr]));
-                Ok(Transformed::yes(Expr::Cast(cast)))
+            Expr::Cast(Cast { expr, field }) => {
+                let meant = before_cast(*expr, field.data_type(), schema)?;
+                Ok(meant.update_data(|value| Expr::Cast(Cast::new_from_field(Box::new(value), field))))
             }
-            Expr::TryCast(mut cast) if cast.field.data_type().is_integer() && has_fraction(&cast.expr, schema)? => {
-                cast.expr = Box::new(round(vec![*cast.expr]));
-                Ok(Transformed::yes(Expr::TryCast(cast)))
-            }
-            Expr::Cast(mut cast) if cast.field.data_type().is_string() && is_timestamp(&cast.expr, schema)? => {
-                cast.expr = Box::new(timestamp_text::of(*cast.expr));
-                Ok(Transformed::yes(Expr::Cast(cast)))
-            }
-            Expr::TryCast(mut cast) if cast.field.data_type().is_string() && is_timestamp(&cast.expr, schema)? => {
-                cast.expr = Box::new(timestamp_text::of(*cast.expr));
-                Ok(Transformed::yes(Expr::TryCast(cast)))
+            Expr::TryCast(TryCast { expr, field }) => {
+                let meant = before_cast(*expr, field.data_type(), schema)?;
+                Ok(meant.update_data(|value| Expr::TryCast(TryCast::new_from_field(Box::new(value), field))))
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right })
                 if op == Operator::StringConcat && (is_timestamp(&left, schema)? || is_timestamp(&right, schema)?) =>
@@ -122,6 +114,17 @@ impl FunctionRewrite for Meaning {
             other => Ok(Transformed::no(other)),
         }
     }
+}
+
+/// What a cast is of: a value that becomes a whole number is rounded first, and a timestamp is written as text.
+fn before_cast(value: Expr, to: &DataType, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    Ok(if to.is_integer() && has_fraction(&value, schema)? {
+        Transformed::yes(round(vec![value]))
+    } else if to.is_string() && is_timestamp(&value, schema)? {
+        Transformed::yes(timestamp_text::of(value))
+    } else {
+        Transformed::no(value)
+    })
 }
 
 /// Whether values may lie between whole numbers. What was rounded already does not.

@@ -30,11 +30,11 @@ use crate::{
     meaning::{self, IntervalProducts, Meaning},
     names::{self, CATALOG, Names, UNNAMED_SCHEMA},
     planner::{
-        self,
+        self, correlated,
         memory::{self, Limits},
     },
     statement::{
-        dialect, json, parse,
+        column_names, json, parse,
         subqueries::{self, NotIn},
     },
     store::Store,
@@ -274,7 +274,7 @@ impl Sessions {
 /// Plans a statement whose sub-queries mean what SQL says.
 async fn logical_plan(state: &SessionState, statement: &DfStatement, author: &Author) -> Result<LogicalPlan, Fault> {
     let plan = named_plan(state, exact(statement, NotIn::Joined)?, author).await?;
-    let plan = if subqueries::has_correlated_not_in(&plan) {
+    let plan = if correlated::has_not_in(&plan) {
         named_plan(state, exact(statement, NotIn::Asked)?, author).await?
     } else {
         plan
@@ -295,7 +295,7 @@ async fn named_plan(state: &SessionState, mut statement: DfStatement, author: &A
     let plan = match state.statement_to_plan(statement.clone()).await {
         Err(error) if is_about_names(&error) => {
             if let DfStatement::Statement(statement) = &mut statement {
-                dialect::name_all(statement);
+                column_names::each_its_own(statement);
             }
             state.statement_to_plan(statement).await
         }

@@ -84,6 +84,6 @@ fn text(micros: i64, zone: Option<&Zone>) -> String {
     match shown.strip_suffix('Z') {
         Some(clock) => format!("{clock}+00"),
         // Whole hours need no minutes.
-        None => shown.strip_suffix(":00").map_or(shown.clone(), str::to_owned),
+        None => shown.strip_suffix(":00").unwrap_or(&shown).to_owned(),
     }
 }

@@ -4,10 +4,10 @@
 mod arithmetic;
 mod beneath;
 mod comparison;
+pub(crate) mod correlated;
 mod lateral;
 pub(crate) mod memory;
 mod pushdown;
-mod refused;
 mod series;
 mod single;
 pub(crate) mod statistics;
@@ -39,7 +39,7 @@ pub(crate) fn with_rules(builder: SessionStateBuilder) -> SessionStateBuilder {
 
 /// A plan in which sub-queries stand where the engine has no join for them, in words that it has joins for.
 pub(crate) fn joinable(plan: LogicalPlan) -> Result<LogicalPlan> {
-    refused::check(&plan)?;
+    correlated::check(&plan)?;
     let plan = lateral::unnested(plan)?
         .transform_data(single::aggregated)?
         .transform_data(beneath::projected)?;

@@ -156,10 +156,8 @@ impl Accumulator for Single {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let rows = states[1].as_primitive::<Int64Type>();
-        let held = (0..rows.len()).filter(|row| rows.value(*row) > 0);
-        held.collect::<Vec<_>>()
-            .into_iter()
-            .try_for_each(|row| self.take(&states[0], row))
+        let mut held = (0..rows.len()).filter(|row| rows.value(*row) > 0);
+        held.try_for_each(|row| self.take(&states[0], row))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::{
     ast::{
         CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
         FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, SelectItem,
-        SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, With,
+        SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, UnaryOperator, Value, ValueWithSpan, With,
         helpers::attached_token::AttachedToken,
     },
     dialect::GenericDialect,
@@ -77,6 +77,14 @@ pub(super) fn written(expr: &Expr) -> Option<&str> {
 /// In parentheses.
 pub(super) fn nested(expr: Expr) -> Expr {
     Expr::Nested(Box::new(expr))
+}
+
+/// Its opposite.
+pub(super) fn not(expr: Expr) -> Expr {
+    Expr::UnaryOp {
+        op: UnaryOperator::Not,
+        expr: Box::new(nested(expr)),
+    }
 }
 
 /// Nothing.

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use mulgil_core::port::Fault;
 
-use super::{ast, functions, json, parse::unsupported, pivot, precedence, rows};
+use super::{ast, column_names, functions, json, parse::unsupported, pivot, precedence, rows};
 use crate::fault::Author;
 
 /// Digits of a second that a table keeps.
@@ -20,106 +20,13 @@ const MICROSECONDS: u64 = 6;
 /// Puts a statement into the planner's words.
 pub(super) fn translate(statement: &mut Statement, author: &Author) -> Result<(), Fault> {
     if let (Statement::Query(query), Author::Typed) = (&mut *statement, author) {
-        name_columns(&mut query.body);
+        column_names::of_result(&mut query.body);
     }
     let mut translator = Translator { author };
     match statement.visit(&mut translator) {
         ControlFlow::Break(fault) => Err(fault),
         ControlFlow::Continue(()) => Ok(()),
     }
-}
-
-/// Gives the columns of a result that have no name the words that they are written in, in small letters; the
-/// planner would give them its own. Of several queries the first names the columns of all.
-fn name_columns(body: &mut SetExpr) {
-    let select = match body {
-        SetExpr::Select(select) => select,
-        SetExpr::SetOperation { left, .. } => return name_columns(left),
-        SetExpr::Query(query) => return name_columns(&mut query.body),
-        _ => return,
-    };
-    let mut known: Vec<String> = select.projection.iter().filter_map(name_of).collect();
-    for item in &mut select.projection {
-        let SelectItem::UnnamedExpr(expr) = item else {
-            continue;
-        };
-        if is_named_by_planner(expr) {
-            continue;
-        }
-        let name = free_name(&name_of_expr(expr), &known);
-        known.push(name.clone());
-        *item = SelectItem::ExprWithAlias {
-            expr: expr.clone(),
-            alias: ast::quoted(&name),
-        };
-    }
-}
-
-/// Columns keep their names, and what is several columns cannot have one.
-fn is_named_by_planner(expr: &Expr) -> bool {
-    match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. } => true,
-        Expr::Function(function) => function.name.to_string().eq_ignore_ascii_case("unnest"),
-        _ => false,
-    }
-}
-
-/// Gives each expression of a select list a name of its own: the planner takes two for one where they
-/// differ only in their types.
-pub(crate) fn name_all(statement: &mut Statement) {
-    struct Namer;
-    impl VisitorMut for Namer {
-        type Break = ();
-
-        fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-            let mut known: Vec<String> = select.projection.iter().filter_map(name_of).collect();
-            for item in &mut select.projection {
-                let SelectItem::UnnamedExpr(expr) = item else {
-                    continue;
-                };
-                let plain = name_of_expr(expr);
-                let is_first = known.iter().filter(|name| **name == plain).count() <= 1;
-                let is_column = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-                if is_first && is_column {
-                    continue;
-                }
-                let name = free_name(&plain, &known);
-                known.push(name.clone());
-                *item = SelectItem::ExprWithAlias {
-                    expr: expr.clone(),
-                    alias: ast::quoted(&name),
-                };
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let _ = statement.visit(&mut Namer);
-}
-
-fn name_of(item: &SelectItem) -> Option<String> {
-    match item {
-        SelectItem::UnnamedExpr(expr) => Some(name_of_expr(expr)),
-        SelectItem::ExprWithAlias { alias, .. } => Some(alias.value.clone()),
-        _ => None,
-    }
-}
-
-fn name_of_expr(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(name) => name.value.clone(),
-        Expr::CompoundIdentifier(parts) => parts.last().map(|part| part.value.clone()).unwrap_or_default(),
-        other => other.to_string().to_lowercase(),
-    }
-}
-
-fn free_name(plain: &str, known: &[String]) -> String {
-    let is_free = |name: &String| !known.contains(name);
-    let numbered = (1..).map(|number| format!("{plain}_{number}"));
-    std::iter::once(plain.to_owned())
-        .filter(|name| known.iter().filter(|known| *known == name).count() <= 1)
-        .chain(numbered.filter(|name| is_free(name)))
-        .next()
-        .unwrap_or_default()
 }
 
 struct Translator<'a> {
@@ -333,7 +240,7 @@ fn order_by_names(query: &mut Query) {
         if let SelectItem::UnnamedExpr(expr) = item
             && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_))
         {
-            let alias = ast::quoted(&expr.to_string().to_lowercase());
+            let alias = column_names::as_written(expr);
             order.expr = Expr::Identifier(alias.clone());
             *item = SelectItem::ExprWithAlias {
                 expr: expr.clone(),

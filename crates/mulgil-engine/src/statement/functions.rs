@@ -323,25 +323,29 @@ fn group(value: &Expr, pattern: &Expr, place: Expr) -> Expr {
 
 /// A timestamp that is read by a format.
 fn moment(value: &Expr, format: &Expr) -> Expr {
-    let (mut value, mut format) = (value.clone(), format.clone());
-    if let Some(pattern) = ast::written(&format) {
-        // `%f` is a fraction of a second here and a count of nanoseconds there.
-        let mut pattern = pattern.replace(".%f", "%.f").replace("%f", "%6f");
-        let has = |letters: &[&str]| letters.iter().any(|letter| pattern.contains(letter));
-        if has(&["%H", "%I"]) && !has(&["%M", "%R", "%T"]) {
-            // An hour without minutes would be passed over.
-            pattern.push_str(" %M");
-            let minutes = ast::nested(ast::binary(
-                ast::nested(value),
-                BinaryOperator::StringConcat,
-                ast::text(" 00"),
-            ));
-            value = minutes;
-        }
-        format = ast::text(&pattern);
-    }
+    let (value, format) = match ast::written(format) {
+        Some(pattern) => readable(value, pattern),
+        None => (value.clone(), format.clone()),
+    };
     let read = ast::call("to_timestamp_micros", vec![value, format]);
     ast::cast(read, DataType::Timestamp(Some(6), TimezoneInfo::None))
+}
+
+/// A text and its format as the engine reads all of it.
+fn readable(value: &Expr, pattern: &str) -> (Expr, Expr) {
+    // `%f` is a fraction of a second here and a count of nanoseconds there.
+    let pattern = pattern.replace(".%f", "%.f").replace("%f", "%6f");
+    let has = |letters: &[&str]| letters.iter().any(|letter| pattern.contains(letter));
+    if !has(&["%H", "%I"]) || has(&["%M", "%R", "%T"]) {
+        return (value.clone(), ast::text(&pattern));
+    }
+    // An hour without minutes would be passed over.
+    let value = ast::binary(
+        ast::nested(value.clone()),
+        BinaryOperator::StringConcat,
+        ast::text(" 00"),
+    );
+    (ast::nested(value), ast::text(&format!("{pattern} %M")))
 }
 
 /// The unit that a word or a text names.

@@ -5,10 +5,11 @@
 mod alter;
 mod ast;
 mod change;
+pub(crate) mod column_names;
 mod context;
 mod copy;
 mod define;
-pub(crate) mod dialect;
+mod dialect;
 mod functions;
 mod insert;
 pub(crate) mod json;

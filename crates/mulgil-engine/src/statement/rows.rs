@@ -1,7 +1,7 @@
 //! Rows of values: `(a, b) < (c, d)`, `(a, b) in ((1, 2), (3, 4))`. The planner would compare them as one
 //! value each, to which NULL is something like any other.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
 
 use super::ast;
 
@@ -13,7 +13,7 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option
     }
     Some(ast::nested(match op {
         BinaryOperator::Eq => equal(left, right)?,
-        BinaryOperator::NotEq => not(equal(left, right)?),
+        BinaryOperator::NotEq => ast::not(equal(left, right)?),
         BinaryOperator::Lt | BinaryOperator::LtEq => ordered(left, right, &BinaryOperator::Lt, op)?,
         BinaryOperator::Gt | BinaryOperator::GtEq => ordered(left, right, &BinaryOperator::Gt, op)?,
         _ => return None,
@@ -25,7 +25,7 @@ pub(super) fn between(row: &Expr, negated: bool, low: &Expr, high: &Expr) -> Opt
     let from = compared(row, &BinaryOperator::GtEq, low)?;
     let to = compared(row, &BinaryOperator::LtEq, high)?;
     let inside = ast::both(from, to);
-    Some(ast::nested(if negated { not(inside) } else { inside }))
+    Some(ast::nested(if negated { ast::not(inside) } else { inside }))
 }
 
 /// Whether a row is one of several.
@@ -36,7 +36,7 @@ pub(super) fn in_list(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> 
         equal(row, other)
     });
     let any = equals.collect::<Option<Vec<Expr>>>()?.into_iter().reduce(ast::or)?;
-    Some(ast::nested(if negated { not(any) } else { any }))
+    Some(ast::nested(if negated { ast::not(any) } else { any }))
 }
 
 /// The values of a row that is written out.
@@ -69,11 +69,4 @@ fn ordered(left: &[Expr], right: &[Expr], strictly: &BinaryOperator, at_last: &B
 
 fn one(left: &Expr, op: BinaryOperator, right: &Expr) -> Expr {
     ast::binary(ast::nested(left.clone()), op, ast::nested(right.clone()))
-}
-
-fn not(expr: Expr) -> Expr {
-    Expr::UnaryOp {
-        op: UnaryOperator::Not,
-        expr: Box::new(ast::nested(expr)),
-    }
 }

@@ -1,14 +1,17 @@
 //! `mulgil status`: how every node stands; or those that are named, range by range.
 
+use std::collections::BTreeMap;
+
 use mulgil_core::{
     data_test::Verdict,
     interval::{Instant, Interval},
     interval_text::{self, format_instant},
-    name::Instance,
+    name::{Instance, Relation},
     plan::Forecast,
     project::{DataTest, Node, Project},
     why::{Status, statuses},
 };
+use mulgil_store::TableSize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -33,11 +36,10 @@ pub(crate) async fn status(global: &Global, flags: &cli::Status) -> Outcome {
         .instances()
         .iter()
         .filter(|instance| selection.ranges.contains_key(instance));
-    let mut rows: Vec<Row> = instances.filter_map(|instance| Row::of(&forecast, instance)).collect();
     let sizes = nodes::sizes(&view).await?;
-    for row in &mut rows {
-        row.bytes = nodes::bytes_of(&sizes, row.node);
-    }
+    let rows: Vec<Row> = instances
+        .filter_map(|instance| Row::of(&forecast, &sizes, instance))
+        .collect();
     let gone = gone(&opened.project, &view, &rows).await?;
     if flags.json {
         let rows: Vec<Value> = rows
@@ -89,7 +91,7 @@ struct Gone {
 }
 
 impl<'a> Row<'a> {
-    fn of(forecast: &Forecast<'a>, instance: &Instance) -> Option<Self> {
+    fn of(forecast: &Forecast<'a>, sizes: &BTreeMap<Relation, TableSize>, instance: &Instance) -> Option<Self> {
         let node = forecast.node(&instance.node)?;
         let known = statuses(forecast, instance);
         let state = forecast.state.nodes.get(instance);
@@ -123,7 +125,7 @@ impl<'a> Row<'a> {
             }),
             failed_tests: node.tests.iter().filter(failed).map(|test| test.name.clone()).collect(),
             filled_at: state.and_then(|state| state.made_at.iter().map(|(_, at)| *at).max()),
-            bytes: None,
+            bytes: nodes::bytes_of(sizes, node),
         })
     }
 

@@ -189,8 +189,7 @@ impl<'a> World<'a> {
     /// A query's rows as CSV without the header.
     #[track_caller]
     pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
-        let done = self.mulgil(&["query", sql, "-o", "csv"]).ends_with(0);
-        done.stdout.lines().skip(1).map(str::to_owned).collect()
+        self.mulgil(&["query", sql, "-o", "csv"]).ends_with(0).rows()
     }
 }
 

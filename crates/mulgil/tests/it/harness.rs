@@ -53,6 +53,18 @@ impl Done {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
+    /// The rows of a result in CSV, without its header.
+    pub(crate) fn rows(&self) -> Vec<String> {
+        self.stdout.lines().skip(1).map(str::to_owned).collect()
+    }
+
+    /// Asserts that this plan, as JSON, has no steps.
+    #[track_caller]
+    pub(crate) fn is_empty_plan(&self, when: &str) {
+        let plan = self.json();
+        assert_eq!(plan["steps"].as_array().unwrap().len(), 0, "{when}: {plan}");
+    }
+
     /// How many durable writes a run with `MULGIL_CRASH_TEST=count` has counted.
     #[track_caller]
     pub(crate) fn writes(&self) -> u64 {
@@ -154,8 +166,7 @@ impl Place {
     /// A query's rows as CSV without the header.
     #[track_caller]
     pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
-        let done = self.mulgil(&["query", sql, "-o", "csv"]).ends_with(0);
-        done.stdout.lines().skip(1).map(str::to_owned).collect()
+        self.mulgil(&["query", sql, "-o", "csv"]).ends_with(0).rows()
     }
 
     /// The plan's steps, one line each, sorted: `node start..end count kind`, a `?` behind `if_changed`.
@@ -221,15 +232,6 @@ fn line(step: &Value) -> String {
         step["node"].as_str().unwrap(),
         step["reason"]["kind"].as_str().unwrap()
     )
-}
-
-/// How a started program ended.
-pub(crate) fn done(output: Output) -> Done {
-    Done {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
 }
 
 /// What runs make in a project's folder.

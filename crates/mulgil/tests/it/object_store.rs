@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     bucket::{SECRET, Store, command},
-    harness::Place,
+    harness::{Done, Place},
 };
 
 /// How many of the writes are killed at, spread over all.
@@ -100,7 +100,7 @@ select count(*) as n, sum(amount) as amount from {{{{ ref('daily') }}}}
 }
 
 fn mulgil(place: &Place, words: &[&str]) -> crate::harness::Done {
-    crate::harness::done(command(place, words).output().unwrap())
+    Done::of(command(place, words).output().unwrap())
 }
 
 fn total(place: &Place) -> String {
@@ -110,8 +110,7 @@ fn total(place: &Place) -> String {
 
 #[track_caller]
 fn assert_nothing_is_due(place: &Place, when: &str) {
-    let plan = mulgil(place, &["plan", "--json"]).ends_with(0).json();
-    assert_eq!(plan["steps"].as_array().unwrap().len(), 0, "{when}: {plan}");
+    mulgil(place, &["plan", "--json"]).ends_with(0).is_empty_plan(when);
 }
 
 /// Puts the rows of one day of events, whose amounts are `amount` and twice of it.
@@ -161,7 +160,7 @@ fn a_project_in_a_bucket_is_filled_and_a_changed_file_is_due_alone_with_python()
         .env("AWS_PROFILE", "ci")
         .output()
         .unwrap();
-    assert_eq!(crate::harness::done(by_profile).ends_with(0).stdout, "n\n8\n");
+    assert_eq!(Done::of(by_profile).ends_with(0).stdout, "n\n8\n");
 
     place.remove("models/total.sql");
     mulgil(&place, &["run", "--prune"])
@@ -238,7 +237,7 @@ select value, sha256(cast(value as text)) as digest from generate_series(1, 6000
         .env("MULGIL_CRASH_TEST", "count")
         .output()
         .unwrap();
-    let counted = crate::harness::done(counted).ends_with(0);
+    let counted = Done::of(counted).ends_with(0);
     let done = mulgil(&place, &["query", "select count(*), sum(value) from big", "-o", "csv"]).ends_with(0);
     assert_eq!(done.stdout.lines().nth(1), Some("600000,180000300000"));
     let parts = store.names("wh/shop/big/part-");
@@ -257,9 +256,8 @@ fn every_kill_is_survived_in_a_bucket_with_python() {
         place.edit("mulgil.yml", "s3://lake/wh", &format!("s3://lake/{name}"));
         place
     };
-    let killed_at = |place: &Place, at: &str| {
-        crate::harness::done(command(place, &["run"]).env("MULGIL_CRASH_TEST", at).output().unwrap())
-    };
+    let killed_at =
+        |place: &Place, at: &str| Done::of(command(place, &["run"]).env("MULGIL_CRASH_TEST", at).output().unwrap());
     let undisturbed = fresh("wh-count");
     let counted = killed_at(&undisturbed, "count").ends_with(0);
     let writes = counted.writes();
@@ -288,7 +286,7 @@ fn a_drop_that_was_killed_is_finished_by_the_next_with_python() {
     };
     let prune = |place: &Place, at: &str| {
         let mut prune = command(place, &["run", "--prune"]);
-        crate::harness::done(prune.env("MULGIL_CRASH_TEST", at).output().unwrap())
+        Done::of(prune.env("MULGIL_CRASH_TEST", at).output().unwrap())
     };
     let counted = prune(&fresh("dropped"), "count").ends_with(0);
     let writes = usize::try_from(counted.writes()).unwrap();
@@ -332,7 +330,7 @@ fn a_second_writer_is_refused_and_loses_nothing_with_python() {
     told.recv().unwrap();
     mulgil(&second, &["run"]).ends_with(0);
     let_go.send(()).unwrap();
-    let slow = crate::harness::done(slow.wait_with_output().unwrap());
+    let slow = Done::of(slow.wait_with_output().unwrap());
     assert!(slow.stderr.contains("MG4102"), "{slow:?}");
     let log: String = store
         .names("wh/shop/daily/_delta_log/")
@@ -434,7 +432,7 @@ fn what_is_wrong_with_a_store_is_said_and_its_secrets_are_not_with_python() {
         .env_remove("AWS_SECRET_ACCESS_KEY")
         .output()
         .unwrap();
-    crate::harness::done(nobody)
+    Done::of(nobody)
         .ends_with(4)
         .says("error[MG2102]: no credentials for S3");
 }

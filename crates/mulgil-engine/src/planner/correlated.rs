@@ -1,4 +1,5 @@
-//! Sub-queries that ask for the row outside and that the engine's joins would answer wrongly: they are refused.
+//! Sub-queries that ask for the row outside, and that the engine's joins would answer wrongly. NOT IN can be
+//! written as something else; the others are refused.
 
 use datafusion::{
     common::{
@@ -9,7 +10,25 @@ use datafusion::{
 };
 use mulgil_core::{codes, diagnostic::Diagnostic};
 
-/// An error where a plan has such a sub-query.
+/// Whether a plan has a NOT IN whose sub-query asks for the row outside: the planner's join for it loses
+/// rows.
+pub(crate) fn has_not_in(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let _ = plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            let _ = expr.apply(|expr| {
+                if let Expr::InSubquery(inside) = expr {
+                    found |= inside.negated && !inside.subquery.outer_ref_columns.is_empty();
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+/// An error where a plan has such a sub-query that is refused.
 pub(super) fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::Subquery(lateral) = node
