@@ -289,7 +289,19 @@ fn exhausted(text: &str) -> Fault {
 /// What the engine says of a limit, without how it would be raised there.
 fn own_words(text: &str) -> &str {
     let text = text.split(" Please try").next().unwrap_or(text);
-    text.trim_start_matches("Io error: ").trim_end_matches('.')
+    unwrapped(text).trim_end_matches('.')
+}
+
+/// What the engine says, without the names of the layers that it came through, outermost first.
+fn unwrapped(text: &str) -> &str {
+    [
+        "Arrow error: ",
+        "Io error: ",
+        "Execution error: ",
+        "Optimizer rule 'simplify_expressions' failed ",
+    ]
+    .iter()
+    .fold(text, |text, prefix| text.trim_start_matches(prefix))
 }
 
 /// What the Parquet reader says of a file that is gone, or not what was written: only tables of the
@@ -437,13 +449,7 @@ fn reworded(text: &str) -> String {
 
 fn running(text: &str, author: &Author) -> Fault {
     let text = first_line(text);
-    let text = [
-        "Arrow error: ",
-        "Execution error: ",
-        "Optimizer rule 'simplify_expressions' failed ",
-    ]
-    .iter()
-    .fold(text, |text, prefix| text.trim_start_matches(prefix));
+    let text = unwrapped(text);
     let text = reworded(&in_sql_words(text));
     Box::new(
         Diagnostic::error(
