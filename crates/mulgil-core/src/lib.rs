@@ -10,6 +10,7 @@ pub mod decide;
 pub mod diagnostic;
 pub mod due;
 pub mod environment;
+pub mod flow;
 pub mod grid;
 pub mod interval;
 pub mod interval_text;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     data_test::Thresholds,
     diagnostic::{Place, Severity},
+    flow::{Flow, Webhook},
     grid::{Grid, Unit, Zone},
     location::{Location, StoreOptions},
     mapping::Mapping,
@@ -515,12 +516,23 @@ pub struct Project {
     pub nodes: Vec<Node>,
     /// Its sources.
     pub sources: Vec<Source>,
+    /// Its flows, by name.
+    #[serde(default)]
+    pub flows: Vec<Flow>,
+    /// Whom flows can tell, by name: `notifications: {webhook: …}`.
+    #[serde(default)]
+    pub webhooks: BTreeMap<String, Webhook>,
 }
 
 impl Project {
     /// The node of that name.
     pub fn node(&self, name: &NodeName) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == *name)
+    }
+
+    /// The flow of that name.
+    pub fn flow(&self, name: &str) -> Option<&Flow> {
+        self.flows.iter().find(|flow| flow.name == name)
     }
 
     /// The source of that name.

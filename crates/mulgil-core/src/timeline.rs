@@ -65,6 +65,8 @@ impl Timeline {
             warehouse: Location::Folder(PathBuf::from("warehouse")),
             nodes: Vec::new(),
             sources: Vec::new(),
+            flows: Vec::new(),
+            webhooks: BTreeMap::new(),
         };
         let mut timeline = Self {
             project,

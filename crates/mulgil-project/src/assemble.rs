@@ -529,6 +529,8 @@ impl<'a> Assembly<'a> {
             warehouse: self.manifest.warehouse,
             sources: self.catalog.sources.values().cloned().collect(),
             nodes,
+            flows: Vec::new(),
+            webhooks: BTreeMap::new(),
         };
         let batches = project
             .nodes

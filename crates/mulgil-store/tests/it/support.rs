@@ -211,6 +211,8 @@ pub(crate) fn shop() -> Project {
             ),
             source("raw.weather", FilePattern::Single("data/weather.json".into())),
         ],
+        flows: Vec::new(),
+        webhooks: BTreeMap::new(),
     }
 }
 
