@@ -1,6 +1,7 @@
 //! What Mulgil means, without any I/O: names, intervals, grids, the graph, and the one idea:
 //! `due = ((wanted − filled) ∪ stale) ∩ ready − in_flight`.
 
+pub mod backoff;
 mod clock;
 pub mod codes;
 pub mod crash;
@@ -27,5 +28,7 @@ pub mod select;
 pub mod state;
 pub mod statements;
 pub mod task;
+pub mod tick;
 pub mod timeline;
+pub mod walk;
 pub mod why;

@@ -1,6 +1,7 @@
 //! Runs and attempts: who may write what, and how it ended when nothing was made.
 
 use mulgil_core::{
+    backoff::BackOff,
     codes,
     diagnostic::{Diagnostic, Retry},
     interval::{Instant, Interval, RangeSet},
@@ -20,10 +21,12 @@ use crate::{
     text,
 };
 
-/// The first pause after a failure, in microseconds; it doubles with each equal one.
-const BACK_OFF_BASE_US: i64 = 30 * 1_000_000;
-/// The longest pause, in microseconds.
-const BACK_OFF_CAP_US: i64 = 3_600 * 1_000_000;
+/// The pauses after equal failures of a range: from half a minute to an hour.
+const BACK_OFF: BackOff = BackOff {
+    base_us: 30 * 1_000_000,
+    cap_us: 3_600 * 1_000_000,
+    factor: 2,
+};
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -425,18 +428,11 @@ async fn failing(
         equal_count,
         code: fault.code,
         failed_at: now,
-        next_try_at: Instant(now.0.saturating_add(back_off(equal_count, seed))),
+        next_try_at: Instant(now.0.saturating_add(BACK_OFF.pause_us(equal_count, seed))),
         retry: fault.retry,
         code_fp,
         rolled_back_to: None,
     })
-}
-
-/// Full jitter: anything from nothing to the doubled pause, the same for the same seed.
-fn back_off(equal_count: u32, seed: Fingerprint) -> i64 {
-    let doublings = equal_count.saturating_sub(1).min(16);
-    let longest = BACK_OFF_CAP_US.min(BACK_OFF_BASE_US << doublings);
-    (seed.0 % (longest as u128 + 1)) as i64
 }
 
 /// What of an instance is being filled.
@@ -455,22 +451,4 @@ pub(crate) async fn running(conn: &mut SqliteConnection, instance: &str) -> Resu
 async fn ids(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {
     let rows: Vec<(i64,)> = sqlx::query_as(sql).fetch_all(conn).await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_doubles_up_to_an_hour_and_is_the_same_for_the_same_seed() {
-        for (count, longest) in [(1, 30), (2, 60), (4, 240), (7, 1_920), (8, 3_600), (u32::MAX, 3_600)] {
-            let pauses: Vec<i64> = (0..200)
-                .map(|n| back_off(count, Fingerprint::of_text(&n.to_string())))
-                .collect();
-            let most = pauses.iter().max().copied().unwrap_or_default();
-            assert!(most <= longest * 1_000_000, "{count}: {most}");
-            assert!(most > longest * 900_000, "{count}: {most}");
-            assert_eq!(pauses[7], back_off(count, Fingerprint::of_text("7")));
-        }
-    }
 }

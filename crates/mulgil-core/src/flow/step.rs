@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::{
+    backoff::BackOff,
     diagnostic::Place,
     name::NodeName,
     project::{Fingerprint, Upstream},
@@ -205,26 +206,12 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The longest that the pause after the `failures`-th failure (from 1) may be, in microseconds.
-    pub fn longest_pause_us(&self, failures: u32) -> i64 {
-        let times = i64::from(self.factor).saturating_pow(failures.saturating_sub(1));
-        self.delay_us.saturating_mul(times).clamp(0, self.cap_us.max(0))
+    /// Its pauses.
+    pub fn back_off(&self) -> BackOff {
+        BackOff {
+            base_us: self.delay_us,
+            cap_us: self.cap_us,
+            factor: self.factor,
+        }
     }
-
-    /// The pause after the `failures`-th failure (from 1), in microseconds: anything up to the longest,
-    /// so that many that failed together do not come back together. The same seed gives the same pause.
-    pub fn pause_us(&self, failures: u32, seed: u64) -> i64 {
-        let longest = self.longest_pause_us(failures).unsigned_abs();
-        let drawn = mixed(seed ^ u64::from(failures).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let scaled = (u128::from(drawn) * (u128::from(longest) + 1)) >> 64;
-        i64::try_from(scaled).unwrap_or(i64::MAX)
-    }
-}
-
-/// Bits that look random and follow from a number (the finisher of SplitMix64).
-fn mixed(seed: u64) -> u64 {
-    let mut bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }

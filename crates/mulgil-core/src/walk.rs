@@ -1,0 +1,304 @@
+//! One walk over the steps of a flow: what of it may start now, what is passed over, what is tried
+//! again and when, and how the whole ends. Pure: it is told what happened, and says what is next.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    backoff::BackOff,
+    diagnostic,
+    flow::{Flow, OnLost, RunIf, Step},
+    interval::{Instant, Interval},
+    project::Fingerprint,
+    run::RunState,
+};
+
+/// Attempts of a step that may be lost to what they run on; their failures are not the step's.
+pub const MAX_CRASHES: u32 = 3;
+
+/// The pauses after an attempt was lost.
+const CRASH_BACK_OFF: BackOff = BackOff {
+    base_us: 1_000_000,
+    cap_us: 30_000_000,
+    factor: 2,
+};
+
+/// A walk as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Its run.
+    pub run: i64,
+    /// The interval that it is for; [`Interval::WHOLE`] for a flow without any.
+    pub interval: Interval,
+    /// How each step stands. One that is not named here has not begun.
+    pub steps: BTreeMap<String, StepProgress>,
+    /// Whether somebody ended it: nothing more begins but what is done in any case.
+    pub is_cancelled: bool,
+}
+
+/// How a step of a walk stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepProgress {
+    /// Its stage.
+    pub stage: Stage,
+    /// Attempts that failed by themselves.
+    pub failures: u32,
+    /// Attempts that were lost.
+    pub crashes: u32,
+    /// When its first attempt began.
+    pub began_at: Option<Instant>,
+}
+
+/// How far a step of a walk is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Stage {
+    /// It has not begun.
+    #[default]
+    Waiting,
+    /// An attempt of it is live.
+    Running,
+    /// An attempt ended, and the next one may begin at that moment.
+    Retrying {
+        /// When.
+        at: Instant,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        state: RunState,
+    },
+}
+
+impl Stage {
+    /// How it ended; nothing where it has not.
+    pub fn ended(self) -> Option<RunState> {
+        match self {
+            Self::Ended { state } => Some(state),
+            Self::Waiting | Self::Running | Self::Retrying { .. } => None,
+        }
+    }
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Next {
+    /// Steps of which an attempt may begin, in the flow's order.
+    pub start: Vec<String>,
+    /// Steps that end without one, and how.
+    pub end: Vec<(String, RunState)>,
+    /// When to ask again at the latest, if nothing happens before.
+    pub wake_at: Option<Instant>,
+    /// How the walk ended, once every step has.
+    pub result: Option<RunState>,
+}
+
+/// How an attempt ended that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// By its own fault.
+    Failed {
+        /// Whether another attempt may do better.
+        retry: diagnostic::Retry,
+    },
+    /// By the death of what it ran on.
+    Crashed,
+}
+
+impl Walk {
+    /// A walk of which nothing has begun.
+    pub fn new(run: i64, interval: Interval) -> Self {
+        Self {
+            run,
+            interval,
+            steps: BTreeMap::new(),
+            is_cancelled: false,
+        }
+    }
+
+    /// How a step stands.
+    pub fn progress(&self, step: &str) -> StepProgress {
+        self.steps.get(step).cloned().unwrap_or_default()
+    }
+
+    /// How a step ended; nothing where it has not.
+    pub fn ended(&self, step: &str) -> Option<RunState> {
+        self.steps.get(step)?.stage.ended()
+    }
+
+    /// What is next. Steps that end without an attempt are ended in the answer and counted as such for
+    /// those that wait for them; the walk itself is not changed.
+    pub fn next(&self, flow: &Flow, now: Instant) -> Next {
+        let mut walk = self.clone();
+        let mut next = Next::default();
+        // Each step stands after what it needs, so that one pass sees every end.
+        for step in &flow.steps {
+            match walk.progress(&step.name).stage {
+                Stage::Waiting | Stage::Retrying { .. } if walk.refuses(step) => {
+                    walk.end(&step.name, RunState::Cancelled);
+                    next.end.push((step.name.clone(), RunState::Cancelled));
+                }
+                Stage::Waiting => match walk.verdict(flow, step) {
+                    Verdict::Wait => {}
+                    Verdict::Start => next.start.push(step.name.clone()),
+                    Verdict::End(state) => {
+                        walk.end(&step.name, state);
+                        next.end.push((step.name.clone(), state));
+                    }
+                },
+                Stage::Retrying { at } if at <= now => next.start.push(step.name.clone()),
+                Stage::Retrying { at } => next.wake_at = Some(next.wake_at.map_or(at, |earlier| earlier.min(at))),
+                Stage::Running | Stage::Ended { .. } => {}
+            }
+        }
+        next.result = walk.result(flow);
+        next
+    }
+
+    /// An attempt of a step began.
+    pub fn began(&mut self, step: &str, now: Instant) {
+        let progress = self.steps.entry(step.to_owned()).or_default();
+        progress.stage = Stage::Running;
+        progress.began_at.get_or_insert(now);
+    }
+
+    /// A step is over.
+    pub fn end(&mut self, step: &str, state: RunState) {
+        self.steps.entry(step.to_owned()).or_default().stage = Stage::Ended { state };
+    }
+
+    /// An attempt of a step was lost; gives how the step stands now.
+    pub fn lose(&mut self, step: &Step, lost: Lost, now: Instant) -> Stage {
+        let mut progress = self.progress(&step.name);
+        let seed = |count: u32| {
+            Fingerprint::of([
+                self.run.to_le_bytes().as_slice(),
+                step.name.as_bytes(),
+                count.to_le_bytes().as_slice(),
+            ])
+        };
+        let over = |state| Stage::Ended { state };
+        progress.stage = match lost {
+            Lost::Failed { retry } => {
+                progress.failures += 1;
+                let pause = step.retry.back_off().pause_us(progress.failures, seed(progress.failures));
+                let at = Instant(now.0.saturating_add(pause));
+                let has_time = match (step.total_timeout_us, progress.began_at) {
+                    (Some(total), Some(began)) => at.0 < began.0.saturating_add(total),
+                    _ => true,
+                };
+                let may = retry == diagnostic::Retry::Later && progress.failures <= step.retry.max;
+                if may && has_time && !self.refuses(step) {
+                    Stage::Retrying { at }
+                } else {
+                    over(RunState::Failed)
+                }
+            }
+            Lost::Crashed => {
+                progress.crashes += 1;
+                let pause = CRASH_BACK_OFF.pause_us(progress.crashes, seed(progress.crashes));
+                let may = step.on_lost == OnLost::Retry && progress.crashes < MAX_CRASHES;
+                if may && !self.refuses(step) {
+                    Stage::Retrying {
+                        at: Instant(now.0.saturating_add(pause)),
+                    }
+                } else {
+                    over(RunState::Crashed)
+                }
+            }
+        };
+        let stage = progress.stage;
+        self.steps.insert(step.name.clone(), progress);
+        stage
+    }
+
+    /// Whether the step may not begin any more because the walk was cancelled.
+    fn refuses(&self, step: &Step) -> bool {
+        self.is_cancelled && !step.is_finally
+    }
+
+    fn verdict(&self, flow: &Flow, step: &Step) -> Verdict {
+        let mut needs = Needs::default();
+        for need in flow.waits_for(step) {
+            let Some(state) = self.ended(&need.name) else {
+                return Verdict::Wait;
+            };
+            needs.count(state, need.allow_failure);
+        }
+        needs.verdict(step.run_if)
+    }
+
+    /// The worst end of all steps but those that may fail.
+    fn result(&self, flow: &Flow) -> Option<RunState> {
+        let mut worst = RunState::Success;
+        for step in &flow.steps {
+            let state = self.ended(&step.name)?;
+            if !step.allow_failure && badness(state) > badness(worst) {
+                worst = state;
+            }
+        }
+        Some(worst)
+    }
+}
+
+/// What a step that has not begun does.
+enum Verdict {
+    Wait,
+    Start,
+    End(RunState),
+}
+
+/// How what a step needs has ended.
+#[derive(Default)]
+struct Needs {
+    all: u32,
+    success: u32,
+    skipped: u32,
+    failed: u32,
+}
+
+impl Needs {
+    fn count(&mut self, state: RunState, is_allowed: bool) {
+        self.all += 1;
+        match state {
+            RunState::Success => self.success += 1,
+            RunState::Skipped => self.skipped += 1,
+            RunState::Failed | RunState::Crashed | RunState::UpstreamFailed | RunState::Cancelled if is_allowed => {
+                self.success += 1;
+            }
+            RunState::Failed | RunState::Crashed | RunState::UpstreamFailed | RunState::Cancelled => self.failed += 1,
+            RunState::Planned | RunState::Queued | RunState::Running | RunState::Waiting => {}
+        }
+    }
+
+    /// A skip goes on along a line of steps, and ends where another branch that was taken joins it.
+    fn verdict(&self, run_if: RunIf) -> Verdict {
+        let is_passed_over = self.all > 0 && self.skipped == self.all;
+        match run_if {
+            RunIf::Always => Verdict::Start,
+            RunIf::Success if self.failed > 0 => Verdict::End(RunState::UpstreamFailed),
+            RunIf::AnySuccess if self.success == 0 && self.failed > 0 => Verdict::End(RunState::UpstreamFailed),
+            RunIf::Success | RunIf::AnySuccess if is_passed_over => Verdict::End(RunState::Skipped),
+            RunIf::Success | RunIf::AnySuccess => Verdict::Start,
+            RunIf::Failed if self.failed > 0 => Verdict::Start,
+            RunIf::Failed => Verdict::End(RunState::Skipped),
+        }
+    }
+}
+
+/// How bad an end is for the whole.
+fn badness(state: RunState) -> u8 {
+    match state {
+        RunState::Success | RunState::Skipped => 0,
+        RunState::Planned | RunState::Queued | RunState::Running | RunState::Waiting => 0,
+        RunState::UpstreamFailed => 1,
+        RunState::Failed => 3,
+        RunState::Crashed => 2,
+        RunState::Cancelled => 4,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+mod tests;
