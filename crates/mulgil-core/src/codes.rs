@@ -222,6 +222,16 @@ codes! {
 
     /// A range that is held since its table went back to an earlier version.
     ROLLED_BACK = 4110;
+    /// An interval of a flow whose run failed.
+    RUN_FAILED = 4231;
+    /// A step that took longer than it may.
+    STEP_TIMEOUT = 4232;
+    /// A step that a server had begun and that nobody knows the end of.
+    STEP_LOST = 4233;
+    /// A run of a flow that found as many active as there may be.
+    FLOW_FULL = 4234;
+    /// A run that is over, or none at all, where one that goes on was named.
+    RUN_NOT_ACTIVE = 4235;
 
     // --- MG5: operation ------------------------------------------------------------------------
     /// An environment that another process is working on.

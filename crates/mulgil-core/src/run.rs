@@ -88,6 +88,8 @@ pub enum Trigger {
     Manual,
     /// `mulgil backfill`.
     Backfill,
+    /// A schedule ticked.
+    Schedule,
 }
 
 /// One walk over the project.
@@ -136,6 +138,8 @@ pub enum TaskKind {
     Fill,
     /// Runs data tests.
     Test,
+    /// Does a step of a flow.
+    Step,
 }
 
 /// One try.

@@ -89,15 +89,11 @@ pub fn come(schedule: &Schedule, missed: Missed, decided: Instant, now: Instant)
             let on_time: Vec<Instant> = before(schedule, decided, newest)
                 .take_while(|tick| !is_late(*tick))
                 .collect();
-            let first = on_time.last().copied();
-            let mut told = match first {
-                Some(first) => earlier(schedule, decided, first, Fate::Missed),
-                None => {
-                    let mut told = earlier(schedule, decided, newest, Fate::Missed);
-                    told.push(Tick::one(newest, Fate::Missed));
-                    told
-                }
-            };
+            let first = on_time.last().copied().unwrap_or(newest);
+            let mut told = earlier(schedule, decided, first, Fate::Missed);
+            if on_time.is_empty() {
+                told.push(Tick::one(newest, Fate::Missed));
+            }
             told.extend(on_time.into_iter().rev().map(|tick| Tick::one(tick, Fate::Runs)));
             told
         }
@@ -266,15 +262,30 @@ mod tests {
     fn on_nights_when_the_clock_changes_each_fires_as_it_should() {
         // New York, 2026-03-08: 02:00 to 03:00 is not there; 2026-11-01: 01:00 to 02:00 is there twice.
         assert_eq!(
-            fired("30 2 * * *", "America/New_York", "2026-03-08T05:00:00Z", "2026-03-09T12:00:00Z"),
+            fired(
+                "30 2 * * *",
+                "America/New_York",
+                "2026-03-08T05:00:00Z",
+                "2026-03-09T12:00:00Z"
+            ),
             ["2026-03-08T03:00:00-04:00", "2026-03-09T02:30:00-04:00"]
         );
         assert_eq!(
-            fired("30 1 * * *", "America/New_York", "2026-11-01T04:00:00Z", "2026-11-02T12:00:00Z"),
+            fired(
+                "30 1 * * *",
+                "America/New_York",
+                "2026-11-01T04:00:00Z",
+                "2026-11-02T12:00:00Z"
+            ),
             ["2026-11-01T01:30:00-04:00", "2026-11-02T01:30:00-05:00"]
         );
         assert_eq!(
-            fired("30 * * * *", "America/New_York", "2026-11-01T04:45:00Z", "2026-11-01T07:45:00Z"),
+            fired(
+                "30 * * * *",
+                "America/New_York",
+                "2026-11-01T04:45:00Z",
+                "2026-11-01T07:45:00Z"
+            ),
             [
                 "2026-11-01T01:30:00-04:00",
                 "2026-11-01T01:30:00-05:00",
@@ -283,20 +294,40 @@ mod tests {
         );
         // Lord Howe, half an hour: 2026-10-04 02:00 to 02:30 is not there; 2026-04-05 01:30 to 02:00 twice.
         assert_eq!(
-            fired("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T14:00:00Z", "2026-10-04T18:00:00Z"),
+            fired(
+                "15 2 * * *",
+                "Australia/Lord_Howe",
+                "2026-10-03T14:00:00Z",
+                "2026-10-04T18:00:00Z"
+            ),
             ["2026-10-04T02:30:00+11:00", "2026-10-05T02:15:00+11:00"]
         );
         assert_eq!(
-            fired("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T12:00:00Z", "2026-04-05T20:00:00Z"),
+            fired(
+                "45 1 * * *",
+                "Australia/Lord_Howe",
+                "2026-04-04T12:00:00Z",
+                "2026-04-05T20:00:00Z"
+            ),
             ["2026-04-05T01:45:00+11:00", "2026-04-06T01:45:00+10:30"]
         );
         // Casablanca sets its clock back for Ramadan: 2026-02-15, 03:00 becomes 02:00; on 2026-03-22 forth.
         assert_eq!(
-            fired("30 2 * * *", "Africa/Casablanca", "2026-02-14T23:00:00Z", "2026-02-16T12:00:00Z"),
+            fired(
+                "30 2 * * *",
+                "Africa/Casablanca",
+                "2026-02-14T23:00:00Z",
+                "2026-02-16T12:00:00Z"
+            ),
             ["2026-02-15T02:30:00+01:00", "2026-02-16T02:30:00+00:00"]
         );
         assert_eq!(
-            fired("30 2 * * *", "Africa/Casablanca", "2026-03-21T23:00:00Z", "2026-03-23T12:00:00Z"),
+            fired(
+                "30 2 * * *",
+                "Africa/Casablanca",
+                "2026-03-21T23:00:00Z",
+                "2026-03-23T12:00:00Z"
+            ),
             ["2026-03-22T03:00:00+01:00", "2026-03-23T02:30:00+01:00"]
         );
     }

@@ -182,7 +182,10 @@ impl Walk {
         progress.stage = match lost {
             Lost::Failed { retry } => {
                 progress.failures += 1;
-                let pause = step.retry.back_off().pause_us(progress.failures, seed(progress.failures));
+                let pause = step
+                    .retry
+                    .back_off()
+                    .pause_us(progress.failures, seed(progress.failures));
                 let at = Instant(now.0.saturating_add(pause));
                 let has_time = match (step.total_timeout_us, progress.began_at) {
                     (Some(total), Some(began)) => at.0 < began.0.saturating_add(total),

@@ -36,8 +36,9 @@ create table flow_run (
 ) strict;
 -- One tick gives one run of an interval.
 create unique index flow_run_tick on flow_run (flow, scheduled_at, start_at) where scheduled_at is not null;
--- One run at a time is for an interval.
-create unique index flow_run_active on flow_run (flow, start_at, end_at) where ended_at is null;
+-- One run at a time is for an interval; those of a flow without any are for all of time.
+create unique index flow_run_active on flow_run (flow, start_at, end_at)
+    where ended_at is null and end_at < 9223372036854775807;
 
 -- How the steps of open and ended walks stand.
 create table flow_step (

@@ -14,6 +14,7 @@ use mulgil_core::{
 use sqlx::SqliteConnection;
 
 use crate::{
+    apply_flow,
     chunk::{self, Cover},
     document,
     error::Error,
@@ -72,6 +73,12 @@ pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fa
             })
             .await
         }
+        Fact::Ticked(ticked) => apply_flow::tick(conn, at, ticked).await,
+        Fact::FlowBegan(began) => apply_flow::begin(conn, seq, at, began).await,
+        Fact::StepsBegan(began) => apply_flow::begin_steps(conn, seq, at, began).await,
+        Fact::StepsEnded(ended) => apply_flow::end_steps(conn, at, ended).await,
+        Fact::FlowCancelled { run, .. } => apply_flow::cancel(conn, *run).await,
+        Fact::FlowEnded(ended) => apply_flow::end(conn, seq, at, ended).await,
     }
 }
 
@@ -98,7 +105,7 @@ async fn run_began(conn: &mut SqliteConnection, seq: i64, at: Instant, run: &Run
     Ok(())
 }
 
-async fn end_run(conn: &mut SqliteConnection, run: i64, state: RunState, at: Instant) -> Result<(), Error> {
+pub(crate) async fn end_run(conn: &mut SqliteConnection, run: i64, state: RunState, at: Instant) -> Result<(), Error> {
     sqlx::query("update run set state = $2, ended_at = $3 where id = $1")
         .bind(run)
         .bind(state.as_str())
@@ -545,7 +552,7 @@ async fn crash(
 }
 
 /// Ends an attempt and says the same of its task run.
-async fn end_attempt(
+pub(crate) async fn end_attempt(
     conn: &mut SqliteConnection,
     attempt: i64,
     state: RunState,

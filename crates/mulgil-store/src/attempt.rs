@@ -219,27 +219,42 @@ impl Store {
     pub async fn has_live(&self) -> Result<bool, Fault> {
         self.read(|conn| {
             Box::pin(async move {
-                let live: bool = sqlx::query_scalar("select exists (select 1 from attempt where state = 'running')")
-                    .fetch_one(conn)
-                    .await?;
+                let live: bool = sqlx::query_scalar(
+                    "select exists (select 1 from attempt a join task_run t on t.id = a.task_run
+                                    where a.state = 'running' and t.kind <> 'step')",
+                )
+                .fetch_one(conn)
+                .await?;
                 Ok(live)
             })
         })
         .await
     }
 
-    /// Ends all that is still live. Right only for who holds the data folder's lock and has started
-    /// nothing yet: then whatever is live belongs to a process that is gone.
+    /// Ends all that is still live, but walks over flows, which the next server goes on with. Right only
+    /// for who holds the data folder's lock and has started nothing yet: then whatever is live belongs to a
+    /// process that is gone.
     pub async fn crash_live(&self, now: Instant) -> Result<u64, Fault> {
         self.write(move |conn| {
             Box::pin(async move {
-                let attempts = ids(&mut *conn, "select id from attempt where state = 'running' order by id").await?;
-                let task_runs = ids(
+                let attempts = ids(
                     &mut *conn,
-                    "select id from task_run where state in ('planned', 'queued', 'running', 'waiting') order by id",
+                    "select a.id from attempt a join task_run t on t.id = a.task_run
+                     where a.state = 'running' and t.kind <> 'step' order by a.id",
                 )
                 .await?;
-                let runs = ids(&mut *conn, "select id from run where ended_at is null order by id").await?;
+                let task_runs = ids(
+                    &mut *conn,
+                    "select id from task_run
+                     where state in ('planned', 'queued', 'running', 'waiting') and kind <> 'step' order by id",
+                )
+                .await?;
+                let runs = ids(
+                    &mut *conn,
+                    "select id from run where ended_at is null and not exists (select 1 from flow_run where run = run.id)
+                     order by id",
+                )
+                .await?;
                 let count = attempts.len() as u64;
                 if !(attempts.is_empty() && task_runs.is_empty() && runs.is_empty()) {
                     let crashed = Fact::Crashed {
@@ -392,7 +407,7 @@ async fn task_run(conn: &mut SqliteConnection, request: &ClaimRequest) -> Result
 }
 
 /// Above those of adopted commits too, which may come from a ledger that was lost.
-async fn next_attempt(conn: &mut SqliteConnection) -> Result<i64, Error> {
+pub(crate) async fn next_attempt(conn: &mut SqliteConnection) -> Result<i64, Error> {
     let (id,): (i64,) = sqlx::query_as(
         "select coalesce(max(id), 0) + 1 from
          (select max(id) as id from attempt union all select max(attempt) as id from fill) as given",

@@ -77,6 +77,11 @@ impl Document {
         }
     }
 
+    /// What was asked for is not asked for any more.
+    pub(crate) fn unask(&mut self, cause: &Cause, range: Interval) {
+        self.unmark(range, |stale| stale.cause == *cause);
+    }
+
     /// A person named it: nothing of it is held any more.
     pub(crate) fn let_go(&mut self) {
         self.failing = RangeMap::new();

@@ -258,7 +258,13 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
         | Fact::Dropped(_)
         | Fact::SequenceRaised { .. }
         | Fact::Crashed { .. }
-        | Fact::Waived { .. } => Vec::new(),
+        | Fact::Waived { .. }
+        | Fact::Ticked(_)
+        | Fact::FlowBegan(_)
+        | Fact::StepsBegan(_)
+        | Fact::StepsEnded(_)
+        | Fact::FlowCancelled { .. }
+        | Fact::FlowEnded(_) => Vec::new(),
     }
 }
 

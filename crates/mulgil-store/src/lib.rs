@@ -15,6 +15,7 @@
 
 mod adopt;
 mod apply;
+mod apply_flow;
 mod attempt;
 mod chunk;
 mod document;
@@ -22,6 +23,7 @@ mod error;
 mod evidence;
 pub mod fact;
 mod fill;
+mod flow;
 mod load;
 mod lock;
 mod log_walk;
@@ -39,6 +41,7 @@ pub use adopt::Adopted;
 pub use attempt::{ClaimRequest, Failure, NewRun};
 pub use evidence::{Evidence, FillFact};
 pub use fill::Recorded;
+pub use flow::{Begun, EndedStep, NewWalk, OpenStep, OpenWalk, StepStart};
 pub use lock::{DataLock, Holder};
 pub use publish::Versions;
 pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LastTest, LogLine, RelationEntry, TableSize};

@@ -86,6 +86,20 @@ impl Store {
     }
 }
 
+/// Instances that have no data tests, without what is being filled of them.
+pub(crate) async fn instances(
+    conn: &mut SqliteConnection,
+    instances: Vec<Instance>,
+) -> Result<BTreeMap<Instance, NodeState>, Error> {
+    let names: Vec<String> = instances.iter().map(text::of_instance).collect();
+    let named = |(name, instance)| {
+        let guarded = false;
+        (name, Wanted { instance, guarded })
+    };
+    let wanted = names.iter().cloned().zip(instances).map(named).collect();
+    nodes(conn, wanted, Some(&names)).await
+}
+
 /// An instance to load.
 struct Wanted {
     instance: Instance,

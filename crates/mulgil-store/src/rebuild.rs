@@ -22,6 +22,10 @@ const DERIVED: &[&str] = &[
     "test",
     "source",
     "source_file",
+    "tick",
+    "flow_version",
+    "flow_run",
+    "flow_step",
 ];
 
 impl Store {

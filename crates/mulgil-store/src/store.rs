@@ -36,6 +36,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "dropped", include_str!("../migrations/0002_dropped.sql")),
     (3, "published", include_str!("../migrations/0003_published.sql")),
     (4, "rollback", include_str!("../migrations/0004_rollback.sql")),
+    (5, "flows", include_str!("../migrations/0005_flows.sql")),
 ];
 
 /// One environment's ledger. Whoever writes it holds the [`crate::DataLock`] of its folder.

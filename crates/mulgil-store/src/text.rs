@@ -58,17 +58,18 @@ pub(crate) fn of_relation(relation: &Relation) -> String {
     format!("{schema}.{}", relation.name)
 }
 
-/// `fill` or `test`.
+/// `fill`, `test` or `step`.
 pub(crate) fn of_kind(kind: TaskKind) -> &'static str {
     match kind {
         TaskKind::Fill => "fill",
         TaskKind::Test => "test",
+        TaskKind::Step => "step",
     }
 }
 
 /// Reads what [`of_kind`] writes.
 pub(crate) fn kind(text: &str) -> Option<TaskKind> {
-    [TaskKind::Fill, TaskKind::Test]
+    [TaskKind::Fill, TaskKind::Test, TaskKind::Step]
         .into_iter()
         .find(|kind| of_kind(*kind) == text)
 }

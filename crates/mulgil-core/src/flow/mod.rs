@@ -1,6 +1,7 @@
 //! A flow as it is declared: a trigger and an order of steps. Pure values: nothing here reads a file,
 //! renders a template or knows what ran. It owns no grid of the models that it selects.
 
+mod due;
 mod step;
 mod work;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub use self::{
+    due::{Class, DueRun},
     step::{Entry, OnLost, Program, Retry, RunIf, Step, StepKind, Template},
     work::{ModelsSpec, ProcessSpec, PythonSpec, StepContext, StepOutcome, StepState, StepWork},
 };

@@ -138,7 +138,14 @@ fn a_failure_ends_what_needs_it_and_nothing_else() {
 
 #[test]
 fn a_skip_goes_along_a_line_and_ends_at_a_join() {
-    let branches = flow(&["a", "left <- a", "far <- left", "right <- a", "join <- far right", "last <- join"]);
+    let branches = flow(&[
+        "a",
+        "left <- a",
+        "far <- left",
+        "right <- a",
+        "join <- far right",
+        "last <- join",
+    ]);
     assert_eq!(
         walked(&branches, &[("left", RunState::Skipped)]),
         (
@@ -147,7 +154,10 @@ fn a_skip_goes_along_a_line_and_ends_at_a_join() {
         )
     );
     let both = walked(&branches, &[("left", RunState::Skipped), ("right", RunState::Skipped)]);
-    assert_eq!(both.0, "a, left skipped, right skipped, far skipped, join skipped, last skipped");
+    assert_eq!(
+        both.0,
+        "a, left skipped, right skipped, far skipped, join skipped, last skipped"
+    );
     assert_eq!(both.1, RunState::Success);
 }
 

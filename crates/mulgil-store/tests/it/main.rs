@@ -6,6 +6,7 @@
 mod adoption;
 mod attempts;
 mod fills;
+mod flows;
 mod golden;
 mod history;
 mod opening;

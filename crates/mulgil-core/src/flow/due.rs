@@ -1,0 +1,124 @@
+//! Which intervals of a flow are due: the same terms as for a node (`core/due.rs`), because a flow is to
+//! them a node without upstreams whose rows are what its runs have done.
+
+use super::Flow;
+use crate::{
+    due,
+    interval::{Instant, Interval, RangeSet},
+    name::{Instance, NodeName, Relation},
+    project::{Batch, CodeFp, Materialization, Node, Publish},
+    state::{Cause, NodeState},
+};
+
+/// Before the name of a flow, where it stands among nodes.
+const PREFIX: &str = "flow:";
+
+/// An interval that a run of the flow may begin for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DueRun {
+    /// Which.
+    pub interval: Interval,
+    /// Who waits for it.
+    pub class: Class,
+}
+
+/// Who waits for a run: what is chosen first where not all can begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// A person at this moment.
+    Interactive,
+    /// The clock.
+    Scheduled,
+    /// A person, for intervals of the past.
+    Backfill,
+    /// A hole that was left.
+    Healing,
+}
+
+impl Flow {
+    /// The flow as the ledger knows it: what has an interval set of its own.
+    pub fn instance(&self) -> Instance {
+        Instance::of(NodeName::new(format!("{PREFIX}{}", self.name)))
+    }
+
+    /// The name of the flow whose instance it is; nothing where it is a node's.
+    pub fn named_by(instance: &Instance) -> Option<&str> {
+        instance.node.as_str().strip_prefix(PREFIX)
+    }
+
+    /// The intervals that are due, those first that should begin first, at most `limit`. None for a flow
+    /// without intervals: its ticks are its runs. `active` is what runs are busy with.
+    pub fn due(&self, state: &NodeState, active: &RangeSet, now: Instant, limit: usize) -> Vec<DueRun> {
+        if !self.grid.is_cut() {
+            return Vec::new();
+        }
+        let node = self.as_node();
+        let wanted = match self.schedule {
+            Some(_) => due::wanted(&node, state, now),
+            // Nothing is wanted of a flow that a person starts.
+            None => RangeSet::new(),
+        };
+        let asked = state.dirty.get(&Cause::Manual).cloned().unwrap_or_default();
+        let missing = wanted.subtract(&state.filled.keys());
+        // What is asked for is stale, and told apart from what the clock makes due.
+        let stale = due::stale(&node, state, &wanted, false, now).keys().subtract(&asked);
+        let waits = state.failing.keys_where(|failing| failing.next_try_at > now);
+        let barred = due::held(&node, state).union(&waits).union(active);
+        let by_clock = missing.union(&stale).subtract(&asked).subtract(&barred);
+        let newest = self.newest(&wanted);
+        let scheduled = newest.map_or_else(RangeSet::new, |newest| by_clock.within(newest));
+        let holes = by_clock.subtract(&scheduled);
+        let asked = asked.intersect(&due::nameable(&node, now)).subtract(active);
+        let of_class = |set: &RangeSet, class: Class| {
+            let all = set.iter().flat_map(|range| self.grid.intervals(range).take(limit));
+            all.take(limit)
+                .map(|interval| DueRun { interval, class })
+                .collect::<Vec<_>>()
+        };
+        let mut runs = of_class(&scheduled, Class::Scheduled);
+        runs.extend(of_class(&asked, Class::Backfill));
+        runs.extend(of_class(&holes, Class::Healing));
+        runs.truncate(limit);
+        runs
+    }
+
+    /// The newest interval that is wanted, with those that are looked back at.
+    fn newest(&self, wanted: &RangeSet) -> Option<Interval> {
+        let span = wanted.span()?;
+        let newest = self.grid.prev_cut(span.end);
+        Interval::new(self.grid.back(newest, self.lookback), span.end)
+    }
+
+    /// The flow as a node whose code never changes: what a run did is not undone by editing the file.
+    pub fn as_node(&self) -> Node {
+        let instance = self.instance();
+        Node {
+            relation: Relation {
+                schema: String::new(),
+                name: instance.node.as_str().to_owned(),
+            },
+            name: instance.node,
+            materialization: Materialization::Interval,
+            grid: self.grid.clone(),
+            event_time: None,
+            incremental: None,
+            keys: Vec::new(),
+            reads: Vec::new(),
+            inputs: Vec::new(),
+            fingerprint: CodeFp::default(),
+            batch: Batch::AtMost(1),
+            schedule: self.schedule.clone(),
+            missed: self.missed,
+            lookback: self.lookback,
+            settle_us: 0,
+            partial: self.partial,
+            tests: Vec::new(),
+            publish: Publish::AtOnce,
+            tags: self.tags.clone(),
+            description: self.description.clone(),
+            columns: std::collections::BTreeMap::new(),
+            owner: self.owner.clone(),
+            file: self.file.clone(),
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! Ticks, and walks over flows: what came of each, and how far each step is. Every change is one request,
+//! so that a walk is never half recorded; what was recorded is where the next server goes on.
+
+use std::collections::BTreeMap;
+
+use mulgil_core::{
+    codes,
+    diagnostic::{Diagnostic, Retry},
+    flow::Flow,
+    interval::{Instant, Interval, RangeSet},
+    name::Instance,
+    port::Fault,
+    project::Fingerprint,
+    run::{RunState, Trigger},
+    state::{Failing, HELD_AFTER_FAILURES, NodeState},
+    tick::Tick,
+    walk::{StepProgress, Walk},
+};
+use serde_json::Value as Json;
+use sqlx::SqliteConnection;
+
+use crate::{
+    Store, apply, document,
+    error::Error,
+    fact::{Fact, FlowBegan, FlowEnded, Leaves, StepBegan, StepEnded, StepsBegan, StepsEnded, Ticked},
+    load, text,
+};
+
+/// A walk that is to begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewWalk {
+    /// Over which flow; the walk goes by this definition to its end.
+    pub flow: Flow,
+    /// What starts it.
+    pub trigger: Trigger,
+    /// The tick that it is for.
+    pub scheduled_at: Option<Instant>,
+    /// The interval that it is for; [`Interval::WHOLE`] for a flow without any.
+    pub interval: Interval,
+    /// Its parameters, as [`Flow`] gave them.
+    pub params: BTreeMap<String, Json>,
+}
+
+/// What became of a walk that was to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It began, as this run.
+    Run(i64),
+    /// Another run of the flow is busy with the interval.
+    Active(i64),
+    /// The tick has had its run already.
+    Ran(i64),
+}
+
+/// An attempt of a step that is to begin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepStart {
+    /// The step.
+    pub step: String,
+    /// How far the step is with it.
+    pub progress: StepProgress,
+}
+
+/// An attempt of a step that ended, or a step that is passed over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedStep {
+    /// The step.
+    pub step: String,
+    /// Its attempt, and the epoch of that; none for a step that is passed over.
+    pub attempt: Option<(i64, i64)>,
+    /// How the attempt ended, or the step.
+    pub state: RunState,
+    /// Rows that it told of.
+    pub rows: Option<u64>,
+    /// Why it failed.
+    pub fault: Option<Diagnostic>,
+    /// What it gave; null for nothing.
+    pub output: Json,
+    /// How far the step is.
+    pub progress: StepProgress,
+}
+
+/// A walk that has not ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenWalk {
+    /// The definition that it goes by.
+    pub flow: Flow,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The tick that it is for.
+    pub scheduled_at: Option<Instant>,
+    /// When it began.
+    pub started_at: Instant,
+    /// The number of the fact by which it began.
+    pub seq: i64,
+    /// Its parameters.
+    pub params: BTreeMap<String, Json>,
+    /// How far it is.
+    pub walk: Walk,
+    /// What its steps gave.
+    pub outputs: BTreeMap<String, Json>,
+    /// Attempts that were live when it was last written.
+    pub live: Vec<OpenStep>,
+}
+
+/// An attempt that the ledger says is live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenStep {
+    /// Its step.
+    pub step: String,
+    /// Its number.
+    pub attempt: i64,
+    /// Its fencing number.
+    pub epoch: i64,
+    /// Since when.
+    pub started_at: Instant,
+}
+
+/// How the schedule of a flow stands in `tick`, and the flow's runs in `run.selector`.
+pub(crate) fn owner_of(flow: &str) -> String {
+    format!("flow:{flow}")
+}
+
+/// How a step stands among the instances of task runs: `flow:NAME/STEP`.
+pub(crate) fn step_name(flow: &str, step: &str) -> String {
+    format!("{}/{step}", owner_of(flow))
+}
+
+impl Store {
+    /// Records what becomes of ticks; those that were decided before stay as they are.
+    pub async fn tick(&self, decided: Vec<(String, Vec<Tick>)>, now: Instant) -> Result<(), Fault> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                for (owner, ticks) in decided {
+                    apply::record(&mut *conn, &Fact::Ticked(Ticked { owner, ticks }), now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// The newest decided tick of every schedule that ever ticked.
+    pub async fn newest_ticks(&self) -> Result<BTreeMap<String, Instant>, Fault> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, i64)> =
+                    sqlx::query_as("select owner, max(scheduled_at) from tick group by owner")
+                        .fetch_all(conn)
+                        .await?;
+                Ok(rows.into_iter().map(|(owner, at)| (owner, Instant(at))).collect())
+            })
+        })
+        .await
+    }
+
+    /// The ticks of a flow without intervals whose runs have not begun, oldest first, at most `limit`.
+    pub async fn open_ticks(&self, flow: &str, limit: u32) -> Result<Vec<Instant>, Fault> {
+        let owner = owner_of(flow);
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(i64,)> = sqlx::query_as(
+                    "select scheduled_at from tick where owner = $1 and fate = 'runs' and run is null
+                     order by scheduled_at limit $2",
+                )
+                .bind(owner)
+                .bind(i64::from(limit))
+                .fetch_all(conn)
+                .await?;
+                Ok(rows.into_iter().map(|(at,)| Instant(at)).collect())
+            })
+        })
+        .await
+    }
+
+    /// Begins a walk, unless its tick had one or another is busy with its interval.
+    pub async fn begin_walk(&self, new: NewWalk, now: Instant) -> Result<Begun, Fault> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                if let Some(begun) = already(&mut *conn, &new).await? {
+                    return Ok(begun);
+                }
+                let (run,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) + 1 from run")
+                    .fetch_one(&mut *conn)
+                    .await?;
+                let version = new.flow.fingerprint;
+                let known = is_known(&mut *conn, version).await?;
+                let began = FlowBegan {
+                    run,
+                    flow: new.flow.name.clone(),
+                    trigger: new.trigger,
+                    scheduled_at: new.scheduled_at,
+                    interval: new.interval,
+                    version,
+                    definition: if known {
+                        None
+                    } else {
+                        Some(serde_json::to_value(&new.flow)?)
+                    },
+                    params: new.params,
+                };
+                apply::record(conn, &Fact::FlowBegan(began), now).await?;
+                Ok(Begun::Run(run))
+            })
+        })
+        .await
+    }
+
+    /// Claims attempts of steps of one walk; gives the number and the epoch of each, in order.
+    ///
+    /// # Errors
+    /// `CLAIM_STALE` when the walk has ended.
+    pub async fn begin_steps(
+        &self,
+        run: i64,
+        flow: &str,
+        interval: Interval,
+        starts: Vec<StepStart>,
+        now: Instant,
+    ) -> Result<Vec<(i64, i64)>, Fault> {
+        let flow = flow.to_owned();
+        self.write(move |conn| {
+            Box::pin(async move {
+                open(&mut *conn, run).await?;
+                let mut task_run = next(&mut *conn, "select coalesce(max(id), 0) + 1 from task_run").await?;
+                let mut attempt = crate::attempt::next_attempt(&mut *conn).await?;
+                let mut steps = Vec::with_capacity(starts.len());
+                for start in starts {
+                    let known = task_run_of(&mut *conn, run, &step_name(&flow, &start.step)).await?;
+                    steps.push(StepBegan {
+                        task_run: known.unwrap_or(task_run),
+                        step: start.step,
+                        attempt,
+                        progress: start.progress,
+                    });
+                    task_run += i64::from(known.is_none());
+                    attempt += 1;
+                }
+                let attempts: Vec<i64> = steps.iter().map(|step| step.attempt).collect();
+                let began = StepsBegan {
+                    run,
+                    flow,
+                    interval,
+                    steps,
+                };
+                let seq = apply::record(conn, &Fact::StepsBegan(began), now).await?;
+                Ok(attempts.into_iter().map(|attempt| (attempt, seq)).collect())
+            })
+        })
+        .await
+    }
+
+    /// Records how attempts of one walk ended, and what is passed over. Those that may not say anything any
+    /// more are left out; gives the numbers of their attempts.
+    pub async fn end_steps(
+        &self,
+        run: i64,
+        flow: &str,
+        interval: Interval,
+        ended: Vec<EndedStep>,
+        now: Instant,
+    ) -> Result<Vec<i64>, Fault> {
+        let flow = flow.to_owned();
+        self.write(move |conn| {
+            Box::pin(async move {
+                open(&mut *conn, run).await?;
+                let mut task_run = next(&mut *conn, "select coalesce(max(id), 0) + 1 from task_run").await?;
+                let (mut steps, mut fenced) = (Vec::with_capacity(ended.len()), Vec::new());
+                for end in ended {
+                    if let Some((attempt, epoch)) = end.attempt
+                        && !is_live(&mut *conn, attempt, epoch).await?
+                    {
+                        fenced.push(attempt);
+                        continue;
+                    }
+                    let mut own = None;
+                    if end.attempt.is_none() {
+                        let known = task_run_of(&mut *conn, run, &step_name(&flow, &end.step)).await?;
+                        own = Some(known.unwrap_or(task_run));
+                        task_run += i64::from(known.is_none());
+                    }
+                    steps.push(StepEnded {
+                        step: end.step,
+                        attempt: end.attempt.map(|(attempt, _)| attempt),
+                        task_run: own,
+                        state: end.state,
+                        rows: end.rows,
+                        fault: end.fault,
+                        output: end.output,
+                        progress: end.progress,
+                    });
+                }
+                if !steps.is_empty() {
+                    let ended = StepsEnded {
+                        run,
+                        flow,
+                        interval,
+                        steps,
+                    };
+                    apply::record(conn, &Fact::StepsEnded(ended), now).await?;
+                }
+                Ok(fenced)
+            })
+        })
+        .await
+    }
+
+    /// Records that a person ended a walk; it ends when its attempts have. Nothing where it is over.
+    pub async fn cancel_walk(&self, run: i64, by: &str, now: Instant) -> Result<bool, Fault> {
+        let by = by.to_owned();
+        self.write(move |conn| {
+            Box::pin(async move {
+                let row: Option<(i64,)> =
+                    sqlx::query_as("select run from flow_run where run = $1 and ended_at is null and is_cancelled = 0")
+                        .bind(run)
+                        .fetch_optional(&mut *conn)
+                        .await?;
+                if row.is_some() {
+                    apply::record(conn, &Fact::FlowCancelled { run, by }, now).await?;
+                }
+                Ok(row.is_some())
+            })
+        })
+        .await
+    }
+
+    /// Ends a walk. `next_try_at` is when a failed interval may be tried again by itself.
+    ///
+    /// # Errors
+    /// `CLAIM_STALE` when the walk has ended.
+    pub async fn end_walk(
+        &self,
+        run: i64,
+        flow: &Flow,
+        state: RunState,
+        next_try_at: Instant,
+        now: Instant,
+    ) -> Result<(), Fault> {
+        let (instance, is_cut) = (flow.instance(), flow.grid.is_cut());
+        self.write(move |conn| {
+            Box::pin(async move {
+                let (interval, claim_seq, made_at) = open(&mut *conn, run).await?;
+                let leaves = match state {
+                    RunState::Success if is_cut => Leaves::Filled { made_at, claim_seq },
+                    RunState::Failed | RunState::Crashed if is_cut => {
+                        let known = document::load(&mut *conn, &text::of_instance(&instance)).await?.failing;
+                        let counted = known.within(interval).map(|(_, failing)| failing.equal_count).max();
+                        Leaves::Failing(Failing {
+                            equal_count: counted.unwrap_or(0).saturating_add(1).min(HELD_AFTER_FAILURES),
+                            code: codes::RUN_FAILED,
+                            failed_at: now,
+                            next_try_at,
+                            retry: Retry::Later,
+                            code_fp: mulgil_core::project::CodeFp::default(),
+                            rolled_back_to: None,
+                        })
+                    }
+                    _ => Leaves::Nothing,
+                };
+                let ended = FlowEnded {
+                    run,
+                    instance,
+                    interval,
+                    state,
+                    leaves,
+                };
+                apply::record(conn, &Fact::FlowEnded(ended), now).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// What is known of the intervals of flows, by their instances.
+    pub async fn flow_states(&self, flows: &[Flow]) -> Result<BTreeMap<Instance, NodeState>, Fault> {
+        let instances: Vec<Instance> = flows.iter().map(Flow::instance).collect();
+        self.read(move |conn| Box::pin(async move { load::instances(conn, instances).await }))
+            .await
+    }
+
+    /// What runs of a flow are busy with.
+    pub async fn active_intervals(&self, flow: &str) -> Result<RangeSet, Fault> {
+        let flow = flow.to_owned();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(i64, i64)> =
+                    sqlx::query_as("select start_at, end_at from flow_run where flow = $1 and ended_at is null")
+                        .bind(flow)
+                        .fetch_all(conn)
+                        .await?;
+                let range = |(start, end)| Interval::new(Instant(start), Instant(end));
+                Ok(rows.into_iter().filter_map(range).collect())
+            })
+        })
+        .await
+    }
+
+    /// The walks that have not ended, oldest first.
+    pub async fn open_walks(&self) -> Result<Vec<OpenWalk>, Fault> {
+        self.read(|conn| Box::pin(async move { open_walks(conn).await })).await
+    }
+
+    /// How the newest ended run of a flow before this one ended; nothing where there is none.
+    pub async fn state_before(&self, flow: &str, run: i64) -> Result<Option<RunState>, Fault> {
+        let flow = flow.to_owned();
+        self.read(move |conn| {
+            Box::pin(async move {
+                let row: Option<(String,)> = sqlx::query_as(
+                    "select r.state from flow_run f join run r on r.id = f.run
+                     where f.flow = $1 and f.run < $2 and f.ended_at is not null order by f.run desc limit 1",
+                )
+                .bind(flow)
+                .bind(run)
+                .fetch_optional(conn)
+                .await?;
+                Ok(row.and_then(|(state,)| RunState::parse(&state)))
+            })
+        })
+        .await
+    }
+}
+
+/// What keeps a walk from beginning.
+async fn already(conn: &mut SqliteConnection, new: &NewWalk) -> Result<Option<Begun>, Error> {
+    if let Some(scheduled_at) = new.scheduled_at {
+        let ran: Option<(i64,)> =
+            sqlx::query_as("select run from flow_run where flow = $1 and scheduled_at = $2 and start_at = $3")
+                .bind(&new.flow.name)
+                .bind(scheduled_at.0)
+                .bind(new.interval.start.0)
+                .fetch_optional(&mut *conn)
+                .await?;
+        if let Some((run,)) = ran {
+            return Ok(Some(Begun::Ran(run)));
+        }
+    }
+    if !new.flow.grid.is_cut() {
+        return Ok(None);
+    }
+    let active: Option<(i64,)> = sqlx::query_as(
+        "select run from flow_run where flow = $1 and start_at < $3 and end_at > $2 and ended_at is null",
+    )
+    .bind(&new.flow.name)
+    .bind(new.interval.start.0)
+    .bind(new.interval.end.0)
+    .fetch_optional(conn)
+    .await?;
+    Ok(active.map(|(run,)| Begun::Active(run)))
+}
+
+async fn is_known(conn: &mut SqliteConnection, version: Fingerprint) -> Result<bool, Error> {
+    let row: Option<(String,)> = sqlx::query_as("select fingerprint from flow_version where fingerprint = $1")
+        .bind(version.to_string())
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// The interval of a walk that has not ended, the number of the fact by which it began, and when.
+async fn open(conn: &mut SqliteConnection, run: i64) -> Result<(Interval, i64, Instant), Error> {
+    let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
+        "select f.start_at, f.end_at, f.seq, r.started_at from flow_run f join run r on r.id = f.run
+         where f.run = $1 and f.ended_at is null",
+    )
+    .bind(run)
+    .fetch_optional(conn)
+    .await?;
+    let Some((start, end, seq, at)) = row else {
+        let message = format!("run {run} may not record anything any more: it has ended");
+        return Err(Diagnostic::error(codes::CLAIM_STALE, message)
+            .with_remedy("nothing: what it did was recorded before")
+            .with_retry(Retry::Later)
+            .into());
+    };
+    let interval = Interval::new(Instant(start), Instant(end))
+        .ok_or_else(|| Error::damaged(format!("the interval of run {run} is empty")))?;
+    Ok((interval, seq, Instant(at)))
+}
+
+async fn is_live(conn: &mut SqliteConnection, attempt: i64, epoch: i64) -> Result<bool, Error> {
+    let row: Option<(i64,)> = sqlx::query_as("select id from attempt where id = $1 and seq = $2 and state = 'running'")
+        .bind(attempt)
+        .bind(epoch)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.is_some())
+}
+
+async fn task_run_of(conn: &mut SqliteConnection, run: i64, instance: &str) -> Result<Option<i64>, Error> {
+    let row: Option<(i64,)> = sqlx::query_as("select id from task_run where run = $1 and instance = $2")
+        .bind(run)
+        .bind(instance)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.map(|(id,)| id))
+}
+
+async fn next(conn: &mut SqliteConnection, sql: &'static str) -> Result<i64, Error> {
+    let (id,): (i64,) = sqlx::query_as(sql).fetch_one(conn).await?;
+    Ok(id)
+}
+
+type OpenRow = (
+    i64,
+    String,
+    String,
+    Option<i64>,
+    i64,
+    i64,
+    i64,
+    i64,
+    i64,
+    String,
+    String,
+);
+
+async fn open_walks(conn: &mut SqliteConnection) -> Result<Vec<OpenWalk>, Error> {
+    let rows: Vec<OpenRow> = sqlx::query_as(
+        "select f.run, f.flow, r.\"trigger\", f.scheduled_at, f.start_at, f.end_at, f.is_cancelled, f.seq, r.started_at,
+                f.params, v.definition
+         from flow_run f join run r on r.id = f.run join flow_version v on v.fingerprint = f.version
+         where f.ended_at is null order by f.run",
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut walks = Vec::with_capacity(rows.len());
+    for (run, _, trigger, scheduled_at, start, end, is_cancelled, seq, at, params, definition) in rows {
+        let interval = Interval::new(Instant(start), Instant(end))
+            .ok_or_else(|| Error::damaged(format!("the interval of run {run} is empty")))?;
+        let mut walk = Walk::new(run, interval);
+        walk.is_cancelled = is_cancelled != 0;
+        let mut outputs = BTreeMap::new();
+        let steps: Vec<(String, String, Option<String>)> =
+            sqlx::query_as("select step, progress, output from flow_step where run = $1")
+                .bind(run)
+                .fetch_all(&mut *conn)
+                .await?;
+        for (step, progress, output) in steps {
+            if let Some(output) = output {
+                outputs.insert(step.clone(), serde_json::from_str(&output)?);
+            }
+            walk.steps.insert(step, serde_json::from_str(&progress)?);
+        }
+        let flow: Flow = serde_json::from_str(&definition)?;
+        walks.push(OpenWalk {
+            live: live_steps(&mut *conn, run, &flow.name).await?,
+            flow,
+            trigger: serde_json::from_str(&trigger)?,
+            scheduled_at: scheduled_at.map(Instant),
+            started_at: Instant(at),
+            seq,
+            params: serde_json::from_str(&params)?,
+            walk,
+            outputs,
+        });
+    }
+    Ok(walks)
+}
+
+async fn live_steps(conn: &mut SqliteConnection, run: i64, flow: &str) -> Result<Vec<OpenStep>, Error> {
+    let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+        "select t.instance, a.id, a.seq, a.started_at from attempt a join task_run t on t.id = a.task_run
+         where t.run = $1 and t.kind = 'step' and a.state = 'running' order by a.id",
+    )
+    .bind(run)
+    .fetch_all(conn)
+    .await?;
+    let prefix = step_name(flow, "");
+    let step = |(instance, attempt, epoch, at): (String, i64, i64, i64)| OpenStep {
+        step: instance.strip_prefix(&prefix).unwrap_or(&instance).to_owned(),
+        attempt,
+        epoch,
+        started_at: Instant(at),
+    };
+    Ok(rows.into_iter().map(step).collect())
+}
