@@ -14,7 +14,6 @@ use mulgil_core::{
     project::{Materialization, Node, Project, Upstream},
     publish::is_after_tests,
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     KnownTable, Store, apply, attempt,
@@ -24,7 +23,9 @@ use crate::{
     fill::{filled, filled_in, record_changes},
     log_walk::{ForeignChange, Owner, Standing},
     readers::Readers,
-    rollback, text,
+    rollback,
+    sql::{self, Conn},
+    text,
 };
 
 /// What looking at a table's log has changed.
@@ -87,11 +88,7 @@ impl Store {
     }
 }
 
-async fn agree(
-    conn: &mut SqliteConnection,
-    tables: &[(Table, Option<TableLog>)],
-    now: Instant,
-) -> Result<Adopted, Error> {
+async fn agree(conn: &mut Conn, tables: &[(Table, Option<TableLog>)], now: Instant) -> Result<Adopted, Error> {
     let mut adopted = Adopted::default();
     for (table, log) in tables {
         table.leave(&mut *conn, &mut adopted, now).await?;
@@ -161,7 +158,7 @@ impl Table {
 
     /// What was filled into another table is not in this one. Its own log still tells it, should the
     /// node go back there.
-    async fn leave(&self, conn: &mut SqliteConnection, adopted: &mut Adopted, now: Instant) -> Result<(), Error> {
+    async fn leave(&self, conn: &mut Conn, adopted: &mut Adopted, now: Instant) -> Result<(), Error> {
         let mut left: BTreeMap<String, Vec<Instance>> = BTreeMap::new();
         for (instance, relation) in covered(&mut *conn).await? {
             if instance.node == self.node.name && relation != text::of_relation(&self.node.relation) {
@@ -182,7 +179,7 @@ impl Table {
     /// A view has no table that could be gone.
     async fn vanish(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         known: &KnownTable,
         adopted: &mut Adopted,
         now: Instant,
@@ -203,7 +200,7 @@ impl Table {
     /// Records our commits like the fills that they were.
     async fn adopt_ours(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         log: &TableLog,
         adopted: &mut Adopted,
         now: Instant,
@@ -225,7 +222,7 @@ impl Table {
     /// Records that a commit of ours took the table back.
     async fn adopt_restore(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         version: i64,
         tag: &RestoreTag,
         adopted: &mut Adopted,
@@ -244,7 +241,7 @@ impl Table {
     /// Records what others did, and whom that touches.
     async fn look_at_others(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         log: &TableLog,
         known: &KnownTable,
         adopted: &mut Adopted,
@@ -280,8 +277,8 @@ impl Table {
     }
 
     /// The next number is above all that the table has seen, so that no commit is refused as old.
-    async fn raise_sequence(&self, conn: &mut SqliteConnection, highest: i64, now: Instant) -> Result<(), Error> {
-        let (seq,): (i64,) = sqlx::query_as("select coalesce(max(seq), 0) from fact")
+    async fn raise_sequence(&self, conn: &mut Conn, highest: i64, now: Instant) -> Result<(), Error> {
+        let (seq,): (i64,) = sql::query_as("select coalesce(max(seq), 0) from fact")
             .fetch_one(&mut *conn)
             .await?;
         if highest <= seq {
@@ -297,7 +294,7 @@ impl Table {
     /// Records a commit of ours like the fill that it was, but for what a later one has filled again.
     async fn adopt_commit(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         standing: Standing<'_>,
         adopted: &mut Adopted,
         now: Instant,
@@ -336,7 +333,7 @@ impl Table {
     /// upstream marks whoever has filled something; what is adopted later was nobody then.
     async fn outdated(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         own: &Own,
         claim_seq: i64,
         range: Interval,
@@ -393,7 +390,7 @@ impl Table {
 
     async fn mark(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         instance: &Instance,
         foreign: &[ForeignChange],
     ) -> Result<Option<Mark>, Error> {
@@ -416,12 +413,7 @@ impl Table {
     }
 
     /// Readers that were filled after such a commit have read what is not ours.
-    async fn read_by(
-        &self,
-        conn: &mut SqliteConnection,
-        own: &Own,
-        foreign: &[ForeignChange],
-    ) -> Result<Vec<Mark>, Error> {
+    async fn read_by(&self, conn: &mut Conn, own: &Own, foreign: &[ForeignChange]) -> Result<Vec<Mark>, Error> {
         let touched = (0..)
             .zip(foreign)
             .filter_map(|(place, change)| Some((place, change.touched.get(&own.instance)?)));
@@ -433,9 +425,9 @@ impl Table {
         own.readers.marks_where(conn, &changes, read_after).await
     }
 
-    async fn is_known(&self, conn: &mut SqliteConnection, log: &TableLog) -> Result<bool, Error> {
+    async fn is_known(&self, conn: &mut Conn, log: &TableLog) -> Result<bool, Error> {
         let row: Option<(Option<i64>, Option<String>, i64, i64)> =
-            sqlx::query_as("select version, table_id, bytes, files from relation where relation = $1")
+            sql::query_as("select version, table_id, bytes, files from relation where relation = $1")
                 .bind(text::of_relation(&self.node.relation))
                 .fetch_optional(conn)
                 .await?;
@@ -471,9 +463,9 @@ fn reads(project: &Project, node: &Node, instance: &Instance) -> Vec<Read> {
 }
 
 /// Every instance that has anything filled, with the table that it is filled in.
-async fn covered(conn: &mut SqliteConnection) -> Result<Vec<(Instance, String)>, Error> {
+async fn covered(conn: &mut Conn) -> Result<Vec<(Instance, String)>, Error> {
     let rows: Vec<(String, String)> =
-        sqlx::query_as("select instance, relation from node where relation is not null order by instance")
+        sql::query_as("select instance, relation from node where relation is not null order by instance")
             .fetch_all(conn)
             .await?;
     let named = rows.into_iter();
@@ -483,17 +475,17 @@ async fn covered(conn: &mut SqliteConnection) -> Result<Vec<(Instance, String)>,
 }
 
 /// The name of a table that was filled.
-async fn relation_of(conn: &mut SqliteConnection, relation: &str) -> Result<Relation, Error> {
-    let (schema, name): (String, String) = sqlx::query_as("select schema_name, name from relation where relation = $1")
+async fn relation_of(conn: &mut Conn, relation: &str) -> Result<Relation, Error> {
+    let (schema, name): (String, String) = sql::query_as("select schema_name, name from relation where relation = $1")
         .bind(relation)
         .fetch_one(conn)
         .await?;
     Ok(Relation { schema, name })
 }
 
-async fn known(conn: &mut SqliteConnection, node: &Node) -> Result<KnownTable, Error> {
+async fn known(conn: &mut Conn, node: &Node) -> Result<KnownTable, Error> {
     let row: Option<(Option<i64>, Option<String>)> =
-        sqlx::query_as("select version, table_id from relation where relation = $1")
+        sql::query_as("select version, table_id from relation where relation = $1")
             .bind(text::of_relation(&node.relation))
             .fetch_optional(conn)
             .await?;
@@ -502,8 +494,8 @@ async fn known(conn: &mut SqliteConnection, node: &Node) -> Result<KnownTable, E
 }
 
 /// Whether a commit is recorded, and was not forgotten since because the table was gone.
-async fn is_recorded(conn: &mut SqliteConnection, node: &Node, claim_seq: i64) -> Result<bool, Error> {
-    let row: Option<(i64,)> = sqlx::query_as(
+async fn is_recorded(conn: &mut Conn, node: &Node, claim_seq: i64) -> Result<bool, Error> {
+    let row: Option<(i64,)> = sql::query_as(
         "select f.seq from fill f join relation r on r.relation = f.relation
          where f.relation = $1 and f.claim_seq = $2 and f.seq > r.gone_seq limit 1",
     )

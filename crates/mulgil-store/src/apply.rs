@@ -11,7 +11,6 @@ use mulgil_core::{
     state::{Cause, Failing},
     task::Column,
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     apply_flow,
@@ -22,12 +21,14 @@ use crate::{
         Claimed, Fact, Failed, FillRecord, ForeignCommit, Mark, Published, RolledBack, RunBegan, SourceChanged,
         TargetChanged, TargetVanished, Tested, Undone,
     },
-    source, text,
+    source,
+    sql::{self, Conn},
+    text,
 };
 
 /// Records a fact and applies it; gives its number.
-pub(crate) async fn record(conn: &mut SqliteConnection, fact: &Fact, now: Instant) -> Result<i64, Error> {
-    let (seq,): (i64,) = sqlx::query_as("select coalesce(max(seq), 0) + 1 from fact")
+pub(crate) async fn record(conn: &mut Conn, fact: &Fact, now: Instant) -> Result<i64, Error> {
+    let (seq,): (i64,) = sql::query_as("select coalesce(max(seq), 0) + 1 from fact")
         .fetch_one(&mut *conn)
         .await?;
     record_as(conn, seq, fact, now).await?;
@@ -35,8 +36,8 @@ pub(crate) async fn record(conn: &mut SqliteConnection, fact: &Fact, now: Instan
 }
 
 /// Records a fact under a number that was chosen, above all others.
-pub(crate) async fn record_as(conn: &mut SqliteConnection, seq: i64, fact: &Fact, now: Instant) -> Result<(), Error> {
-    sqlx::query("insert into fact (seq, at, kind, payload) values ($1, $2, $3, $4)")
+pub(crate) async fn record_as(conn: &mut Conn, seq: i64, fact: &Fact, now: Instant) -> Result<(), Error> {
+    sql::query("insert into fact (seq, at, kind, payload) values ($1, $2, $3, $4)")
         .bind(seq)
         .bind(now.0)
         .bind(fact.kind())
@@ -47,7 +48,7 @@ pub(crate) async fn record_as(conn: &mut SqliteConnection, seq: i64, fact: &Fact
 }
 
 /// Derives what follows from a fact.
-pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fact: &Fact) -> Result<(), Error> {
+pub(crate) async fn apply(conn: &mut Conn, seq: i64, at: Instant, fact: &Fact) -> Result<(), Error> {
     match fact {
         Fact::RunBegan(run) => run_began(conn, seq, at, run).await,
         Fact::RunEnded { run, state } => end_run(conn, *run, *state, at).await,
@@ -82,8 +83,8 @@ pub(crate) async fn apply(conn: &mut SqliteConnection, seq: i64, at: Instant, fa
     }
 }
 
-async fn run_began(conn: &mut SqliteConnection, seq: i64, at: Instant, run: &RunBegan) -> Result<(), Error> {
-    sqlx::query("insert into run (id, \"trigger\", selector, state, started_at) values ($1, $2, $3, $4, $5)")
+async fn run_began(conn: &mut Conn, seq: i64, at: Instant, run: &RunBegan) -> Result<(), Error> {
+    sql::query("insert into run (id, \"trigger\", selector, state, started_at) values ($1, $2, $3, $4, $5)")
         .bind(run.run)
         .bind(serde_json::to_string(&run.trigger)?)
         .bind(&run.selector)
@@ -105,8 +106,8 @@ async fn run_began(conn: &mut SqliteConnection, seq: i64, at: Instant, run: &Run
     Ok(())
 }
 
-pub(crate) async fn end_run(conn: &mut SqliteConnection, run: i64, state: RunState, at: Instant) -> Result<(), Error> {
-    sqlx::query("update run set state = $2, ended_at = $3 where id = $1")
+pub(crate) async fn end_run(conn: &mut Conn, run: i64, state: RunState, at: Instant) -> Result<(), Error> {
+    sql::query("update run set state = $2, ended_at = $3 where id = $1")
         .bind(run)
         .bind(state.as_str())
         .bind(at.0)
@@ -115,8 +116,8 @@ pub(crate) async fn end_run(conn: &mut SqliteConnection, run: i64, state: RunSta
     Ok(())
 }
 
-async fn claim(conn: &mut SqliteConnection, seq: i64, at: Instant, claimed: &Claimed) -> Result<(), Error> {
-    sqlx::query(
+async fn claim(conn: &mut Conn, seq: i64, at: Instant, claimed: &Claimed) -> Result<(), Error> {
+    sql::query(
         "insert into task_run (id, run, instance, kind, start_at, end_at, reason, state)
          values ($1, $2, $3, $4, $5, $6, $7, $8)
          on conflict (id) do update set state = excluded.state",
@@ -131,7 +132,7 @@ async fn claim(conn: &mut SqliteConnection, seq: i64, at: Instant, claimed: &Cla
     .bind(RunState::Running.as_str())
     .execute(&mut *conn)
     .await?;
-    sqlx::query("insert into attempt (id, task_run, relation, seq, state, started_at) values ($1, $2, $3, $4, $5, $6)")
+    sql::query("insert into attempt (id, task_run, relation, seq, state, started_at) values ($1, $2, $3, $4, $5, $6)")
         .bind(claimed.attempt)
         .bind(claimed.task_run)
         .bind(text::of_relation(&claimed.relation))
@@ -143,7 +144,7 @@ async fn claim(conn: &mut SqliteConnection, seq: i64, at: Instant, claimed: &Cla
     Ok(())
 }
 
-async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillRecord) -> Result<(), Error> {
+async fn fill(conn: &mut Conn, seq: i64, at: Instant, record: &FillRecord) -> Result<(), Error> {
     for (instance, ranges) in &record.removed {
         lose(&mut *conn, instance, ranges).await?;
     }
@@ -169,12 +170,12 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
         }
     })
     .await?;
-    sqlx::query("update node set relation = $2 where instance = $1")
+    sql::query("update node set relation = $2 where instance = $1")
         .bind(&instance)
         .bind(text::of_relation(&record.relation))
         .execute(&mut *conn)
         .await?;
-    sqlx::query(
+    sql::query(
         "insert into fill (seq, instance, relation, start_at, end_at, attempt, claim_seq)
          values ($1, $2, $3, $4, $5, $6, $7)",
     )
@@ -189,7 +190,7 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
     .await?;
     let rows: u64 = intervals.iter().map(|filled| filled.rows).sum();
     // An adopted commit may carry the attempt's number of another ledger: then the claim's differs.
-    let mine = sqlx::query("update attempt set rows = $3, version = $4 where id = $1 and seq = $2")
+    let mine = sql::query("update attempt set rows = $3, version = $4 where id = $1 and seq = $2")
         .bind(record.attempt)
         .bind(record.claim_seq)
         .bind(rows.cast_signed())
@@ -206,10 +207,10 @@ async fn fill(conn: &mut SqliteConnection, seq: i64, at: Instant, record: &FillR
 
 /// The version and the size move on only from the version before: across a gap lies a commit that was not
 /// looked at yet. Nor is a table taken for the known one before its log was looked at.
-async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Result<(), Error> {
+async fn put_relation(conn: &mut Conn, record: &FillRecord) -> Result<(), Error> {
     let columns: &[Column] = record.columns.as_deref().unwrap_or_default();
     let growth = record.growth.unwrap_or_default();
-    sqlx::query(
+    sql::query(
         "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files)
          values ($1, $2, $3, $4, $5, $6, $7, $10, max(0, $11), max(0, $12))
          on conflict (relation) do update set
@@ -252,11 +253,11 @@ async fn put_relation(conn: &mut SqliteConnection, record: &FillRecord) -> Resul
 }
 
 /// What is seen moves on with what is there, but where data tests have to pass first.
-async fn put_version(conn: &mut SqliteConnection, at: Instant, record: &FillRecord) -> Result<(), Error> {
+async fn put_version(conn: &mut Conn, at: Instant, record: &FillRecord) -> Result<(), Error> {
     let Some(version) = record.version else {
         return Ok(());
     };
-    sqlx::query(
+    sql::query(
         "update relation set
              newest = max(coalesce(newest, $2), $2),
              published = case when $3 then published else max(coalesce(newest, $2), $2) end,
@@ -277,7 +278,7 @@ async fn put_version(conn: &mut SqliteConnection, at: Instant, record: &FillReco
 }
 
 /// The table holds what it held at an earlier version, which readers see at once: it is no new one.
-async fn roll_back(conn: &mut SqliteConnection, seq: i64, at: Instant, back: &RolledBack) -> Result<(), Error> {
+async fn roll_back(conn: &mut Conn, seq: i64, at: Instant, back: &RolledBack) -> Result<(), Error> {
     for undone in &back.undone {
         take_back(&mut *conn, seq, back, undone).await?;
     }
@@ -288,7 +289,7 @@ async fn roll_back(conn: &mut SqliteConnection, seq: i64, at: Instant, back: &Ro
         })
         .await?;
     }
-    sqlx::query(
+    sql::query(
         "insert into rollback (seq, relation, version, to_version, claim_seq, at) values ($1, $2, $3, $4, $5, $6)",
     )
     .bind(seq)
@@ -299,7 +300,7 @@ async fn roll_back(conn: &mut SqliteConnection, seq: i64, at: Instant, back: &Ro
     .bind(at.0)
     .execute(&mut *conn)
     .await?;
-    sqlx::query(
+    sql::query(
         "update relation set
              version = case when version is null or version + 1 = $2 then $2 else version end,
              newest = max(coalesce(newest, $2), $2), published = $2, waits_since = null,
@@ -316,7 +317,7 @@ async fn roll_back(conn: &mut SqliteConnection, seq: i64, at: Instant, back: &Ro
 
 /// What an instance has filled after its table went back. What came back was made before something that was
 /// filled since, so it is made again once the node is not held any more.
-async fn take_back(conn: &mut SqliteConnection, seq: i64, back: &RolledBack, undone: &Undone) -> Result<(), Error> {
+async fn take_back(conn: &mut Conn, seq: i64, back: &RolledBack, undone: &Undone) -> Result<(), Error> {
     let instance = text::of_instance(&undone.instance);
     for range in undone.lost.iter() {
         chunk::replace::<Filled>(&mut *conn, &instance, range, &[]).await?;
@@ -339,7 +340,7 @@ async fn take_back(conn: &mut SqliteConnection, seq: i64, back: &RolledBack, und
         document.restore(seq, ranges, back.untested);
     })
     .await?;
-    sqlx::query(
+    sql::query(
         "update node set relation = $2
          where instance = $1 and exists (select 1 from cover where cover.instance = $1)",
     )
@@ -351,8 +352,8 @@ async fn take_back(conn: &mut SqliteConnection, seq: i64, back: &RolledBack, und
 }
 
 /// Of the table that lies there now.
-async fn publish(conn: &mut SqliteConnection, published: &Published) -> Result<(), Error> {
-    sqlx::query(
+async fn publish(conn: &mut Conn, published: &Published) -> Result<(), Error> {
+    sql::query(
         "update relation set published = $2, waits_since = case when newest = $2 then null else waits_since end
          where relation = $1 and ($3 is null or table_id is null or table_id = $3)",
     )
@@ -364,7 +365,7 @@ async fn publish(conn: &mut SqliteConnection, published: &Published) -> Result<(
     Ok(())
 }
 
-async fn fail(conn: &mut SqliteConnection, at: Instant, failed: &Failed) -> Result<(), Error> {
+async fn fail(conn: &mut Conn, at: Instant, failed: &Failed) -> Result<(), Error> {
     let fault = failed.fault.as_ref().map(serde_json::to_string).transpose()?;
     end_attempt(&mut *conn, failed.attempt, failed.state, at, fault).await?;
     if let Some(failing) = failed.failing {
@@ -376,9 +377,9 @@ async fn fail(conn: &mut SqliteConnection, at: Instant, failed: &Failed) -> Resu
     Ok(())
 }
 
-async fn test(conn: &mut SqliteConnection, at: Instant, tested: &Tested) -> Result<(), Error> {
+async fn test(conn: &mut Conn, at: Instant, tested: &Tested) -> Result<(), Error> {
     for result in &tested.results {
-        sqlx::query(
+        sql::query(
             "insert into test (node, name, fingerprint, failures, sample, fill_seq, tested_at)
              values ($1, $2, $3, $4, $5, $6, $7)
              on conflict (node, name) do update set
@@ -406,12 +407,7 @@ async fn test(conn: &mut SqliteConnection, at: Instant, tested: &Tested) -> Resu
     end_attempt(conn, tested.attempt, tested.state, at, None).await
 }
 
-async fn source_changed(
-    conn: &mut SqliteConnection,
-    seq: i64,
-    at: Instant,
-    changed: &SourceChanged,
-) -> Result<(), Error> {
+async fn source_changed(conn: &mut Conn, seq: i64, at: Instant, changed: &SourceChanged) -> Result<(), Error> {
     source::put(&mut *conn, at, changed).await?;
     let cause = Cause::Source(changed.source.clone());
     mark(&mut *conn, seq, &cause, &changed.marks).await?;
@@ -424,14 +420,9 @@ async fn source_changed(
     Ok(())
 }
 
-async fn target_changed(
-    conn: &mut SqliteConnection,
-    seq: i64,
-    at: Instant,
-    changed: &TargetChanged,
-) -> Result<(), Error> {
+async fn target_changed(conn: &mut Conn, seq: i64, at: Instant, changed: &TargetChanged) -> Result<(), Error> {
     show_changed(&mut *conn, at, changed).await?;
-    sqlx::query(
+    sql::query(
         "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files, uncounted,
              newest, published)
          values ($1, $2, $3, $4, $5, '[]', $6, $10, $7, $8, $9, $6, case when $11 then null else $6 end)
@@ -458,8 +449,8 @@ async fn target_changed(
 
 /// What is seen of a table whose log has more, before its row says that it is the known one. A version that
 /// is not there any more is seen by nobody.
-async fn show_changed(conn: &mut SqliteConnection, at: Instant, changed: &TargetChanged) -> Result<(), Error> {
-    sqlx::query(
+async fn show_changed(conn: &mut Conn, at: Instant, changed: &TargetChanged) -> Result<(), Error> {
+    sql::query(
         "update relation set
              newest = $2,
              published = case
@@ -484,11 +475,11 @@ async fn show_changed(conn: &mut SqliteConnection, at: Instant, changed: &Target
     Ok(())
 }
 
-async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
+async fn target_vanished(conn: &mut Conn, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
     for instance in &vanished.instances {
         lose(&mut *conn, instance, &RangeSet::whole()).await?;
     }
-    sqlx::query(
+    sql::query(
         "update relation set version = null, table_id = null, bytes = 0, files = 0, uncounted = 0, gone_seq = $2,
              newest = null, published = null, waits_since = null
          where relation = $1",
@@ -501,9 +492,9 @@ async fn target_vanished(conn: &mut SqliteConnection, seq: i64, vanished: &Targe
 }
 
 /// The row stays, so that the commits of the table that was are never taken for new ones.
-async fn dropped(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
+async fn dropped(conn: &mut Conn, seq: i64, vanished: &TargetVanished) -> Result<(), Error> {
     target_vanished(&mut *conn, seq, vanished).await?;
-    sqlx::query("update relation set dropped = 1 where relation = $1")
+    sql::query("update relation set dropped = 1 where relation = $1")
         .bind(text::of_relation(&vanished.relation))
         .execute(conn)
         .await?;
@@ -512,13 +503,13 @@ async fn dropped(conn: &mut SqliteConnection, seq: i64, vanished: &TargetVanishe
 
 /// Takes from an instance what it has filled, because the rows are gone. What they were stays known,
 /// so that readers made from them stay fresh when they come back as they were.
-async fn lose(conn: &mut SqliteConnection, instance: &Instance, ranges: &RangeSet) -> Result<(), Error> {
+async fn lose(conn: &mut Conn, instance: &Instance, ranges: &RangeSet) -> Result<(), Error> {
     let instance = text::of_instance(instance);
     for range in ranges.iter() {
         chunk::replace::<Cover>(&mut *conn, &instance, range, &[]).await?;
     }
     document::change(&mut *conn, &instance, |document| document.lose(ranges)).await?;
-    sqlx::query(
+    sql::query(
         "update node set relation = null
          where instance = $1 and not exists (select 1 from cover where cover.instance = $1)",
     )
@@ -528,18 +519,12 @@ async fn lose(conn: &mut SqliteConnection, instance: &Instance, ranges: &RangeSe
     Ok(())
 }
 
-async fn crash(
-    conn: &mut SqliteConnection,
-    at: Instant,
-    attempts: &[i64],
-    task_runs: &[i64],
-    runs: &[i64],
-) -> Result<(), Error> {
+async fn crash(conn: &mut Conn, at: Instant, attempts: &[i64], task_runs: &[i64], runs: &[i64]) -> Result<(), Error> {
     for attempt in attempts {
         end_attempt(&mut *conn, *attempt, RunState::Crashed, at, None).await?;
     }
     for task_run in task_runs {
-        sqlx::query("update task_run set state = $2 where id = $1")
+        sql::query("update task_run set state = $2 where id = $1")
             .bind(task_run)
             .bind(RunState::Crashed.as_str())
             .execute(&mut *conn)
@@ -553,20 +538,20 @@ async fn crash(
 
 /// Ends an attempt and says the same of its task run.
 pub(crate) async fn end_attempt(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     attempt: i64,
     state: RunState,
     at: Instant,
     fault: Option<String>,
 ) -> Result<(), Error> {
-    sqlx::query("update attempt set state = $2, ended_at = $3, fault = $4 where id = $1")
+    sql::query("update attempt set state = $2, ended_at = $3, fault = $4 where id = $1")
         .bind(attempt)
         .bind(state.as_str())
         .bind(at.0)
         .bind(fault)
         .execute(&mut *conn)
         .await?;
-    sqlx::query("update task_run set state = $2 where id = (select task_run from attempt where id = $1)")
+    sql::query("update task_run set state = $2 where id = (select task_run from attempt where id = $1)")
         .bind(attempt)
         .bind(state.as_str())
         .execute(conn)
@@ -574,7 +559,7 @@ pub(crate) async fn end_attempt(
     Ok(())
 }
 
-async fn mark(conn: &mut SqliteConnection, seq: i64, cause: &Cause, marks: &[Mark]) -> Result<(), Error> {
+async fn mark(conn: &mut Conn, seq: i64, cause: &Cause, marks: &[Mark]) -> Result<(), Error> {
     for mark in marks {
         document::change(&mut *conn, &text::of_instance(&mark.instance), |document| {
             document.mark(seq, cause.clone(), mark);

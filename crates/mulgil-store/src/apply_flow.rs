@@ -8,7 +8,6 @@ use mulgil_core::{
     walk::{Stage, StepProgress},
 };
 use serde_json::Value as Json;
-use sqlx::SqliteConnection;
 
 use crate::{
     apply::{end_attempt, end_run},
@@ -16,17 +15,19 @@ use crate::{
     document,
     error::Error,
     fact::{FlowBegan, FlowEnded, Leaves, StepEnded, StepsBegan, StepsEnded, Ticked},
-    flow, text,
+    flow,
+    sql::{self, Conn},
+    text,
 };
 
 /// A tick that was decided once is decided: whoever comes with it again changes nothing.
-pub(crate) async fn tick(conn: &mut SqliteConnection, at: Instant, ticked: &Ticked) -> Result<(), Error> {
+pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Result<(), Error> {
     for tick in &ticked.ticks {
         let into = match tick.fate {
             Fate::Coalesced { into } => Some(into.0),
             Fate::Runs | Fate::Missed => None,
         };
-        sqlx::query(
+        sql::query(
             "insert into tick (owner, scheduled_at, first_at, fate, into_at, decided_at)
              values ($1, $2, $3, $4, $5, $6) on conflict (owner, scheduled_at) do nothing",
         )
@@ -42,9 +43,9 @@ pub(crate) async fn tick(conn: &mut SqliteConnection, at: Instant, ticked: &Tick
     Ok(())
 }
 
-pub(crate) async fn begin(conn: &mut SqliteConnection, seq: i64, at: Instant, began: &FlowBegan) -> Result<(), Error> {
+pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBegan) -> Result<(), Error> {
     let owner = flow::owner_of(&began.flow);
-    sqlx::query("insert into run (id, \"trigger\", selector, state, started_at) values ($1, $2, $3, $4, $5)")
+    sql::query("insert into run (id, \"trigger\", selector, state, started_at) values ($1, $2, $3, $4, $5)")
         .bind(began.run)
         .bind(serde_json::to_string(&began.trigger)?)
         .bind(&owner)
@@ -53,7 +54,7 @@ pub(crate) async fn begin(conn: &mut SqliteConnection, seq: i64, at: Instant, be
         .execute(&mut *conn)
         .await?;
     if let Some(definition) = &began.definition {
-        sqlx::query(
+        sql::query(
             "insert into flow_version (fingerprint, definition) values ($1, $2) on conflict (fingerprint) do nothing",
         )
         .bind(began.version.to_string())
@@ -61,7 +62,7 @@ pub(crate) async fn begin(conn: &mut SqliteConnection, seq: i64, at: Instant, be
         .execute(&mut *conn)
         .await?;
     }
-    sqlx::query(
+    sql::query(
         "insert into flow_run (run, flow, scheduled_at, start_at, end_at, version, params, seq)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -76,7 +77,7 @@ pub(crate) async fn begin(conn: &mut SqliteConnection, seq: i64, at: Instant, be
     .execute(&mut *conn)
     .await?;
     if let Some(scheduled_at) = began.scheduled_at {
-        sqlx::query("update tick set run = $3 where owner = $1 and scheduled_at = $2 and run is null")
+        sql::query("update tick set run = $3 where owner = $1 and scheduled_at = $2 and run is null")
             .bind(&owner)
             .bind(scheduled_at.0)
             .bind(began.run)
@@ -86,12 +87,7 @@ pub(crate) async fn begin(conn: &mut SqliteConnection, seq: i64, at: Instant, be
     Ok(())
 }
 
-pub(crate) async fn begin_steps(
-    conn: &mut SqliteConnection,
-    seq: i64,
-    at: Instant,
-    began: &StepsBegan,
-) -> Result<(), Error> {
+pub(crate) async fn begin_steps(conn: &mut Conn, seq: i64, at: Instant, began: &StepsBegan) -> Result<(), Error> {
     for step in &began.steps {
         let instance = flow::step_name(&began.flow, &step.step);
         put_task_run(
@@ -103,7 +99,7 @@ pub(crate) async fn begin_steps(
             RunState::Running,
         )
         .await?;
-        sqlx::query(
+        sql::query(
             "insert into attempt (id, task_run, relation, seq, state, started_at) values ($1, $2, $3, $4, $5, $6)",
         )
         .bind(step.attempt)
@@ -119,7 +115,7 @@ pub(crate) async fn begin_steps(
     Ok(())
 }
 
-pub(crate) async fn end_steps(conn: &mut SqliteConnection, at: Instant, ended: &StepsEnded) -> Result<(), Error> {
+pub(crate) async fn end_steps(conn: &mut Conn, at: Instant, ended: &StepsEnded) -> Result<(), Error> {
     for step in &ended.steps {
         if let Some(attempt) = step.attempt {
             end_step(&mut *conn, at, attempt, step).await?;
@@ -136,11 +132,11 @@ pub(crate) async fn end_steps(conn: &mut SqliteConnection, at: Instant, ended: &
     Ok(())
 }
 
-async fn end_step(conn: &mut SqliteConnection, at: Instant, attempt: i64, step: &StepEnded) -> Result<(), Error> {
+async fn end_step(conn: &mut Conn, at: Instant, attempt: i64, step: &StepEnded) -> Result<(), Error> {
     let fault = step.fault.as_ref().map(serde_json::to_string).transpose()?;
     end_attempt(&mut *conn, attempt, step.state, at, fault).await?;
     if let Some(rows) = step.rows {
-        sqlx::query("update attempt set rows = $2 where id = $1")
+        sql::query("update attempt set rows = $2 where id = $1")
             .bind(attempt)
             .bind(rows.cast_signed())
             .execute(&mut *conn)
@@ -148,7 +144,7 @@ async fn end_step(conn: &mut SqliteConnection, at: Instant, attempt: i64, step: 
     }
     // The task run goes on where another attempt follows.
     if matches!(step.progress.stage, Stage::Retrying { .. }) {
-        sqlx::query("update task_run set state = $2 where id = (select task_run from attempt where id = $1)")
+        sql::query("update task_run set state = $2 where id = (select task_run from attempt where id = $1)")
             .bind(attempt)
             .bind(RunState::Waiting.as_str())
             .execute(conn)
@@ -157,17 +153,17 @@ async fn end_step(conn: &mut SqliteConnection, at: Instant, attempt: i64, step: 
     Ok(())
 }
 
-pub(crate) async fn cancel(conn: &mut SqliteConnection, run: i64) -> Result<(), Error> {
-    sqlx::query("update flow_run set is_cancelled = 1 where run = $1")
+pub(crate) async fn cancel(conn: &mut Conn, run: i64) -> Result<(), Error> {
+    sql::query("update flow_run set is_cancelled = 1 where run = $1")
         .bind(run)
         .execute(conn)
         .await?;
     Ok(())
 }
 
-pub(crate) async fn end(conn: &mut SqliteConnection, seq: i64, at: Instant, ended: &FlowEnded) -> Result<(), Error> {
+pub(crate) async fn end(conn: &mut Conn, seq: i64, at: Instant, ended: &FlowEnded) -> Result<(), Error> {
     end_run(&mut *conn, ended.run, ended.state, at).await?;
-    sqlx::query("update flow_run set ended_at = $2 where run = $1")
+    sql::query("update flow_run set ended_at = $2 where run = $1")
         .bind(ended.run)
         .bind(at.0)
         .execute(&mut *conn)
@@ -201,14 +197,14 @@ pub(crate) async fn end(conn: &mut SqliteConnection, seq: i64, at: Instant, ende
 }
 
 async fn put_task_run(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     run: i64,
     id: i64,
     instance: &str,
     interval: mulgil_core::interval::Interval,
     state: RunState,
 ) -> Result<(), Error> {
-    sqlx::query(
+    sql::query(
         "insert into task_run (id, run, instance, kind, start_at, end_at, reason, state)
          values ($1, $2, $3, 'step', $4, $5, '{}', $6)
          on conflict (id) do update set state = excluded.state",
@@ -225,13 +221,13 @@ async fn put_task_run(
 }
 
 async fn put_step(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     run: i64,
     step: &str,
     progress: &StepProgress,
     output: Option<&Json>,
 ) -> Result<(), Error> {
-    sqlx::query(
+    sql::query(
         "insert into flow_step (run, step, progress, output) values ($1, $2, $3, $4)
          on conflict (run, step) do update set progress = excluded.progress, output = excluded.output",
     )

@@ -12,12 +12,12 @@ use mulgil_core::{
     state::Failing,
     task::Claim,
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     Store, apply, document,
     error::Error,
     fact::{Claimed, Fact, Failed, RunBegan},
+    sql::{self, Conn},
     text,
 };
 
@@ -78,7 +78,7 @@ impl Store {
     pub async fn begin_run(&self, new: NewRun, now: Instant) -> Result<Run, Fault> {
         self.write(move |conn| {
             Box::pin(async move {
-                let (run,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) + 1 from run")
+                let (run,): (i64,) = sql::query_as("select coalesce(max(id), 0) + 1 from run")
                     .fetch_one(&mut *conn)
                     .await?;
                 let began = RunBegan {
@@ -219,7 +219,7 @@ impl Store {
     pub async fn has_live(&self) -> Result<bool, Fault> {
         self.read(|conn| {
             Box::pin(async move {
-                let live: bool = sqlx::query_scalar(
+                let live: bool = sql::query_scalar(
                     "select exists (select 1 from attempt a join task_run t on t.id = a.task_run
                                     where a.state = 'running' and t.kind <> 'step')",
                 )
@@ -308,8 +308,8 @@ pub(crate) struct LiveAttempt {
 type LiveRow = (String, i64, i64, i64, String, i64, i64, String);
 
 /// The attempt of a claim, if it may still record anything.
-pub(crate) async fn live(conn: &mut SqliteConnection, claim: &Claim) -> Result<LiveAttempt, Error> {
-    let row: Option<LiveRow> = sqlx::query_as(
+pub(crate) async fn live(conn: &mut Conn, claim: &Claim) -> Result<LiveAttempt, Error> {
+    let row: Option<LiveRow> = sql::query_as(
         "select a.state, a.seq, a.started_at, t.run, t.instance, t.start_at, t.end_at, t.kind
          from attempt a join task_run t on t.id = a.task_run where a.id = $1",
     )
@@ -336,12 +336,8 @@ pub(crate) async fn live(conn: &mut SqliteConnection, claim: &Claim) -> Result<L
 }
 
 /// When the claim of a commit was made; nothing where it is another ledger's.
-pub(crate) async fn claimed_at(
-    conn: &mut SqliteConnection,
-    attempt: i64,
-    claim_seq: i64,
-) -> Result<Option<Instant>, Error> {
-    let row: Option<(i64,)> = sqlx::query_as("select started_at from attempt where id = $1 and seq = $2")
+pub(crate) async fn claimed_at(conn: &mut Conn, attempt: i64, claim_seq: i64) -> Result<Option<Instant>, Error> {
+    let row: Option<(i64,)> = sql::query_as("select started_at from attempt where id = $1 and seq = $2")
         .bind(attempt)
         .bind(claim_seq)
         .fetch_optional(conn)
@@ -360,8 +356,8 @@ fn stale(claim: &Claim, why: &str) -> Diagnostic {
     .with_retry(Retry::Later)
 }
 
-async fn refuse_second(conn: &mut SqliteConnection, relation: &Relation) -> Result<(), Error> {
-    let holder: Option<(i64, i64, i64)> = sqlx::query_as(
+async fn refuse_second(conn: &mut Conn, relation: &Relation) -> Result<(), Error> {
+    let holder: Option<(i64, i64, i64)> = sql::query_as(
         "select a.id, a.started_at, t.run from attempt a join task_run t on t.id = a.task_run
          where a.relation = $1 and a.state = 'running' and t.kind = 'fill'",
     )
@@ -384,8 +380,8 @@ async fn refuse_second(conn: &mut SqliteConnection, relation: &Relation) -> Resu
 }
 
 /// The run's task run of that range, if it is not done, else a new one.
-async fn task_run(conn: &mut SqliteConnection, request: &ClaimRequest) -> Result<i64, Error> {
-    let open: Option<(i64,)> = sqlx::query_as(
+async fn task_run(conn: &mut Conn, request: &ClaimRequest) -> Result<i64, Error> {
+    let open: Option<(i64,)> = sql::query_as(
         "select id from task_run
          where run = $1 and instance = $2 and kind = $3 and start_at = $4 and end_at = $5
            and state not in ('success', 'cancelled', 'skipped')",
@@ -400,15 +396,15 @@ async fn task_run(conn: &mut SqliteConnection, request: &ClaimRequest) -> Result
     if let Some((id,)) = open {
         return Ok(id);
     }
-    let (id,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) + 1 from task_run")
+    let (id,): (i64,) = sql::query_as("select coalesce(max(id), 0) + 1 from task_run")
         .fetch_one(conn)
         .await?;
     Ok(id)
 }
 
 /// Above those of adopted commits too, which may come from a ledger that was lost.
-pub(crate) async fn next_attempt(conn: &mut SqliteConnection) -> Result<i64, Error> {
-    let (id,): (i64,) = sqlx::query_as(
+pub(crate) async fn next_attempt(conn: &mut Conn) -> Result<i64, Error> {
+    let (id,): (i64,) = sql::query_as(
         "select coalesce(max(id), 0) + 1 from
          (select max(id) as id from attempt union all select max(attempt) as id from fill) as given",
     )
@@ -418,7 +414,7 @@ pub(crate) async fn next_attempt(conn: &mut SqliteConnection) -> Result<i64, Err
 }
 
 async fn failing(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     live: &LiveAttempt,
     range: Interval,
     fault: &Diagnostic,
@@ -451,8 +447,8 @@ async fn failing(
 }
 
 /// What of an instance is being filled.
-pub(crate) async fn running(conn: &mut SqliteConnection, instance: &str) -> Result<RangeSet, Error> {
-    let rows: Vec<(i64, i64)> = sqlx::query_as(
+pub(crate) async fn running(conn: &mut Conn, instance: &str) -> Result<RangeSet, Error> {
+    let rows: Vec<(i64, i64)> = sql::query_as(
         "select t.start_at, t.end_at from attempt a join task_run t on t.id = a.task_run
          where a.state = 'running' and t.kind = 'fill' and t.instance = $1",
     )
@@ -463,7 +459,7 @@ pub(crate) async fn running(conn: &mut SqliteConnection, instance: &str) -> Resu
     Ok(rows.into_iter().filter_map(range).collect())
 }
 
-async fn ids(conn: &mut SqliteConnection, sql: &'static str) -> Result<Vec<i64>, Error> {
-    let rows: Vec<(i64,)> = sqlx::query_as(sql).fetch_all(conn).await?;
+async fn ids(conn: &mut Conn, sql: &'static str) -> Result<Vec<i64>, Error> {
+    let rows: Vec<(i64,)> = sql::query_as(sql).fetch_all(conn).await?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }

@@ -8,9 +8,11 @@ use mulgil_core::{
     port::Filled,
     project::{CodeFp, Fingerprint},
 };
-use sqlx::SqliteConnection;
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    sql::{self, Conn},
+};
 
 /// Entries in one row at most.
 pub(crate) const ENTRIES_IN_ROW: usize = 256;
@@ -147,11 +149,7 @@ impl Entry for Filled {
 }
 
 /// The entries of an instance that overlap a range, whole, in order.
-pub(crate) async fn read<E: Entry>(
-    conn: &mut SqliteConnection,
-    instance: &str,
-    range: Interval,
-) -> Result<Vec<E>, Error> {
+pub(crate) async fn read<E: Entry>(conn: &mut Conn, instance: &str, range: Interval) -> Result<Vec<E>, Error> {
     let mut entries = around::<E>(conn, instance, range).await?;
     entries.retain(|entry| entry.interval().overlaps(range));
     Ok(entries)
@@ -159,7 +157,7 @@ pub(crate) async fn read<E: Entry>(
 
 /// Puts entries, in order and all inside the range, in the place of what was there.
 pub(crate) async fn replace<E: Entry>(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     instance: &str,
     range: Interval,
     new: &[E],
@@ -172,7 +170,7 @@ pub(crate) async fn replace<E: Entry>(
         .collect();
     let at = kept.partition_point(|entry| entry.interval().start < range.start);
     kept.splice(at..at, new.iter().cloned());
-    sqlx::query(E::DELETE)
+    sql::query(E::DELETE)
         .bind(instance)
         .bind(range.start.0)
         .bind(range.end.0)
@@ -181,7 +179,7 @@ pub(crate) async fn replace<E: Entry>(
     // Rows of equal length: a row that has grown too long is halved, not left with a crumb beside it.
     let rows = kept.len().div_ceil(ENTRIES_IN_ROW).max(1);
     for row in kept.chunks(kept.len().div_ceil(rows).max(1)) {
-        sqlx::query(E::INSERT)
+        sql::query(E::INSERT)
             .bind(instance)
             .bind(row[0].interval().start.0)
             .bind(pack(row))
@@ -209,8 +207,8 @@ pub(crate) fn unpack<E: Entry>(bytes: &[u8]) -> Result<Vec<E>, Error> {
 }
 
 /// The entries of all rows that may touch a range: from the row that starts at or before it.
-async fn around<E: Entry>(conn: &mut SqliteConnection, instance: &str, range: Interval) -> Result<Vec<E>, Error> {
-    let rows: Vec<(Vec<u8>,)> = sqlx::query_as(E::SELECT)
+async fn around<E: Entry>(conn: &mut Conn, instance: &str, range: Interval) -> Result<Vec<E>, Error> {
+    let rows: Vec<(Vec<u8>,)> = sql::query_as(E::SELECT)
         .bind(instance)
         .bind(range.start.0)
         .bind(range.end.0)

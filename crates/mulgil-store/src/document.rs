@@ -8,9 +8,12 @@ use mulgil_core::{
     state::{Cause, Failing, NodeState},
 };
 use serde::{Deserialize, Serialize};
-use sqlx::SqliteConnection;
 
-use crate::{error::Error, fact::Mark};
+use crate::{
+    error::Error,
+    fact::Mark,
+    sql::{self, Conn},
+};
 
 /// Entries of what made ranges stale that one document keeps apart.
 const STALE_LIMIT: usize = 256;
@@ -196,8 +199,8 @@ impl Document {
 }
 
 /// The document of an instance; an empty one where nothing is known of it.
-pub(crate) async fn load(conn: &mut SqliteConnection, instance: &str) -> Result<Document, Error> {
-    let row: Option<(String,)> = sqlx::query_as("select document from node where instance = $1")
+pub(crate) async fn load(conn: &mut Conn, instance: &str) -> Result<Document, Error> {
+    let row: Option<(String,)> = sql::query_as("select document from node where instance = $1")
         .bind(instance)
         .fetch_optional(conn)
         .await?;
@@ -209,13 +212,13 @@ pub(crate) async fn load(conn: &mut SqliteConnection, instance: &str) -> Result<
 
 /// Changes the document of an instance.
 pub(crate) async fn change(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     instance: &str,
     how: impl FnOnce(&mut Document) + Send,
 ) -> Result<(), Error> {
     let mut document = load(&mut *conn, instance).await?;
     how(&mut document);
-    sqlx::query(
+    sql::query(
         "insert into node (instance, document) values ($1, $2)
          on conflict (instance) do update set document = excluded.document",
     )

@@ -10,7 +10,6 @@ use mulgil_core::{
     state::Cause,
 };
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
 
 use crate::{
     Store,
@@ -18,7 +17,9 @@ use crate::{
     document,
     error::Error,
     fact::{Fact, FillRecord, Mark, Outdated, Was},
-    source, text,
+    source,
+    sql::{self, Conn},
+    text,
 };
 
 /// Fills and pieces of evidence that are told of one interval; the newest.
@@ -96,8 +97,8 @@ impl Store {
     }
 }
 
-async fn fact(conn: &mut SqliteConnection, seq: i64) -> Result<(Instant, Fact), Error> {
-    let row: Option<(i64, String)> = sqlx::query_as("select at, payload from fact where seq = $1")
+async fn fact(conn: &mut Conn, seq: i64) -> Result<(Instant, Fact), Error> {
+    let row: Option<(i64, String)> = sql::query_as("select at, payload from fact where seq = $1")
         .bind(seq)
         .fetch_optional(conn)
         .await?;
@@ -105,8 +106,8 @@ async fn fact(conn: &mut SqliteConnection, seq: i64) -> Result<(Instant, Fact), 
     Ok((Instant(at), serde_json::from_str(&payload)?))
 }
 
-async fn fills(conn: &mut SqliteConnection, instance: &str, interval: Interval) -> Result<Vec<FillFact>, Error> {
-    let rows: Vec<(i64, Option<i64>)> = sqlx::query_as(
+async fn fills(conn: &mut Conn, instance: &str, interval: Interval) -> Result<Vec<FillFact>, Error> {
+    let rows: Vec<(i64, Option<i64>)> = sql::query_as(
         "select f.seq, t.run from fill f
          left join attempt a on a.id = f.attempt and a.seq = f.claim_seq
          left join task_run t on t.id = a.task_run
@@ -150,11 +151,7 @@ fn content_of(intervals: &[Filled]) -> Fingerprint {
     }
 }
 
-async fn evidence(
-    conn: &mut SqliteConnection,
-    instance: &Instance,
-    interval: Interval,
-) -> Result<Vec<Evidence>, Error> {
+async fn evidence(conn: &mut Conn, instance: &Instance, interval: Interval) -> Result<Vec<Evidence>, Error> {
     if let Some(known) = source::load(&mut *conn, &instance.node).await? {
         return Ok(known.losses(&instance.node, interval));
     }
@@ -183,7 +180,7 @@ async fn evidence(
 }
 
 /// A file that has come back is no loss any more.
-async fn drop_returned(conn: &mut SqliteConnection, told: &mut Vec<Evidence>) -> Result<(), Error> {
+async fn drop_returned(conn: &mut Conn, told: &mut Vec<Evidence>) -> Result<(), Error> {
     let known = source::load_all(conn).await?;
     told.retain(|evidence| {
         let (Cause::Source(name), true) = (&evidence.cause, evidence.detail["gone"] == true) else {

@@ -15,7 +15,6 @@ use mulgil_core::{
     run::RunState,
     task::{Claim, FillSpec, TestSpec},
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     Store, apply, attempt,
@@ -24,6 +23,7 @@ use crate::{
     fact::{Fact, FillRecord, IntervalRow, TestResult, Tested, Was},
     publish::Publisher,
     readers::Readers,
+    sql::{self, Conn},
     text,
 };
 
@@ -168,7 +168,7 @@ impl Store {
 /// Finds what a fill changed and whom that touches, and records it. `later` is what commits after it
 /// have filled, which it cannot have removed.
 pub(crate) async fn record_changes(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     readers: &Readers,
     mut record: FillRecord,
     later: &BTreeMap<Instance, RangeSet>,
@@ -201,7 +201,7 @@ pub(crate) async fn record_changes(
 
 /// What was filled in a table beside a fill that replaced all of it.
 async fn removed(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     record: &FillRecord,
     later: &BTreeMap<Instance, RangeSet>,
 ) -> Result<Vec<(Instance, RangeSet)>, Error> {
@@ -222,8 +222,8 @@ async fn removed(
 }
 
 /// The instances that have anything filled in a table.
-pub(crate) async fn filled_in(conn: &mut SqliteConnection, relation: &Relation) -> Result<Vec<Instance>, Error> {
-    let rows: Vec<(String,)> = sqlx::query_as("select instance from node where relation = $1 order by instance")
+pub(crate) async fn filled_in(conn: &mut Conn, relation: &Relation) -> Result<Vec<Instance>, Error> {
+    let rows: Vec<(String,)> = sql::query_as("select instance from node where relation = $1 order by instance")
         .bind(text::of_relation(relation))
         .fetch_all(conn)
         .await?;
@@ -231,7 +231,7 @@ pub(crate) async fn filled_in(conn: &mut SqliteConnection, relation: &Relation) 
 }
 
 /// What an instance has filled.
-pub(crate) async fn filled(conn: &mut SqliteConnection, instance: &Instance) -> Result<RangeSet, Error> {
+pub(crate) async fn filled(conn: &mut Conn, instance: &Instance) -> Result<RangeSet, Error> {
     let cover: Vec<Cover> = chunk::read(conn, &text::of_instance(instance), Interval::WHOLE).await?;
     Ok(cover.into_iter().map(|cover| cover.range).collect())
 }
@@ -260,11 +260,7 @@ fn ending(declared: &[DataTest], outcomes: &[TestOutcome]) -> RunState {
 
 /// Up to which fact all blocking tests have passed, these results included; nothing where one of
 /// them has not, or was never asked what it asserts today.
-async fn clears_through(
-    conn: &mut SqliteConnection,
-    declared: &[DataTest],
-    tested: &Tested,
-) -> Result<Option<i64>, Error> {
+async fn clears_through(conn: &mut Conn, declared: &[DataTest], tested: &Tested) -> Result<Option<i64>, Error> {
     let mut through = tested.saw_seq;
     for test in declared.iter().filter(|test| test.severity == Severity::Error) {
         let asserted = match tested.results.iter().find(|result| result.name == test.name) {
@@ -274,7 +270,7 @@ async fn clears_through(
                 tested.saw_seq,
             )),
             None => {
-                sqlx::query_as("select fingerprint, failures, fill_seq from test where node = $1 and name = $2")
+                sql::query_as("select fingerprint, failures, fill_seq from test where node = $1 and name = $2")
                     .bind(tested.node.as_str())
                     .bind(&test.name)
                     .fetch_optional(&mut *conn)

@@ -17,13 +17,14 @@ use mulgil_core::{
     walk::{StepProgress, Walk},
 };
 use serde_json::Value as Json;
-use sqlx::SqliteConnection;
 
 use crate::{
     Store, apply, document,
     error::Error,
     fact::{Fact, FlowBegan, FlowEnded, Leaves, StepBegan, StepEnded, StepsBegan, StepsEnded, Ticked},
-    load, text,
+    load,
+    sql::{self, Conn},
+    text,
 };
 
 /// A walk that is to begin.
@@ -145,7 +146,7 @@ impl Store {
         self.read(|conn| {
             Box::pin(async move {
                 let rows: Vec<(String, i64)> =
-                    sqlx::query_as("select owner, max(scheduled_at) from tick group by owner")
+                    sql::query_as("select owner, max(scheduled_at) from tick group by owner")
                         .fetch_all(conn)
                         .await?;
                 Ok(rows.into_iter().map(|(owner, at)| (owner, Instant(at))).collect())
@@ -159,7 +160,7 @@ impl Store {
         let owner = owner_of(flow);
         self.read(move |conn| {
             Box::pin(async move {
-                let rows: Vec<(i64,)> = sqlx::query_as(
+                let rows: Vec<(i64,)> = sql::query_as(
                     "select scheduled_at from tick where owner = $1 and fate = 'runs' and run is null
                      order by scheduled_at limit $2",
                 )
@@ -180,7 +181,7 @@ impl Store {
                 if let Some(begun) = already(&mut *conn, &new).await? {
                     return Ok(begun);
                 }
-                let (run,): (i64,) = sqlx::query_as("select coalesce(max(id), 0) + 1 from run")
+                let (run,): (i64,) = sql::query_as("select coalesce(max(id), 0) + 1 from run")
                     .fetch_one(&mut *conn)
                     .await?;
                 let version = new.flow.fingerprint;
@@ -311,7 +312,7 @@ impl Store {
         self.write(move |conn| {
             Box::pin(async move {
                 let row: Option<(i64,)> =
-                    sqlx::query_as("select run from flow_run where run = $1 and ended_at is null and is_cancelled = 0")
+                    sql::query_as("select run from flow_run where run = $1 and ended_at is null and is_cancelled = 0")
                         .bind(run)
                         .fetch_optional(&mut *conn)
                         .await?;
@@ -384,7 +385,7 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let rows: Vec<(i64, i64)> =
-                    sqlx::query_as("select start_at, end_at from flow_run where flow = $1 and ended_at is null")
+                    sql::query_as("select start_at, end_at from flow_run where flow = $1 and ended_at is null")
                         .bind(flow)
                         .fetch_all(conn)
                         .await?;
@@ -405,7 +406,7 @@ impl Store {
         let flow = flow.to_owned();
         self.read(move |conn| {
             Box::pin(async move {
-                let row: Option<(String,)> = sqlx::query_as(
+                let row: Option<(String,)> = sql::query_as(
                     "select r.state from flow_run f join run r on r.id = f.run
                      where f.flow = $1 and f.run < $2 and f.ended_at is not null order by f.run desc limit 1",
                 )
@@ -421,10 +422,10 @@ impl Store {
 }
 
 /// What keeps a walk from beginning.
-async fn already(conn: &mut SqliteConnection, new: &NewWalk) -> Result<Option<Begun>, Error> {
+async fn already(conn: &mut Conn, new: &NewWalk) -> Result<Option<Begun>, Error> {
     if let Some(scheduled_at) = new.scheduled_at {
         let ran: Option<(i64,)> =
-            sqlx::query_as("select run from flow_run where flow = $1 and scheduled_at = $2 and start_at = $3")
+            sql::query_as("select run from flow_run where flow = $1 and scheduled_at = $2 and start_at = $3")
                 .bind(&new.flow.name)
                 .bind(scheduled_at.0)
                 .bind(new.interval.start.0)
@@ -437,7 +438,7 @@ async fn already(conn: &mut SqliteConnection, new: &NewWalk) -> Result<Option<Be
     if !new.flow.grid.is_cut() {
         return Ok(None);
     }
-    let active: Option<(i64,)> = sqlx::query_as(
+    let active: Option<(i64,)> = sql::query_as(
         "select run from flow_run where flow = $1 and start_at < $3 and end_at > $2 and ended_at is null",
     )
     .bind(&new.flow.name)
@@ -448,8 +449,8 @@ async fn already(conn: &mut SqliteConnection, new: &NewWalk) -> Result<Option<Be
     Ok(active.map(|(run,)| Begun::Active(run)))
 }
 
-async fn is_known(conn: &mut SqliteConnection, version: Fingerprint) -> Result<bool, Error> {
-    let row: Option<(String,)> = sqlx::query_as("select fingerprint from flow_version where fingerprint = $1")
+async fn is_known(conn: &mut Conn, version: Fingerprint) -> Result<bool, Error> {
+    let row: Option<(String,)> = sql::query_as("select fingerprint from flow_version where fingerprint = $1")
         .bind(version.to_string())
         .fetch_optional(conn)
         .await?;
@@ -457,8 +458,8 @@ async fn is_known(conn: &mut SqliteConnection, version: Fingerprint) -> Result<b
 }
 
 /// The interval of a walk that has not ended, the number of the fact by which it began, and when.
-async fn open(conn: &mut SqliteConnection, run: i64) -> Result<(Interval, i64, Instant), Error> {
-    let row: Option<(i64, i64, i64, i64)> = sqlx::query_as(
+async fn open(conn: &mut Conn, run: i64) -> Result<(Interval, i64, Instant), Error> {
+    let row: Option<(i64, i64, i64, i64)> = sql::query_as(
         "select f.start_at, f.end_at, f.seq, r.started_at from flow_run f join run r on r.id = f.run
          where f.run = $1 and f.ended_at is null",
     )
@@ -477,8 +478,8 @@ async fn open(conn: &mut SqliteConnection, run: i64) -> Result<(Interval, i64, I
     Ok((interval, seq, Instant(at)))
 }
 
-async fn is_live(conn: &mut SqliteConnection, attempt: i64, epoch: i64) -> Result<bool, Error> {
-    let row: Option<(i64,)> = sqlx::query_as("select id from attempt where id = $1 and seq = $2 and state = 'running'")
+async fn is_live(conn: &mut Conn, attempt: i64, epoch: i64) -> Result<bool, Error> {
+    let row: Option<(i64,)> = sql::query_as("select id from attempt where id = $1 and seq = $2 and state = 'running'")
         .bind(attempt)
         .bind(epoch)
         .fetch_optional(conn)
@@ -486,8 +487,8 @@ async fn is_live(conn: &mut SqliteConnection, attempt: i64, epoch: i64) -> Resul
     Ok(row.is_some())
 }
 
-async fn task_run_of(conn: &mut SqliteConnection, run: i64, instance: &str) -> Result<Option<i64>, Error> {
-    let row: Option<(i64,)> = sqlx::query_as("select id from task_run where run = $1 and instance = $2")
+async fn task_run_of(conn: &mut Conn, run: i64, instance: &str) -> Result<Option<i64>, Error> {
+    let row: Option<(i64,)> = sql::query_as("select id from task_run where run = $1 and instance = $2")
         .bind(run)
         .bind(instance)
         .fetch_optional(conn)
@@ -495,8 +496,8 @@ async fn task_run_of(conn: &mut SqliteConnection, run: i64, instance: &str) -> R
     Ok(row.map(|(id,)| id))
 }
 
-async fn next(conn: &mut SqliteConnection, sql: &'static str) -> Result<i64, Error> {
-    let (id,): (i64,) = sqlx::query_as(sql).fetch_one(conn).await?;
+async fn next(conn: &mut Conn, sql: &'static str) -> Result<i64, Error> {
+    let (id,): (i64,) = sql::query_as(sql).fetch_one(conn).await?;
     Ok(id)
 }
 
@@ -514,8 +515,8 @@ type OpenRow = (
     String,
 );
 
-async fn open_walks(conn: &mut SqliteConnection) -> Result<Vec<OpenWalk>, Error> {
-    let rows: Vec<OpenRow> = sqlx::query_as(
+async fn open_walks(conn: &mut Conn) -> Result<Vec<OpenWalk>, Error> {
+    let rows: Vec<OpenRow> = sql::query_as(
         "select f.run, f.flow, r.\"trigger\", f.scheduled_at, f.start_at, f.end_at, f.is_cancelled, f.seq, r.started_at,
                 f.params, v.definition
          from flow_run f join run r on r.id = f.run join flow_version v on v.fingerprint = f.version
@@ -531,7 +532,7 @@ async fn open_walks(conn: &mut SqliteConnection) -> Result<Vec<OpenWalk>, Error>
         walk.is_cancelled = is_cancelled != 0;
         let mut outputs = BTreeMap::new();
         let steps: Vec<(String, String, Option<String>)> =
-            sqlx::query_as("select step, progress, output from flow_step where run = $1")
+            sql::query_as("select step, progress, output from flow_step where run = $1")
                 .bind(run)
                 .fetch_all(&mut *conn)
                 .await?;
@@ -557,8 +558,8 @@ async fn open_walks(conn: &mut SqliteConnection) -> Result<Vec<OpenWalk>, Error>
     Ok(walks)
 }
 
-async fn live_steps(conn: &mut SqliteConnection, run: i64, flow: &str) -> Result<Vec<OpenStep>, Error> {
-    let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+async fn live_steps(conn: &mut Conn, run: i64, flow: &str) -> Result<Vec<OpenStep>, Error> {
+    let rows: Vec<(String, i64, i64, i64)> = sql::query_as(
         "select t.instance, a.id, a.seq, a.started_at from attempt a join task_run t on t.id = a.task_run
          where t.run = $1 and t.kind = 'step' and a.state = 'running' order by a.id",
     )

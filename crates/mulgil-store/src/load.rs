@@ -11,14 +11,15 @@ use mulgil_core::{
     project::{Fingerprint, Node, Project},
     state::{Live, NodeState, State, TableState, TestState},
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     Store,
     chunk::{self, Cover},
     document::Document,
     error::Error,
-    source, text,
+    source,
+    sql::{self, Conn},
+    text,
 };
 
 impl Store {
@@ -88,7 +89,7 @@ impl Store {
 
 /// Instances that have no data tests, without what is being filled of them.
 pub(crate) async fn instances(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     instances: Vec<Instance>,
 ) -> Result<BTreeMap<Instance, NodeState>, Error> {
     let names: Vec<String> = instances.iter().map(text::of_instance).collect();
@@ -125,7 +126,7 @@ fn wanted(node: &Node) -> Vec<(String, Wanted)> {
 
 /// The instances that have facts; of `only`, or of all.
 async fn nodes(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     wanted: BTreeMap<String, Wanted>,
     only: Option<&[String]>,
 ) -> Result<BTreeMap<Instance, NodeState>, Error> {
@@ -166,7 +167,7 @@ async fn nodes(
 
 macro_rules! scan {
     ($name:ident, $type:ty, $columns:literal, $table:literal, $order:literal) => {
-        async fn $name(conn: &mut SqliteConnection, only: Option<&[String]>) -> Result<Vec<(String, $type)>, Error> {
+        async fn $name(conn: &mut Conn, only: Option<&[String]>) -> Result<Vec<(String, $type)>, Error> {
             const ALL: &str = concat!(
                 "select instance, ",
                 $columns,
@@ -184,11 +185,11 @@ macro_rules! scan {
                 $order
             );
             let Some(only) = only else {
-                return Ok(sqlx::query_as(ALL).fetch_all(conn).await?);
+                return Ok(sql::query_as(ALL).fetch_all(conn).await?);
             };
             let mut rows = Vec::new();
             for instance in only {
-                let more: Vec<(String, $type)> = sqlx::query_as(ONE).bind(instance).fetch_all(&mut *conn).await?;
+                let more: Vec<(String, $type)> = sql::query_as(ONE).bind(instance).fetch_all(&mut *conn).await?;
                 rows.extend(more);
             }
             Ok(rows)
@@ -200,8 +201,8 @@ scan!(blobs, Vec<u8>, "entries", "cover", ", start_at");
 scan!(documents, String, "document", "node", "");
 
 /// What is being filled; there are as many as slots.
-async fn live(conn: &mut SqliteConnection) -> Result<Vec<(String, Interval, Live)>, Error> {
-    let rows: Vec<(i64, i64, String, i64, i64)> = sqlx::query_as(
+async fn live(conn: &mut Conn) -> Result<Vec<(String, Interval, Live)>, Error> {
+    let rows: Vec<(i64, i64, String, i64, i64)> = sql::query_as(
         "select a.id, a.seq, t.instance, t.start_at, t.end_at
          from attempt a join task_run t on t.id = a.task_run
          where a.state = 'running' and t.kind = 'fill' order by a.id",
@@ -216,10 +217,7 @@ async fn live(conn: &mut SqliteConnection) -> Result<Vec<(String, Interval, Live
 }
 
 /// What is filled in the tables that were ever filled; in `only` these, or in all.
-async fn tables(
-    conn: &mut SqliteConnection,
-    only: Option<&BTreeSet<Relation>>,
-) -> Result<BTreeMap<Relation, TableState>, Error> {
+async fn tables(conn: &mut Conn, only: Option<&BTreeSet<Relation>>) -> Result<BTreeMap<Relation, TableState>, Error> {
     type Row = (
         String,
         String,
@@ -230,7 +228,7 @@ async fn tables(
         String,
         Option<String>,
     );
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = sql::query_as(
         "select r.schema_name, r.name, r.version is not null, r.newest, r.published, r.uncounted, r.kind, n.instance
          from relation r left join node n on n.relation = r.relation",
     )
@@ -253,9 +251,9 @@ async fn tables(
 }
 
 /// By node.
-async fn tests(conn: &mut SqliteConnection) -> Result<BTreeMap<String, BTreeMap<String, TestState>>, Error> {
+async fn tests(conn: &mut Conn) -> Result<BTreeMap<String, BTreeMap<String, TestState>>, Error> {
     let rows: Vec<(String, String, String, i64, i64)> =
-        sqlx::query_as("select node, name, fingerprint, failures, fill_seq from test")
+        sql::query_as("select node, name, fingerprint, failures, fill_seq from test")
             .fetch_all(conn)
             .await?;
     let mut tests: BTreeMap<String, BTreeMap<String, TestState>> = BTreeMap::new();

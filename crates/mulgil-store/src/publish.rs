@@ -10,12 +10,12 @@ use mulgil_core::{
     publish::is_after_tests,
     state::Cause,
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     Store, apply, document,
     error::Error,
     fact::{Fact, Published},
+    sql::{self, Conn},
     text,
 };
 
@@ -51,7 +51,7 @@ impl Publisher {
     }
 
     /// Publishes the newest version, if nothing of the table waits for a data test any more.
-    pub(crate) async fn publish(&self, conn: &mut SqliteConnection, now: Instant) -> Result<Option<i64>, Error> {
+    pub(crate) async fn publish(&self, conn: &mut Conn, now: Instant) -> Result<Option<i64>, Error> {
         let Some((version, table_id)) = self.waiting(&mut *conn).await? else {
             return Ok(None);
         };
@@ -69,7 +69,7 @@ impl Publisher {
     }
 
     /// Whether anything that was filled after a fact waits for data tests.
-    pub(crate) async fn has_untested(&self, conn: &mut SqliteConnection, after: i64) -> Result<bool, Error> {
+    pub(crate) async fn has_untested(&self, conn: &mut Conn, after: i64) -> Result<bool, Error> {
         for instance in &self.instances {
             let document = document::load(&mut *conn, &text::of_instance(instance)).await?;
             if document.untested.iter().any(|(_, seq)| *seq > after) {
@@ -80,7 +80,7 @@ impl Publisher {
     }
 
     /// Whether somebody else has written into it and nobody of us has filled that again.
-    async fn is_foreign(&self, conn: &mut SqliteConnection) -> Result<bool, Error> {
+    async fn is_foreign(&self, conn: &mut Conn) -> Result<bool, Error> {
         for instance in &self.instances {
             let document = document::load(&mut *conn, &text::of_instance(instance)).await?;
             if document.dirty().contains_key(&Cause::Target) {
@@ -91,9 +91,9 @@ impl Publisher {
     }
 
     /// The newest version with the table's id, if readers see another.
-    async fn waiting(&self, conn: &mut SqliteConnection) -> Result<Option<(i64, Option<String>)>, Error> {
+    async fn waiting(&self, conn: &mut Conn) -> Result<Option<(i64, Option<String>)>, Error> {
         let row: Option<(Option<i64>, Option<i64>, Option<String>)> =
-            sqlx::query_as("select newest, published, table_id from relation where relation = $1")
+            sql::query_as("select newest, published, table_id from relation where relation = $1")
                 .bind(text::of_relation(&self.relation))
                 .fetch_optional(conn)
                 .await?;
@@ -136,7 +136,7 @@ impl Store {
     pub async fn versions(&self) -> Result<BTreeMap<Relation, Versions>, Fault> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows: Vec<VersionsRow> = sqlx::query_as(
+                let rows: Vec<VersionsRow> = sql::query_as(
                     "select schema_name, name, newest, published, waits_since from relation where newest is not null",
                 )
                 .fetch_all(conn)

@@ -10,9 +10,13 @@ use mulgil_core::{
     run::{Attempt, Run, RunState, TaskRun},
     task::Column,
 };
-use sqlx::SqliteConnection;
 
-use crate::{Store, error::Error, text};
+use crate::{
+    Store,
+    error::Error,
+    sql::{self, Conn},
+    text,
+};
 
 /// Lines that an attempt's log keeps; what comes after is counted out by one last line.
 pub const LOG_LINES_LIMIT: i64 = 20_000;
@@ -92,7 +96,7 @@ impl Store {
     pub async fn runs(&self, limit: u32) -> Result<Vec<Run>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                let rows: Vec<RunRow> = sqlx::query_as(
+                let rows: Vec<RunRow> = sql::query_as(
                     "select id, \"trigger\", selector, state, started_at, ended_at from run order by id desc limit $1",
                 )
                 .bind(limit)
@@ -108,7 +112,7 @@ impl Store {
     pub async fn run(&self, id: i64) -> Result<Option<(Run, Vec<TaskRun>)>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                let row: Option<RunRow> = sqlx::query_as(
+                let row: Option<RunRow> = sql::query_as(
                     "select id, \"trigger\", selector, state, started_at, ended_at from run where id = $1",
                 )
                 .bind(id)
@@ -128,7 +132,7 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let rows: Vec<(i64, String)> =
-                    sqlx::query_as("select at, text from attempt_log where attempt = $1 order by line")
+                    sql::query_as("select at, text from attempt_log where attempt = $1 order by line")
                         .bind(attempt)
                         .fetch_all(conn)
                         .await?;
@@ -163,7 +167,7 @@ impl Store {
         let node = node.clone();
         self.read(move |conn| {
             Box::pin(async move {
-                let rows: Vec<(String, String, i64, String, i64)> = sqlx::query_as(
+                let rows: Vec<(String, String, i64, String, i64)> = sql::query_as(
                     "select name, fingerprint, failures, sample, tested_at from test where node = $1 order by name",
                 )
                 .bind(node.as_str())
@@ -189,7 +193,7 @@ impl Store {
     pub async fn table_sizes(&self) -> Result<Vec<TableSize>, Fault> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows: Vec<(String, String, Option<i64>, i64, i64)> = sqlx::query_as(
+                let rows: Vec<(String, String, Option<i64>, i64, i64)> = sql::query_as(
                     "select schema_name, name, version, bytes, files from relation where dropped = 0
                      order by schema_name, name",
                 )
@@ -218,7 +222,7 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let rows: Vec<(String, String)> =
-                    sqlx::query_as("select instance, relation from node where relation is not null")
+                    sql::query_as("select instance, relation from node where relation is not null")
                         .fetch_all(conn)
                         .await?;
                 let moved = |(instance, relation): (String, String)| {
@@ -236,7 +240,7 @@ impl Store {
         self.read(|conn| {
             Box::pin(async move {
                 let rows: Vec<(String, String, Option<i64>, Option<String>)> =
-                    sqlx::query_as("select schema_name, name, version, table_id from relation")
+                    sql::query_as("select schema_name, name, version, table_id from relation")
                         .fetch_all(conn)
                         .await?;
                 let known = |(schema, name, version, id)| (Relation { schema, name }, KnownTable { version, id });
@@ -275,8 +279,8 @@ type AttemptRow = (
     Option<String>,
 );
 
-async fn task_runs(conn: &mut SqliteConnection, run: i64) -> Result<Vec<TaskRun>, Error> {
-    let rows: Vec<AttemptRow> = sqlx::query_as(
+async fn task_runs(conn: &mut Conn, run: i64) -> Result<Vec<TaskRun>, Error> {
+    let rows: Vec<AttemptRow> = sql::query_as(
         "select a.task_run, a.id, a.state, a.started_at, a.ended_at, a.rows, a.version, a.fault
          from attempt a join task_run t on t.id = a.task_run where t.run = $1 order by a.id",
     )
@@ -295,7 +299,7 @@ async fn task_runs(conn: &mut SqliteConnection, run: i64) -> Result<Vec<TaskRun>
             fault: fault.as_deref().map(serde_json::from_str).transpose()?,
         });
     }
-    let rows: Vec<(i64, String, String, i64, i64, String, String)> = sqlx::query_as(
+    let rows: Vec<(i64, String, String, i64, i64, String, String)> = sql::query_as(
         "select id, instance, kind, start_at, end_at, reason, state from task_run where run = $1 order by id",
     )
     .bind(run)
@@ -320,8 +324,8 @@ async fn task_runs(conn: &mut SqliteConnection, run: i64) -> Result<Vec<TaskRun>
     Ok(task_runs)
 }
 
-async fn append_log(conn: &mut SqliteConnection, attempt: i64, lines: Vec<String>, now: Instant) -> Result<(), Error> {
-    let (mut line,): (i64,) = sqlx::query_as("select coalesce(max(line), 0) from attempt_log where attempt = $1")
+async fn append_log(conn: &mut Conn, attempt: i64, lines: Vec<String>, now: Instant) -> Result<(), Error> {
+    let (mut line,): (i64,) = sql::query_as("select coalesce(max(line), 0) from attempt_log where attempt = $1")
         .bind(attempt)
         .fetch_one(&mut *conn)
         .await?;
@@ -334,7 +338,7 @@ async fn append_log(conn: &mut SqliteConnection, attempt: i64, lines: Vec<String
             text = format!("the log ends here: it has reached its {LOG_LINES_LIMIT} lines");
         }
         text.truncate(text.floor_char_boundary(LOG_LINE_BYTES_LIMIT));
-        sqlx::query("insert into attempt_log (attempt, line, at, text) values ($1, $2, $3, $4)")
+        sql::query("insert into attempt_log (attempt, line, at, text) values ($1, $2, $3, $4)")
             .bind(attempt)
             .bind(line)
             .bind(now.0)
@@ -345,8 +349,8 @@ async fn append_log(conn: &mut SqliteConnection, attempt: i64, lines: Vec<String
     Ok(())
 }
 
-async fn catalog(conn: &mut SqliteConnection) -> Result<Vec<RelationEntry>, Error> {
-    let rows: Vec<(String, String, String, String, String, Option<i64>)> = sqlx::query_as(
+async fn catalog(conn: &mut Conn) -> Result<Vec<RelationEntry>, Error> {
+    let rows: Vec<(String, String, String, String, String, Option<i64>)> = sql::query_as(
         "select schema_name, name, node, kind, columns, version from relation where dropped = 0
          order by schema_name, name",
     )

@@ -8,7 +8,6 @@ use mulgil_core::{
     name::{Instance, NodeName},
     project::{Materialization, Project, Upstream},
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     attempt,
@@ -16,6 +15,7 @@ use crate::{
     document,
     error::Error,
     fact::Mark,
+    sql::Conn,
     text,
 };
 
@@ -57,18 +57,14 @@ impl Readers {
     }
 
     /// What changes make stale. The number beside each changed range is its place among the reasons.
-    pub(crate) async fn marks(
-        &self,
-        conn: &mut SqliteConnection,
-        changes: &[(u32, Interval)],
-    ) -> Result<Vec<Mark>, Error> {
+    pub(crate) async fn marks(&self, conn: &mut Conn, changes: &[(u32, Interval)]) -> Result<Vec<Mark>, Error> {
         self.marks_where(conn, changes, |_, _| true).await
     }
 
     /// As [`Self::marks`], for what the reader has filled and `counts`, given the reason's place.
     pub(crate) async fn marks_where(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         changes: &[(u32, Interval)],
         counts: impl Fn(u32, &Cover) -> bool + Send + Sync,
     ) -> Result<Vec<Mark>, Error> {
@@ -86,7 +82,7 @@ impl Readers {
 impl Reader {
     async fn mark(
         &self,
-        conn: &mut SqliteConnection,
+        conn: &mut Conn,
         upstream: &Grid,
         changes: &[(u32, Interval)],
         counts: &(impl Fn(u32, &Cover) -> bool + Send + Sync),

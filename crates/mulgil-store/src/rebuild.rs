@@ -1,9 +1,14 @@
 //! Everything derived, made anew from the facts.
 
 use mulgil_core::{interval::Instant, port::Fault};
-use sqlx::{AssertSqlSafe, Column, Row, SqliteConnection, TypeInfo, ValueRef};
+use sqlx::AssertSqlSafe;
 
-use crate::{Store, apply, error::Error, fact::Fact};
+use crate::{
+    Store, apply,
+    error::Error,
+    fact::Fact,
+    sql::{self, Conn},
+};
 
 /// Facts that are held in memory at once.
 const BATCH: i64 = 256;
@@ -46,9 +51,9 @@ impl Store {
     }
 }
 
-async fn rebuild(conn: &mut SqliteConnection) -> Result<(), Error> {
+async fn rebuild(conn: &mut Conn) -> Result<(), Error> {
     for table in DERIVED {
-        sqlx::query(AssertSqlSafe(format!("delete from {table}")))
+        sql::query(AssertSqlSafe(format!("delete from {table}")))
             .execute(&mut *conn)
             .await?;
     }
@@ -65,9 +70,9 @@ async fn rebuild(conn: &mut SqliteConnection) -> Result<(), Error> {
     }
 }
 
-async fn facts_after(conn: &mut SqliteConnection, seq: i64, limit: i64) -> Result<Vec<(i64, Instant, Fact)>, Error> {
+async fn facts_after(conn: &mut Conn, seq: i64, limit: i64) -> Result<Vec<(i64, Instant, Fact)>, Error> {
     let rows: Vec<(i64, i64, String)> =
-        sqlx::query_as("select seq, at, payload from fact where seq > $1 order by seq limit $2")
+        sql::query_as("select seq, at, payload from fact where seq > $1 order by seq limit $2")
             .bind(seq)
             .bind(limit)
             .fetch_all(conn)
@@ -78,34 +83,21 @@ async fn facts_after(conn: &mut SqliteConnection, seq: i64, limit: i64) -> Resul
     parsed.collect()
 }
 
-async fn derived(conn: &mut SqliteConnection) -> Result<Vec<String>, Error> {
+async fn derived(conn: &mut Conn) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for table in DERIVED {
-        let rows = sqlx::query(AssertSqlSafe(format!("select * from {table}")))
-            .fetch_all(&mut *conn)
+        let rows = sql::query(AssertSqlSafe(format!("select * from {table}")))
+            .fetch_named(&mut *conn)
             .await?;
         let from = lines.len();
         for row in rows {
             let mut line = (*table).to_owned();
-            for column in row.columns() {
-                let value = value(&row, column.ordinal())?;
-                line.extend([" ", column.name(), "=", &value]);
+            for (column, value) in row {
+                line.extend([" ", &column, "=", &value.to_string()]);
             }
             lines.push(line);
         }
         lines[from..].sort_unstable();
     }
     Ok(lines)
-}
-
-fn value(row: &sqlx::sqlite::SqliteRow, column: usize) -> Result<String, Error> {
-    let raw = row.try_get_raw(column)?;
-    if raw.is_null() {
-        return Ok("null".to_owned());
-    }
-    Ok(match raw.type_info().name() {
-        "INTEGER" => row.try_get::<i64, _>(column)?.to_string(),
-        "BLOB" => format!("{:02x?}", row.try_get::<Vec<u8>, _>(column)?),
-        _ => row.try_get::<String, _>(column)?,
-    })
 }

@@ -11,7 +11,6 @@ use mulgil_core::{
     project::Node,
     task::Column,
 };
-use sqlx::SqliteConnection;
 
 use crate::{
     Store, apply,
@@ -20,6 +19,7 @@ use crate::{
     fact::{Fact, FillRecord, ForeignCommit, IntervalRow, Mark, Restored, RolledBack, Undone},
     fill::filled_in,
     readers::Readers,
+    sql::{self, Conn},
     text,
 };
 
@@ -29,7 +29,7 @@ impl Store {
     pub async fn next_seq(&self) -> Result<i64, Fault> {
         self.read(|conn| {
             Box::pin(async move {
-                let (seq,): (i64,) = sqlx::query_as("select coalesce(max(seq), 0) + 1 from fact")
+                let (seq,): (i64,) = sql::query_as("select coalesce(max(seq), 0) + 1 from fact")
                     .fetch_one(conn)
                     .await?;
                 Ok(seq)
@@ -64,7 +64,7 @@ struct Piece<'a> {
 /// Records that a commit of ours took a node's table back to an earlier version, and whom that touches.
 /// Gives the instances that have other ranges to fill now.
 pub(crate) async fn record(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     node: &Node,
     readers: &BTreeMap<Instance, Readers>,
     version: i64,
@@ -113,12 +113,8 @@ pub(crate) async fn record(
 
 /// Whether a commit that took a table back is recorded, and was not forgotten since because the table was
 /// gone.
-pub(crate) async fn is_recorded(
-    conn: &mut SqliteConnection,
-    relation: &Relation,
-    claim_seq: i64,
-) -> Result<bool, Error> {
-    let row: Option<(i64,)> = sqlx::query_as(
+pub(crate) async fn is_recorded(conn: &mut Conn, relation: &Relation, claim_seq: i64) -> Result<bool, Error> {
+    let row: Option<(i64,)> = sql::query_as(
         "select b.seq from rollback b join relation r on r.relation = b.relation
          where b.relation = $1 and b.claim_seq = $2 and b.seq > r.gone_seq limit 1",
     )
@@ -130,10 +126,10 @@ pub(crate) async fn is_recorded(
 }
 
 /// What has made the versions of the table that lies there now, newest version first.
-async fn events(conn: &mut SqliteConnection, relation: &Relation) -> Result<Vec<Event>, Error> {
+async fn events(conn: &mut Conn, relation: &Relation) -> Result<Vec<Event>, Error> {
     let name = text::of_relation(relation);
     let since = since(&mut *conn, relation).await?;
-    let rows: Vec<(i64, i64, String)> = sqlx::query_as(
+    let rows: Vec<(i64, i64, String)> = sql::query_as(
         "select f.seq, f.at, f.payload from fill l join fact f on f.seq = l.seq
          where l.relation = $1 and l.seq > $2",
     )
@@ -155,7 +151,7 @@ async fn events(conn: &mut SqliteConnection, relation: &Relation) -> Result<Vec<
         }
     }
     let rows: Vec<(i64, i64, i64, i64)> =
-        sqlx::query_as("select seq, at, version, to_version from rollback where relation = $1 and seq > $2")
+        sql::query_as("select seq, at, version, to_version from rollback where relation = $1 and seq > $2")
             .bind(&name)
             .bind(since)
             .fetch_all(conn)
@@ -171,14 +167,14 @@ async fn events(conn: &mut SqliteConnection, relation: &Relation) -> Result<Vec<
 }
 
 /// The fact since which the table is the one that lies there: it was gone before, or another.
-async fn since(conn: &mut SqliteConnection, relation: &Relation) -> Result<i64, Error> {
-    let gone: Option<(i64,)> = sqlx::query_as("select gone_seq from relation where relation = $1")
+async fn since(conn: &mut Conn, relation: &Relation) -> Result<i64, Error> {
+    let gone: Option<(i64,)> = sql::query_as("select gone_seq from relation where relation = $1")
         .bind(text::of_relation(relation))
         .fetch_optional(&mut *conn)
         .await?;
     let gone = gone.map_or(0, |(seq,)| seq);
     let rows: Vec<(i64, String)> =
-        sqlx::query_as("select seq, payload from fact where kind = 'target_changed' and seq > $1 order by seq desc")
+        sql::query_as("select seq, payload from fact where kind = 'target_changed' and seq > $1 order by seq desc")
             .bind(gone)
             .fetch_all(conn)
             .await?;
@@ -240,11 +236,7 @@ fn columns_at(events: &[Event], version: i64) -> Option<Vec<Column>> {
 }
 
 /// What one instance loses and gets back, and the ranges in which its rows are others then.
-async fn undo(
-    conn: &mut SqliteConnection,
-    instance: Instance,
-    wanted: &[Piece<'_>],
-) -> Result<(Undone, RangeSet), Error> {
+async fn undo(conn: &mut Conn, instance: Instance, wanted: &[Piece<'_>]) -> Result<(Undone, RangeSet), Error> {
     let name = text::of_instance(&instance);
     let covers: Vec<Cover> = chunk::read(&mut *conn, &name, Interval::WHOLE).await?;
     let filled: RangeSet = covers.iter().map(|cover| cover.range).collect();
@@ -282,12 +274,7 @@ fn restored_of(piece: &Piece<'_>, range: Interval) -> Restored {
 }
 
 /// The intervals that do not hold what they held before.
-async fn changes(
-    conn: &mut SqliteConnection,
-    instance: &str,
-    filled: &RangeSet,
-    restored: &Restored,
-) -> Result<RangeSet, Error> {
+async fn changes(conn: &mut Conn, instance: &str, filled: &RangeSet, restored: &Restored) -> Result<RangeSet, Error> {
     let before: Vec<Filled> = chunk::read(conn, instance, restored.range).await?;
     let after = restored.intervals.iter().map(|row| Filled::from(*row));
     let is_other = |after: &Filled| !(filled.covers(after.interval) && before.contains(after));

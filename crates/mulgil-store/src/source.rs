@@ -14,13 +14,13 @@ use mulgil_core::{
     task::{Column, FileSeen},
 };
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use crate::{
     Evidence, Store, apply, chunk,
     error::Error,
     fact::{Fact, IntervalRow, Mark, SourceChange, SourceChanged},
     readers::Readers,
+    sql::{self, Conn},
 };
 
 /// A source as the ledger has it.
@@ -161,16 +161,16 @@ impl Store {
 }
 
 /// The source, if it was ever seen.
-pub(crate) async fn load(conn: &mut SqliteConnection, name: &NodeName) -> Result<Option<Known>, Error> {
+pub(crate) async fn load(conn: &mut Conn, name: &NodeName) -> Result<Option<Known>, Error> {
     let row: Option<(String, Vec<u8>, Option<String>)> =
-        sqlx::query_as("select columns, hours, read_as from source where name = $1")
+        sql::query_as("select columns, hours, read_as from source where name = $1")
             .bind(name.as_str())
             .fetch_optional(&mut *conn)
             .await?;
     let Some((columns, hours, read_as)) = row else {
         return Ok(None);
     };
-    let files: Vec<FileRow> = sqlx::query_as(
+    let files: Vec<FileRow> = sql::query_as(
         "select path, start_at, end_at, size, modified_ns, content, gone, changed_at from source_file where source = $1",
     )
     .bind(name.as_str())
@@ -185,8 +185,8 @@ pub(crate) async fn load(conn: &mut SqliteConnection, name: &NodeName) -> Result
 }
 
 /// Every source that was ever seen.
-pub(crate) async fn load_all(conn: &mut SqliteConnection) -> Result<BTreeMap<NodeName, Known>, Error> {
-    let names: Vec<(String,)> = sqlx::query_as("select name from source").fetch_all(&mut *conn).await?;
+pub(crate) async fn load_all(conn: &mut Conn) -> Result<BTreeMap<NodeName, Known>, Error> {
+    let names: Vec<(String,)> = sql::query_as("select name from source").fetch_all(&mut *conn).await?;
     let mut all = BTreeMap::new();
     for (name,) in names {
         let name = NodeName::new(name);
@@ -198,7 +198,7 @@ pub(crate) async fn load_all(conn: &mut SqliteConnection) -> Result<BTreeMap<Nod
 }
 
 /// Writes what a fact says of a source.
-pub(crate) async fn put(conn: &mut SqliteConnection, at: Instant, changed: &SourceChanged) -> Result<(), Error> {
+pub(crate) async fn put(conn: &mut Conn, at: Instant, changed: &SourceChanged) -> Result<(), Error> {
     let known = load(&mut *conn, &changed.source).await?.unwrap_or_default();
     let mut hours: BTreeMap<Instant, Filled> = known
         .hours
@@ -216,7 +216,7 @@ pub(crate) async fn put(conn: &mut SqliteConnection, at: Instant, changed: &Sour
             .map(|hour| (hour.interval.start, hour)),
     );
     let hours: Vec<Filled> = hours.into_values().collect();
-    sqlx::query(
+    sql::query(
         "insert into source (name, columns, hours, read_as) values ($1, $2, $3, $4)
          on conflict (name) do update set
              columns = excluded.columns, hours = excluded.hours, read_as = excluded.read_as",
@@ -233,7 +233,7 @@ pub(crate) async fn put(conn: &mut SqliteConnection, at: Instant, changed: &Sour
         put_file(&mut *conn, at, &changed.source, file).await?;
     }
     for path in &changed.gone {
-        sqlx::query("update source_file set gone = 1, changed_at = $3 where source = $1 and path = $2")
+        sql::query("update source_file set gone = 1, changed_at = $3 where source = $1 and path = $2")
             .bind(changed.source.as_str())
             .bind(path.to_string_lossy())
             .bind(at.0)
@@ -243,8 +243,8 @@ pub(crate) async fn put(conn: &mut SqliteConnection, at: Instant, changed: &Sour
     Ok(())
 }
 
-async fn put_file(conn: &mut SqliteConnection, at: Instant, source: &NodeName, file: &FileSeen) -> Result<(), Error> {
-    sqlx::query(
+async fn put_file(conn: &mut Conn, at: Instant, source: &NodeName, file: &FileSeen) -> Result<(), Error> {
+    sql::query(
         "insert into source_file (source, path, start_at, end_at, size, modified_ns, content, gone, changed_at)
          values ($1, $2, $3, $4, $5, $6, $7, 0, $8)
          on conflict (source, path) do update set
@@ -388,11 +388,7 @@ fn change(file: &FileSeen, old: Option<&String>, new: Option<&String>) -> Source
 }
 
 /// Adds what the changes do to readers, and forgets those that nobody has read.
-async fn with_marks(
-    conn: &mut SqliteConnection,
-    readers: &Readers,
-    mut changed: SourceChanged,
-) -> Result<SourceChanged, Error> {
+async fn with_marks(conn: &mut Conn, readers: &Readers, mut changed: SourceChanged) -> Result<SourceChanged, Error> {
     let gone: HashSet<&Path> = changed.gone.iter().map(PathBuf::as_path).collect();
     let places = |is_gone: bool| -> Vec<(u32, Interval)> {
         let all = changed.changes.iter().enumerate();

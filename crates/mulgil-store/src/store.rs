@@ -8,21 +8,21 @@ use std::{
 
 use mulgil_core::{codes, crash, port::Fault};
 use sqlx::{
-    ConnectOptions, SqlSafeStr, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection, SqlSafeStr, SqliteConnection,
     migrate::{Migration, MigrationType, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 use crate::{
     DataLock,
     error::{self, Error, io_fault},
+    pool::Readers,
+    sql::Conn,
     writer::{Work, Writer},
 };
 
 /// Versions below can corrupt a database in WAL mode that several connections use.
 const LEAST_SQLITE: [u32; 3] = [3, 51, 3];
-/// Connections that read at the same time.
-const READERS: u32 = 4;
 /// How long a statement waits for a lock that somebody else holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -44,7 +44,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 pub struct Store {
     path: PathBuf,
     ledger: String,
-    readers: SqlitePool,
+    readers: Readers,
     writer: Option<Writer>,
     /// The folder of a scratch copy, removed with it.
     _scratch: Option<tempfile::TempDir>,
@@ -135,8 +135,9 @@ impl Store {
         if let Some(original) = Self::open_read_only(data_dir, environment, ledger).await? {
             let target = copy.to_string_lossy().into_owned();
             let copied: Result<_, sqlx::Error> = async {
-                let mut conn = original.readers.acquire().await?;
-                sqlx::query("vacuum into $1").bind(target).execute(&mut *conn).await
+                let mut conn = read_only(&original.path).connect().await?;
+                sqlx::query("vacuum into $1").bind(target).execute(&mut conn).await?;
+                conn.close().await
             }
             .await;
             copied.map_err(|error| Error::from(error).into_fault(&original.path))?;
@@ -172,7 +173,7 @@ impl Store {
     pub(crate) async fn write<T, F>(&self, request: F) -> Result<T, Fault>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Result<T, Error>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
     {
         match &self.writer {
             Some(writer) => writer.write(request).await,
@@ -183,12 +184,12 @@ impl Store {
     /// Runs queries on one snapshot.
     pub(crate) async fn read<T, F>(&self, queries: F) -> Result<T, Fault>
     where
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Result<T, Error>>,
+        F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>>,
     {
         let result = async {
             let mut snapshot = self.readers.begin().await?;
-            let value = queries(&mut snapshot).await?;
-            snapshot.rollback().await?;
+            let value = queries(&mut snapshot.conn).await?;
+            snapshot.end().await?;
             Ok(value)
         };
         result.await.map_err(|error: Error| error.into_fault(&self.path))
@@ -205,13 +206,10 @@ impl Store {
             .map_err(|error| Error::from(error).into_fault(&path))?;
         check_sqlite(&mut conn, &path).await?;
         migrate(&mut conn, &path).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .connect_lazy_with(read_only(&path));
         Ok(Self {
             ledger: ledger.to_owned(),
-            readers,
-            writer: Some(Writer::start(conn, &path)),
+            readers: Readers::new(read_only(&path)),
+            writer: Some(Writer::start(Conn::Sqlite(conn), &path)),
             _scratch: scratch,
             path,
         })
@@ -243,15 +241,11 @@ fn read_only(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Connects, and reads which schema is there.
-async fn read_with(options: SqliteConnectOptions) -> Result<(SqlitePool, Option<i64>), Error> {
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .connect_with(options)
-        .await?;
-    let mut conn = readers.acquire().await?;
+async fn read_with(options: SqliteConnectOptions) -> Result<(Readers, Option<i64>), Error> {
+    let mut conn = options.connect().await?;
     let schema = schema_of(&mut conn).await?;
-    drop(conn);
-    Ok((readers, schema))
+    conn.close().await?;
+    Ok((Readers::new(options), schema))
 }
 
 /// SQLite wants to make its `-wal` and `-shm` files even to read. In a folder that cannot be written

@@ -14,13 +14,12 @@ use std::{
 };
 
 use mulgil_core::{codes, crash, diagnostic::Diagnostic, port::Fault};
-use sqlx::{Connection, Executor, SqliteConnection};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
-use crate::error::Error;
+use crate::{error::Error, sql::Conn};
 
 /// Requests that may wait; whoever comes then waits to be let in.
 const QUEUE_LIMIT: usize = 1024;
@@ -48,7 +47,7 @@ struct Counts {
 
 impl Writer {
     /// Starts the task on a connection that nothing else uses.
-    pub(crate) fn start(conn: SqliteConnection, ledger: &Path) -> Self {
+    pub(crate) fn start(conn: Conn, ledger: &Path) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE_LIMIT);
         let counts = Arc::new(Counts::default());
         Self {
@@ -63,7 +62,7 @@ impl Writer {
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Fault>
     where
         T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Result<T, Error>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let request = Request {
@@ -96,7 +95,7 @@ impl Writer {
 /// A request whose type is forgotten.
 trait Job: Send {
     /// Does the work inside the group's transaction.
-    fn run(self: Box<Self>, conn: &mut SqliteConnection) -> Work<'_, Done>;
+    fn run(self: Box<Self>, conn: &mut Conn) -> Work<'_, Done>;
     /// Answers without having done it.
     fn refuse(self: Box<Self>, fault: Fault);
 }
@@ -126,9 +125,9 @@ enum Outcome {
 impl<T, F> Job for Request<T, F>
 where
     T: Send + 'static,
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, Result<T, Error>> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
 {
-    fn run(self: Box<Self>, conn: &mut SqliteConnection) -> Work<'_, Done> {
+    fn run(self: Box<Self>, conn: &mut Conn) -> Work<'_, Done> {
         Box::pin(async move {
             let Self { work, answer, ledger } = *self;
             // Whoever asked may have gone meanwhile: a failed send is no matter in any branch.
@@ -162,12 +161,7 @@ where
     }
 }
 
-async fn serve(
-    mut conn: SqliteConnection,
-    mut requests: mpsc::Receiver<Box<dyn Job>>,
-    counts: Arc<Counts>,
-    ledger: PathBuf,
-) {
+async fn serve(mut conn: Conn, mut requests: mpsc::Receiver<Box<dyn Job>>, counts: Arc<Counts>, ledger: PathBuf) {
     let mut group = Vec::new();
     while requests.recv_many(&mut group, GROUP_LIMIT).await > 0 {
         counts.requests.fetch_add(group.len() as u64, Ordering::Relaxed);
@@ -178,11 +172,11 @@ async fn serve(
 }
 
 /// One transaction for all that wait. Every request is answered, whatever happens.
-async fn commit_group(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>, counts: &Counts, ledger: &Path) {
+async fn commit_group(conn: &mut Conn, group: &mut Vec<Box<dyn Job>>, counts: &Counts, ledger: &Path) {
     let mut answers = Vec::with_capacity(group.len());
     let mut waiting = group.drain(..);
     let fault = match conn.execute("begin immediate").await {
-        Ok(_) => loop {
+        Ok(()) => loop {
             let Some(job) = waiting.next() else {
                 break commit(conn, ledger).await;
             };
@@ -213,11 +207,7 @@ async fn commit_group(conn: &mut SqliteConnection, group: &mut Vec<Box<dyn Job>>
 type Answer = Box<dyn FnOnce(Option<Fault>) + Send>;
 
 /// Runs one request so that refusing it undoes it alone.
-async fn in_savepoint(
-    conn: &mut SqliteConnection,
-    job: Box<dyn Job>,
-    ledger: &Path,
-) -> Result<Answer, (Option<Answer>, Fault)> {
+async fn in_savepoint(conn: &mut Conn, job: Box<dyn Job>, ledger: &Path) -> Result<Answer, (Option<Answer>, Fault)> {
     let lost = |error: sqlx::Error| Error::from(error).into_fault(ledger);
     if let Err(error) = conn.execute("savepoint request").await {
         let fault = lost(error);
@@ -231,15 +221,15 @@ async fn in_savepoint(
         Outcome::Abort(fault) => return Err((Some(answer), fault)),
     };
     match ended {
-        Ok(_) => Ok(answer),
+        Ok(()) => Ok(answer),
         Err(error) => Err((Some(answer), lost(error))),
     }
 }
 
-async fn commit(conn: &mut SqliteConnection, ledger: &Path) -> Option<Fault> {
+async fn commit(conn: &mut Conn, ledger: &Path) -> Option<Fault> {
     crash::write();
     match conn.execute("commit").await {
-        Ok(_) => None,
+        Ok(()) => None,
         Err(error) => Some(Error::from(error).into_fault(ledger)),
     }
 }
@@ -257,15 +247,17 @@ mod tests {
     use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 
     use super::*;
+    use crate::sql;
 
     async fn writer(folder: &Path) -> Writer {
         let path = folder.join("test.db");
-        let mut conn = SqliteConnectOptions::new()
+        let conn = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
             .connect()
             .await
             .unwrap();
+        let mut conn = Conn::Sqlite(conn);
         conn.execute("create table line (text text not null)").await.unwrap();
         Writer::start(conn, &path)
     }
@@ -274,7 +266,7 @@ mod tests {
         writer
             .write(move |conn| {
                 Box::pin(async move {
-                    sqlx::query("insert into line (text) values ($1)")
+                    sql::query("insert into line (text) values ($1)")
                         .bind(text)
                         .execute(conn)
                         .await?;
@@ -297,7 +289,7 @@ mod tests {
     async fn count(writer: &Writer) -> i64 {
         let counted = writer.write(|conn| {
             Box::pin(async move {
-                let (count,): (i64,) = sqlx::query_as("select count(*) from line").fetch_one(conn).await?;
+                let (count,): (i64,) = sql::query_as("select count(*) from line").fetch_one(conn).await?;
                 Ok(count)
             })
         });

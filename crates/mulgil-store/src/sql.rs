@@ -1,0 +1,381 @@
+//! Statements for either database: one text, `$1` for its values, rows as tuples.
+//!
+//! The forms are those of `sqlx` (`query`, `query_as`, `query_scalar`, `bind`, `fetch_all`), with
+//! [`Conn`] in place of a connection to one database. They are our own instead of `sqlx::Any`, which
+//! opens by URL alone (no journal mode, no file that never changes), reads no truth value from SQLite,
+//! and builds a table of names for every row. It knows nothing of what the statements mean.
+
+use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
+
+use sqlx::{
+    Arguments, Column, ColumnIndex, Connection, Database, Decode, Encode, Executor, FromRow, PgConnection, Row,
+    SqlSafeStr, SqlStr, SqliteConnection, Type, TypeInfo,
+    postgres::{PgArguments, PgRow},
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+/// A connection to the ledger's database.
+#[derive(Debug)]
+pub(crate) enum Conn {
+    /// To a file.
+    Sqlite(SqliteConnection),
+    /// To a server.
+    #[expect(dead_code, reason = "nothing opens one yet")]
+    Postgres(PgConn),
+}
+
+/// A connection to a server, which may stop to answer.
+#[derive(Debug)]
+pub(crate) struct PgConn {
+    conn: PgConnection,
+    /// How long one answer may take.
+    patience: Duration,
+    /// An answer is still owed, so what comes next on the line is not known.
+    lost: bool,
+}
+
+/// What is bound to a place in a statement.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value<'q> {
+    /// An integer, or nothing.
+    Int(Option<i64>),
+    /// A text, or nothing.
+    Text(Option<Cow<'q, str>>),
+    /// Bytes, or nothing.
+    Bytes(Option<Cow<'q, [u8]>>),
+    /// A truth value.
+    Bool(bool),
+}
+
+/// A row that either database gives.
+pub(crate) trait Record: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// A statement and its values.
+#[derive(Debug)]
+pub(crate) struct Query<'q> {
+    sql: SqlStr,
+    values: Vec<Value<'q>>,
+}
+
+/// A statement whose rows are read as `T`.
+#[derive(Debug)]
+pub(crate) struct QueryAs<'q, T> {
+    query: Query<'q>,
+    row: PhantomData<fn() -> T>,
+}
+
+/// A statement whose rows have one column.
+#[derive(Debug)]
+pub(crate) struct QueryScalar<'q, T>(QueryAs<'q, (T,)>);
+
+/// How many rows a statement changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Changed(u64);
+
+/// A statement that gives no rows.
+pub(crate) fn query<'q>(sql: impl SqlSafeStr) -> Query<'q> {
+    Query {
+        sql: sql.into_sql_str(),
+        values: Vec::new(),
+    }
+}
+
+/// A statement whose rows are tuples.
+pub(crate) fn query_as<'q, T: Record>(sql: impl SqlSafeStr) -> QueryAs<'q, T> {
+    QueryAs {
+        query: query(sql),
+        row: PhantomData,
+    }
+}
+
+/// A statement whose rows have one column.
+pub(crate) fn query_scalar<'q, T>(sql: impl SqlSafeStr) -> QueryScalar<'q, T>
+where
+    (T,): Record,
+{
+    QueryScalar(query_as(sql))
+}
+
+/// Carries a statement out on whichever database there is.
+macro_rules! send {
+    ($query:expr, $conn:expr, $typed:ident, $method:ident) => {{
+        let Query { sql, values } = $query;
+        match $conn {
+            Conn::Sqlite(conn) => {
+                sqlx::$typed(sql, arguments::<SqliteArguments>(values)?)
+                    .$method(conn)
+                    .await
+            }
+            Conn::Postgres(PgConn { conn, patience, lost }) => {
+                let asked = sqlx::$typed(sql, arguments::<PgArguments>(values)?).$method(conn);
+                answer(*patience, lost, asked).await
+            }
+        }
+    }};
+}
+
+impl<'q> Query<'q> {
+    /// Binds the next value.
+    pub(crate) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Carries it out.
+    pub(crate) async fn execute(self, conn: &mut Conn) -> Result<Changed, sqlx::Error> {
+        let Query { sql, values } = self;
+        match conn {
+            Conn::Sqlite(conn) => {
+                let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
+                Ok(Changed(asked.execute(conn).await?.rows_affected()))
+            }
+            Conn::Postgres(PgConn { conn, patience, lost }) => {
+                let asked = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
+                Ok(Changed(
+                    answer(*patience, lost, asked.execute(conn)).await?.rows_affected(),
+                ))
+            }
+        }
+    }
+}
+
+/// A row with the names of its columns.
+pub(crate) type Named = Vec<(String, Value<'static>)>;
+
+impl Query<'_> {
+    /// All rows, whatever their columns are.
+    pub(crate) async fn fetch_named(self, conn: &mut Conn) -> Result<Vec<Named>, sqlx::Error> {
+        let Query { sql, values } = self;
+        match conn {
+            Conn::Sqlite(conn) => {
+                let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
+                asked.fetch_all(conn).await?.iter().map(named).collect()
+            }
+            Conn::Postgres(PgConn { conn, patience, lost }) => {
+                let asked = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
+                answer(*patience, lost, asked.fetch_all(conn))
+                    .await?
+                    .iter()
+                    .map(named)
+                    .collect()
+            }
+        }
+    }
+}
+
+impl<'q, T: Record> QueryAs<'q, T> {
+    /// Binds the next value.
+    pub(crate) fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
+        self.query = self.query.bind(value);
+        self
+    }
+
+    /// All rows.
+    pub(crate) async fn fetch_all(self, conn: &mut Conn) -> Result<Vec<T>, sqlx::Error> {
+        send!(self.query, conn, query_as_with, fetch_all)
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn fetch_optional(self, conn: &mut Conn) -> Result<Option<T>, sqlx::Error> {
+        send!(self.query, conn, query_as_with, fetch_optional)
+    }
+
+    /// The first row.
+    pub(crate) async fn fetch_one(self, conn: &mut Conn) -> Result<T, sqlx::Error> {
+        send!(self.query, conn, query_as_with, fetch_one)
+    }
+}
+
+impl<T> QueryScalar<'_, T>
+where
+    (T,): Record,
+{
+    /// The first row's value.
+    pub(crate) async fn fetch_one(self, conn: &mut Conn) -> Result<T, sqlx::Error> {
+        let (value,) = self.0.fetch_one(conn).await?;
+        Ok(value)
+    }
+}
+
+impl Changed {
+    /// As a number.
+    pub(crate) fn rows_affected(self) -> u64 {
+        self.0
+    }
+}
+
+impl Conn {
+    /// Carries out statements without values; several are parted by `;`.
+    pub(crate) async fn execute(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(conn) => conn.execute(sql).await.map(drop),
+            Self::Postgres(PgConn { conn, patience, lost }) => {
+                answer(*patience, lost, conn.execute(sql)).await.map(drop)
+            }
+        }
+    }
+
+    /// Ends it.
+    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(conn) => conn.close().await,
+            Self::Postgres(PgConn {
+                conn,
+                patience,
+                mut lost,
+            }) => answer(patience, &mut lost, conn.close()).await,
+        }
+    }
+}
+
+/// Waits for what was asked; a connection on which something stays unanswered is of no more use.
+async fn answer<T>(
+    patience: Duration,
+    lost: &mut bool,
+    asked: impl Future<Output = Result<T, sqlx::Error>> + Send,
+) -> Result<T, sqlx::Error> {
+    // It stays so where nobody waits for the answer any more.
+    *lost = true;
+    let answer = tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| {
+        let why = format!("no answer within {} s", patience.as_secs());
+        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why)))
+    });
+    *lost = answer.as_ref().is_err_and(is_lost);
+    answer
+}
+
+/// Whether nothing more can be asked after this.
+fn is_lost(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
+    )
+}
+
+fn named<R: Row>(row: &R) -> Result<Named, sqlx::Error>
+where
+    usize: ColumnIndex<R>,
+    i64: for<'r> Decode<'r, R::Database> + Type<R::Database>,
+    String: for<'r> Decode<'r, R::Database> + Type<R::Database>,
+    Vec<u8>: for<'r> Decode<'r, R::Database> + Type<R::Database>,
+{
+    let value = |column: &<R::Database as Database>::Column| -> Result<_, sqlx::Error> {
+        let at = column.ordinal();
+        Ok(match column.type_info().name() {
+            "INTEGER" | "INT8" => Value::Int(row.try_get(at)?),
+            "BLOB" | "BYTEA" => Value::Bytes(row.try_get::<Option<Vec<u8>>, _>(at)?.map(Cow::Owned)),
+            _ => Value::Text(row.try_get::<Option<String>, _>(at)?.map(Cow::Owned)),
+        })
+    };
+    let columns = row.columns().iter();
+    columns
+        .map(|column| Ok((column.name().to_owned(), value(column)?)))
+        .collect()
+}
+
+fn arguments<A>(values: Vec<Value<'_>>) -> Result<A, sqlx::Error>
+where
+    A: Arguments,
+    Option<i64>: for<'t> Encode<'t, A::Database> + Type<A::Database>,
+    Option<String>: for<'t> Encode<'t, A::Database> + Type<A::Database>,
+    Option<Vec<u8>>: for<'t> Encode<'t, A::Database> + Type<A::Database>,
+    bool: for<'t> Encode<'t, A::Database> + Type<A::Database>,
+{
+    let mut arguments = A::default();
+    for value in values {
+        match value {
+            Value::Int(value) => arguments.add(value),
+            Value::Text(value) => arguments.add(value.map(Cow::into_owned)),
+            Value::Bytes(value) => arguments.add(value.map(Cow::into_owned)),
+            Value::Bool(value) => arguments.add(value),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(Some(value)) => write!(f, "{value}"),
+            Self::Text(Some(value)) => write!(f, "{value}"),
+            Self::Bytes(Some(value)) => write!(f, "{value:02x?}"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(None) | Self::Text(None) | Self::Bytes(None) => f.write_str("null"),
+        }
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<&i64> for Value<'_> {
+    fn from(value: &i64) -> Self {
+        Self::Int(Some(*value))
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(value: u32) -> Self {
+        Self::Int(Some(value.into()))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl<'q> From<&'q str> for Value<'q> {
+    fn from(value: &'q str) -> Self {
+        Self::Text(Some(value.into()))
+    }
+}
+
+impl<'q> From<&'q String> for Value<'q> {
+    fn from(value: &'q String) -> Self {
+        Self::Text(Some(value.into()))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value.into()))
+    }
+}
+
+impl<'q> From<Cow<'q, str>> for Value<'q> {
+    fn from(value: Cow<'q, str>) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<Option<String>> for Value<'_> {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value.map(Cow::Owned))
+    }
+}
+
+impl<'q> From<&'q Option<String>> for Value<'q> {
+    fn from(value: &'q Option<String>) -> Self {
+        Self::Text(value.as_ref().map(Cow::from))
+    }
+}
+
+impl From<Vec<u8>> for Value<'_> {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(Some(value.into()))
+    }
+}
