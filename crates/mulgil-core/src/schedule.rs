@@ -1,5 +1,7 @@
 //! When a node ticks: a cron in a zone.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -26,6 +28,13 @@ const SAMPLED: Interval = Interval {
 
 /// How many ticks [`Schedule::finer_than`] looks at.
 const MAX_SAMPLED_TICKS: usize = 20_000;
+
+/// As it is kept: the cron as written, and the zone. An edited schedule is another one.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.cron.as_str(), self.zone.name())
+    }
+}
 
 impl Schedule {
     /// The last tick at or before an instant.

@@ -44,6 +44,8 @@ pub enum Fate {
     },
     /// It was missed, and nothing makes up for it.
     Missed,
+    /// It came before anybody kept time for this schedule; those after it count.
+    Before,
 }
 
 impl Fate {
@@ -53,6 +55,7 @@ impl Fate {
             Self::Runs => "runs",
             Self::Coalesced { .. } => "coalesced",
             Self::Missed => "missed",
+            Self::Before => "before",
         }
     }
 }
@@ -65,6 +68,12 @@ impl Tick {
             fate,
         }
     }
+}
+
+/// What is told of a schedule that nobody has kept time for: its last tick, or this moment where it never
+/// ticked, from which on its ticks count.
+pub fn first_seen(schedule: &Schedule, now: Instant) -> Tick {
+    Tick::one(schedule.last_tick(now).unwrap_or(now), Fate::Before)
 }
 
 /// What becomes of the ticks after `decided`, the newest that was decided before, up to `now`; oldest

@@ -130,29 +130,42 @@ impl Walk {
     /// What is next. Steps that end without an attempt are ended in the answer and counted as such for
     /// those that wait for them; the walk itself is not changed.
     pub fn next(&self, flow: &Flow, now: Instant) -> Next {
-        let mut walk = self.clone();
         let mut next = Next::default();
+        let mut seen = Seen {
+            walk: self,
+            ends: BTreeMap::new(),
+        };
         // Each step stands after what it needs, so that one pass sees every end.
         for step in &flow.steps {
-            match walk.progress(&step.name).stage {
-                Stage::Waiting | Stage::Retrying { .. } if walk.refuses(step) => {
-                    walk.end(&step.name, RunState::Cancelled);
-                    next.end.push((step.name.clone(), RunState::Cancelled));
-                }
-                Stage::Waiting => match walk.verdict(flow, step) {
-                    Verdict::Wait => {}
-                    Verdict::Start => next.start.push(step.name.clone()),
-                    Verdict::End(state) => {
-                        walk.end(&step.name, state);
-                        next.end.push((step.name.clone(), state));
+            let stage = self.steps.get(&step.name).map_or(Stage::Waiting, |step| step.stage);
+            let end = match stage {
+                Stage::Waiting | Stage::Retrying { .. } if self.refuses(step) => Some(RunState::Cancelled),
+                Stage::Waiting => match seen.verdict(flow, step) {
+                    Verdict::Wait => None,
+                    Verdict::Start => {
+                        next.start.push(step.name.clone());
+                        None
                     }
+                    Verdict::End(state) => Some(state),
                 },
-                Stage::Retrying { at } if at <= now => next.start.push(step.name.clone()),
-                Stage::Retrying { at } => next.wake_at = Some(next.wake_at.map_or(at, |earlier| earlier.min(at))),
-                Stage::Running | Stage::Ended { .. } => {}
+                Stage::Retrying { at } if at <= now => {
+                    next.start.push(step.name.clone());
+                    None
+                }
+                Stage::Retrying { at } => {
+                    next.wake_at = Some(next.wake_at.map_or(at, |earlier| earlier.min(at)));
+                    None
+                }
+                Stage::Running | Stage::Ended { .. } => None,
+            };
+            if let Some(state) = end {
+                seen.ends.insert(&step.name, state);
+                next.end.push((step.name.clone(), state));
             }
         }
-        next.result = walk.result(flow);
+        if next.start.is_empty() && next.wake_at.is_none() {
+            next.result = seen.result(flow);
+        }
         next
     }
 
@@ -220,14 +233,39 @@ impl Walk {
     fn refuses(&self, step: &Step) -> bool {
         self.is_cancelled && !step.is_finally
     }
+}
+
+/// A walk with the ends that one look at it finds.
+struct Seen<'a> {
+    walk: &'a Walk,
+    ends: BTreeMap<&'a str, RunState>,
+}
+
+impl Seen<'_> {
+    fn ended(&self, step: &str) -> Option<RunState> {
+        self.ends.get(step).copied().or_else(|| self.walk.ended(step))
+    }
 
     fn verdict(&self, flow: &Flow, step: &Step) -> Verdict {
         let mut needs = Needs::default();
-        for need in flow.waits_for(step) {
-            let Some(state) = self.ended(&need.name) else {
+        if step.is_finally {
+            let is_over = |other: &Step| other.is_finally || self.ended(&other.name).is_some();
+            return if flow.steps.iter().all(is_over) {
+                Verdict::Start
+            } else {
+                Verdict::Wait
+            };
+        }
+        for need in &step.needs {
+            let Some(state) = self.ended(need) else {
                 return Verdict::Wait;
             };
-            needs.count(state, need.allow_failure);
+            let fails = matches!(
+                state,
+                RunState::Failed | RunState::Crashed | RunState::UpstreamFailed | RunState::Cancelled
+            );
+            let is_allowed = fails && flow.step(need).is_some_and(|need| need.allow_failure);
+            needs.count(state, is_allowed);
         }
         needs.verdict(step.run_if)
     }

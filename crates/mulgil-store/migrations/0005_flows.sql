@@ -4,13 +4,14 @@
 -- Every tick of a schedule that has come, and what became of it. Of several that have one fate, the last.
 create table tick (
     owner text not null,
+    schedule text not null,
     scheduled_at integer not null,
     first_at integer not null,
     fate text not null,
     into_at integer,
     decided_at integer not null,
     run integer,
-    primary key (owner, scheduled_at)
+    primary key (owner, schedule, scheduled_at)
 ) strict, without rowid;
 -- Ticks whose runs have not begun.
 create index tick_open on tick (owner, scheduled_at) where fate = 'runs' and run is null;

@@ -25,13 +25,14 @@ pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Resul
     for tick in &ticked.ticks {
         let into = match tick.fate {
             Fate::Coalesced { into } => Some(into.0),
-            Fate::Runs | Fate::Missed => None,
+            Fate::Runs | Fate::Missed | Fate::Before => None,
         };
         sql::query(
-            "insert into tick (owner, scheduled_at, first_at, fate, into_at, decided_at)
-             values ($1, $2, $3, $4, $5, $6) on conflict (owner, scheduled_at) do nothing",
+            "insert into tick (owner, schedule, scheduled_at, first_at, fate, into_at, decided_at)
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict (owner, schedule, scheduled_at) do nothing",
         )
         .bind(&ticked.owner)
+        .bind(&ticked.schedule)
         .bind(tick.scheduled_at.0)
         .bind(tick.first_at.0)
         .bind(tick.fate.as_str())

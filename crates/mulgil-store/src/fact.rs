@@ -566,6 +566,8 @@ pub struct TargetVanished {
 pub struct Ticked {
     /// Whose schedule: the name of a flow's instance or of a node.
     pub owner: String,
+    /// The schedule as it is written, with its zone; an edited one is another.
+    pub schedule: String,
     /// The ticks, oldest first.
     pub ticks: Vec<Tick>,
 }

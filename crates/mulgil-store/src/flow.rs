@@ -27,6 +27,24 @@ use crate::{
     text,
 };
 
+/// A schedule, as ticks are kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScheduleKey {
+    /// Whose: the name of a flow's instance or of a node.
+    pub owner: String,
+    /// As it is written, with its zone.
+    pub schedule: String,
+}
+
+/// Ticks of one schedule of which it is decided what becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedTicks {
+    /// Of which.
+    pub of: ScheduleKey,
+    /// The ticks, oldest first.
+    pub ticks: Vec<Tick>,
+}
+
 /// A walk that is to begin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewWalk {
@@ -129,11 +147,13 @@ pub(crate) fn step_name(flow: &str, step: &str) -> String {
 
 impl Store {
     /// Records what becomes of ticks; those that were decided before stay as they are.
-    pub async fn tick(&self, decided: Vec<(String, Vec<Tick>)>, now: Instant) -> Result<(), Fault> {
+    pub async fn tick(&self, decided: Vec<DecidedTicks>, now: Instant) -> Result<(), Fault> {
         self.write(move |conn| {
             Box::pin(async move {
-                for (owner, ticks) in decided {
-                    apply::record(&mut *conn, &Fact::Ticked(Ticked { owner, ticks }), now).await?;
+                for DecidedTicks { of, ticks } in decided {
+                    let ScheduleKey { owner, schedule } = of;
+                    let ticked = Ticked { owner, schedule, ticks };
+                    apply::record(&mut *conn, &Fact::Ticked(ticked), now).await?;
                 }
                 Ok(())
             })
@@ -142,14 +162,15 @@ impl Store {
     }
 
     /// The newest decided tick of every schedule that ever ticked.
-    pub async fn newest_ticks(&self) -> Result<BTreeMap<String, Instant>, Fault> {
+    pub async fn newest_ticks(&self) -> Result<BTreeMap<ScheduleKey, Instant>, Fault> {
         self.read(|conn| {
             Box::pin(async move {
-                let rows: Vec<(String, i64)> =
-                    sql::query_as("select owner, max(scheduled_at) from tick group by owner")
+                let rows: Vec<(String, String, i64)> =
+                    sql::query_as("select owner, schedule, max(scheduled_at) from tick group by owner, schedule")
                         .fetch_all(conn)
                         .await?;
-                Ok(rows.into_iter().map(|(owner, at)| (owner, Instant(at))).collect())
+                let newest = |(owner, schedule, at)| (ScheduleKey { owner, schedule }, Instant(at));
+                Ok(rows.into_iter().map(newest).collect())
             })
         })
         .await

@@ -18,7 +18,7 @@ use mulgil_core::{
     tick::{Fate, Tick},
     walk::{Stage, StepProgress},
 };
-use mulgil_store::{Begun, EndedStep, NewRun, NewWalk, StepStart, Store};
+use mulgil_store::{Begun, DecidedTicks, EndedStep, NewRun, NewWalk, ScheduleKey, StepStart, Store};
 use serde_json::json;
 
 use crate::support::*;
@@ -106,6 +106,14 @@ fn runs(at: Instant) -> Tick {
     }
 }
 
+fn decided(ticks: Vec<Tick>) -> DecidedTicks {
+    let of = ScheduleKey {
+        owner: "flow:sales".to_owned(),
+        schedule: "0 5 * * * UTC".to_owned(),
+    };
+    DecidedTicks { of, ticks }
+}
+
 fn start(step: &str) -> StepStart {
     let progress = StepProgress {
         stage: Stage::Running,
@@ -148,14 +156,11 @@ fn begun(begun: Begun) -> i64 {
 async fn a_tick_has_one_run_whoever_comes_with_it_again() {
     let (store, flow) = (scratch().await, whole());
     let at = minute(0);
-    let owner = flow.instance().to_string();
     for _ in 0..2 {
-        store
-            .tick(vec![(owner.clone(), vec![runs(at)])], minute(0))
-            .await
-            .unwrap();
+        store.tick(vec![decided(vec![runs(at)])], minute(0)).await.unwrap();
     }
-    assert_eq!(store.newest_ticks().await.unwrap(), BTreeMap::from([(owner, at)]));
+    let of = decided(Vec::new()).of;
+    assert_eq!(store.newest_ticks().await.unwrap(), BTreeMap::from([(of, at)]));
     assert_eq!(store.open_ticks("sales", 10).await.unwrap(), [at]);
     let first = store
         .begin_walk(walk(&flow, Some(at), Interval::WHOLE), minute(0))
@@ -426,10 +431,7 @@ async fn all_of_it_can_be_made_anew_from_the_facts() {
         fate: Fate::Coalesced { into: minute(1) },
     };
     store
-        .tick(
-            vec![("flow:sales".to_owned(), vec![missed, runs(minute(1))])],
-            minute(1),
-        )
+        .tick(vec![decided(vec![missed, runs(minute(1))])], minute(1))
         .await
         .unwrap();
     let run = begun(
