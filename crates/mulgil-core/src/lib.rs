@@ -25,6 +25,7 @@ pub mod publish;
 pub mod run;
 pub mod schedule;
 pub mod select;
+pub mod slots;
 pub mod state;
 pub mod statements;
 pub mod task;

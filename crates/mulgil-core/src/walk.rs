@@ -117,6 +117,16 @@ impl Walk {
         }
     }
 
+    /// The walk as far as these steps go: to try what would become of them.
+    #[must_use]
+    pub fn only<'a>(&self, steps: impl IntoIterator<Item = &'a str>) -> Self {
+        let known = |step: &str| Some((step.to_owned(), self.steps.get(step)?.clone()));
+        Self {
+            steps: steps.into_iter().filter_map(known).collect(),
+            ..*self
+        }
+    }
+
     /// How a step stands.
     pub fn progress(&self, step: &str) -> StepProgress {
         self.steps.get(step).cloned().unwrap_or_default()
