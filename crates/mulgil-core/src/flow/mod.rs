@@ -1,7 +1,9 @@
 //! A flow as it is declared: a trigger and an order of steps. Pure values: nothing here reads a file,
 //! renders a template or knows what ran. It owns no grid of the models that it selects.
 
+mod params;
 mod step;
+mod view;
 mod work;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -77,6 +79,14 @@ impl Flow {
     /// The step as a node of the project, which has facts: `flow.step`.
     pub fn node_of(&self, step: &Step) -> NodeName {
         NodeName::new(format!("{}.{}", self.name, step.name))
+    }
+
+    /// The models that its steps select, step by step.
+    pub fn selected(&self) -> impl Iterator<Item = &NodeName> {
+        self.steps.iter().flat_map(|step| match &step.kind {
+            StepKind::Models { selected, .. } => selected.as_slice(),
+            StepKind::Sql { .. } | StepKind::Command { .. } | StepKind::Python { .. } => &[],
+        })
     }
 
     /// The steps that one waits for directly: its needs; for one of `finally` all that are not.
