@@ -135,6 +135,26 @@ codes! {
     UNSUPPORTED_CONFIG = 1209;
     /// Settings that contradict each other.
     CONFLICTING_CONFIG = 1210;
+    /// Steps of a flow that wait for each other in a circle.
+    STEP_CYCLE = 1211;
+    /// A step that the flow does not have, or that is not over when it is asked for.
+    UNKNOWN_STEP = 1212;
+    /// A step that does not say what it does, or says it twice, or in a word that is not known.
+    BAD_STEP_KIND = 1213;
+    /// Something of a flow that this version does not do yet.
+    FLOW_NOT_YET = 1214;
+    /// A flow without steps.
+    EMPTY_FLOW = 1215;
+    /// A flow that is larger than a flow may be.
+    FLOW_TOO_LARGE = 1216;
+    /// A selector of a flow that cannot be read or selects nothing.
+    BAD_FLOW_SELECTOR = 1217;
+    /// A channel that the project does not declare.
+    UNKNOWN_CHANNEL = 1218;
+    /// A key that a step or a flow of this kind cannot have.
+    KEY_MISPLACED = 1219;
+    /// A parameter that the flow does not declare.
+    UNDECLARED_PARAM = 1220;
     /// A profile or a target that `profiles.yml` does not have.
     UNKNOWN_PROFILE = 1301;
     /// Something of a dbt project that has no effect here yet.
@@ -222,14 +242,23 @@ codes! {
 
     /// A range that is held since its table went back to an earlier version.
     ROLLED_BACK = 4110;
+
+    /// A parameter's value that is of another type, or none of those allowed.
+    BAD_PARAM = 4221;
+    /// A parameter that the flow does not have.
+    UNKNOWN_PARAM = 4222;
+    /// A parameter without which the flow does not start.
+    MISSING_PARAM = 4223;
+    /// A `when` that gives neither true nor false.
+    BAD_CONDITION = 4224;
+    /// A value that cannot stand in SQL.
+    UNBINDABLE = 4225;
     /// An interval of a flow whose run failed.
     RUN_FAILED = 4231;
     /// A step that took longer than it may.
     STEP_TIMEOUT = 4232;
     /// A step that a server had begun and that nobody knows the end of.
     STEP_LOST = 4233;
-    /// A run of a flow that found as many active as there may be.
-    FLOW_FULL = 4234;
     /// A run that is over, or none at all, where one that goes on was named.
     RUN_NOT_ACTIVE = 4235;
 

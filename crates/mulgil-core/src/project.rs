@@ -535,6 +535,12 @@ impl Project {
         self.flows.iter().find(|flow| flow.name == name)
     }
 
+    /// The flow that owns a node's schedule: one with a schedule that selects it.
+    pub fn flow_of(&self, name: &NodeName) -> Option<&Flow> {
+        let owns = |flow: &&Flow| flow.schedule.is_some() && flow.selected().any(|own| own == name);
+        self.flows.iter().find(owns)
+    }
+
     /// The source of that name.
     pub fn source(&self, name: &NodeName) -> Option<&Source> {
         self.sources.iter().find(|source| source.name == *name)

@@ -53,11 +53,20 @@ pub fn choose(waiting: &[Candidate<'_>], mut free: Free, busy: &BTreeMap<&str, u
     let mut left: Vec<usize> = (0..waiting.len()).collect();
     let mut chosen = Vec::new();
     while free.slots > 0 {
-        let able = left.iter().enumerate().filter(|(_, index)| free.has(waiting[**index].pool));
+        let able = left
+            .iter()
+            .enumerate()
+            .filter(|(_, index)| free.has(waiting[**index].pool));
         let best = able.min_by_key(|(_, index)| {
             let one = &waiting[**index];
             let turn = turns.get(one.flow).copied().unwrap_or(0);
-            (rank(one, now), std::cmp::Reverse(one.priority), turn, one.since, **index)
+            (
+                rank(one, now),
+                std::cmp::Reverse(one.priority),
+                turn,
+                one.since,
+                **index,
+            )
         });
         let Some((place, index)) = best.map(|(place, index)| (place, *index)) else {
             return chosen;
@@ -71,16 +80,17 @@ pub fn choose(waiting: &[Candidate<'_>], mut free: Free, busy: &BTreeMap<&str, u
     chosen
 }
 
-/// Its class, less one for each time of ageing.
+/// Its class, less one for each time of ageing; never less than what the clock started has. So who has
+/// waited for long is an equal of that, and comes in its turn.
 fn rank(one: &Candidate<'_>, now: Instant) -> i64 {
     let class = match one.class {
-        Class::Interactive => 0,
-        Class::Scheduled => 1,
+        Class::Interactive => return 0,
+        Class::Scheduled => return 1,
         Class::Backfill => 2,
         Class::Healing => 3,
     };
     let aged = now.0.saturating_sub(one.since.0).max(0) / AGEING_US;
-    (class - aged).max(0)
+    (class - aged).max(1)
 }
 
 #[cfg(test)]
@@ -109,7 +119,12 @@ mod tests {
             waiting[index].pool = Some(pool);
         }
         waiting[2].priority = -5;
-        let chosen = choose(&waiting, slots(9, &[("full", 0), ("free", 1)]), &BTreeMap::new(), Instant(0));
+        let chosen = choose(
+            &waiting,
+            slots(9, &[("full", 0), ("free", 1)]),
+            &BTreeMap::new(),
+            Instant(0),
+        );
         assert_eq!(chosen, [2]);
     }
 
@@ -128,9 +143,15 @@ mod tests {
         let mut fresh = one("today", Class::Scheduled);
         fresh.since = now;
         let waiting = [fresh, one("holes", Class::Healing)];
-        assert_eq!(choose(&waiting, slots(1, &[]), &BTreeMap::from([("today", 1)]), now), [1]);
+        assert_eq!(
+            choose(&waiting, slots(1, &[]), &BTreeMap::from([("today", 1)]), now),
+            [1]
+        );
         let waiting = [fresh, one("holes", Class::Healing)];
-        assert_eq!(choose(&waiting, slots(1, &[]), &BTreeMap::new(), Instant(AGEING_US)), [0]);
+        assert_eq!(
+            choose(&waiting, slots(1, &[]), &BTreeMap::new(), Instant(AGEING_US)),
+            [0]
+        );
     }
 
     #[test]
@@ -138,7 +159,10 @@ mod tests {
         let mut waiting = vec![one("a", Class::Scheduled); 3];
         waiting.push(one("b", Class::Scheduled));
         assert_eq!(choose(&waiting, slots(2, &[]), &BTreeMap::new(), Instant(0)), [0, 3]);
-        assert_eq!(choose(&waiting, slots(2, &[]), &BTreeMap::from([("b", 2)]), Instant(0)), [0, 1]);
+        assert_eq!(
+            choose(&waiting, slots(2, &[]), &BTreeMap::from([("b", 2)]), Instant(0)),
+            [0, 1]
+        );
         waiting[2].priority = 1;
         assert_eq!(choose(&waiting, slots(1, &[]), &BTreeMap::new(), Instant(0)), [2]);
     }

@@ -58,6 +58,17 @@ impl Fate {
             Self::Before => "before",
         }
     }
+
+    /// Reads what [`Self::as_str`] writes, with the tick that makes up for it, if one does.
+    pub fn parse(text: &str, into: Option<Instant>) -> Option<Self> {
+        match (text, into) {
+            ("runs", None) => Some(Self::Runs),
+            ("coalesced", Some(into)) => Some(Self::Coalesced { into }),
+            ("missed", None) => Some(Self::Missed),
+            ("before", None) => Some(Self::Before),
+            _ => None,
+        }
+    }
 }
 
 impl Tick {

@@ -9,6 +9,7 @@ mod log;
 mod look;
 mod perform;
 mod run;
+pub mod service;
 
 pub use look::{Known, News, Seen, gather, record};
 pub use run::{FailedAttempt, OnFailure, RunRequest, RunSummary, Runner, Watch};

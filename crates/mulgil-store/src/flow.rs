@@ -13,7 +13,7 @@ use mulgil_core::{
     project::Fingerprint,
     run::{RunState, Trigger},
     state::{Failing, HELD_AFTER_FAILURES, NodeState},
-    tick::Tick,
+    tick::{Fate, Tick},
     walk::{StepProgress, Walk},
 };
 use serde_json::Value as Json;
@@ -43,6 +43,19 @@ pub struct DecidedTicks {
     pub of: ScheduleKey,
     /// The ticks, oldest first.
     pub ticks: Vec<Tick>,
+}
+
+/// A tick as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TickRow {
+    /// Of which schedule.
+    pub of: ScheduleKey,
+    /// It, and what becomes of it.
+    pub tick: Tick,
+    /// When that was decided.
+    pub decided_at: Instant,
+    /// The run that it started; of a flow with intervals, the first of them.
+    pub run: Option<i64>,
 }
 
 /// A walk that is to begin.
@@ -171,6 +184,41 @@ impl Store {
                         .await?;
                 let newest = |(owner, schedule, at)| (ScheduleKey { owner, schedule }, Instant(at));
                 Ok(rows.into_iter().map(newest).collect())
+            })
+        })
+        .await
+    }
+
+    /// The newest ticks, newest first: of one owner, or of all.
+    pub async fn ticks(&self, owner: Option<&str>, limit: u32) -> Result<Vec<TickRow>, Fault> {
+        let owner = owner.map(str::to_owned);
+        self.read(move |conn| {
+            Box::pin(async move {
+                type Row = (String, String, i64, i64, String, Option<i64>, i64, Option<i64>);
+                let rows: Vec<Row> = sql::query_as(
+                    "select owner, schedule, scheduled_at, first_at, fate, into_at, decided_at, run from tick
+                     where $1 is null or owner = $1 order by scheduled_at desc, owner limit $2",
+                )
+                .bind(owner)
+                .bind(i64::from(limit))
+                .fetch_all(conn)
+                .await?;
+                rows.into_iter()
+                    .map(|(owner, schedule, at, first, fate, into, decided, run)| {
+                        let fate = Fate::parse(&fate, into.map(Instant))
+                            .ok_or_else(|| Error::damaged("what became of a tick cannot be read"))?;
+                        Ok(TickRow {
+                            of: ScheduleKey { owner, schedule },
+                            tick: Tick {
+                                scheduled_at: Instant(at),
+                                first_at: Instant(first),
+                                fate,
+                            },
+                            decided_at: Instant(decided),
+                            run,
+                        })
+                    })
+                    .collect()
             })
         })
         .await

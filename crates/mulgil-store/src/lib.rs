@@ -43,7 +43,7 @@ pub use adopt::Adopted;
 pub use attempt::{ClaimRequest, Failure, NewRun};
 pub use evidence::{Evidence, FillFact};
 pub use fill::Recorded;
-pub use flow::{Begun, DecidedTicks, EndedStep, NewWalk, OpenStep, OpenWalk, ScheduleKey, StepStart};
+pub use flow::{Begun, DecidedTicks, EndedStep, NewWalk, OpenStep, OpenWalk, ScheduleKey, StepStart, TickRow};
 pub use lock::{DataLock, Holder};
 pub use publish::Versions;
 pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LastTest, LogLine, RelationEntry, TableSize};

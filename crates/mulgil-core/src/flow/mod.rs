@@ -2,7 +2,9 @@
 //! renders a template or knows what ran. It owns no grid of the models that it selects.
 
 mod due;
+mod params;
 mod step;
+mod view;
 mod work;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -79,6 +81,14 @@ impl Flow {
     /// The step as a node of the project, which has facts: `flow.step`.
     pub fn node_of(&self, step: &Step) -> NodeName {
         NodeName::new(format!("{}.{}", self.name, step.name))
+    }
+
+    /// The models that its steps select, step by step.
+    pub fn selected(&self) -> impl Iterator<Item = &NodeName> {
+        self.steps.iter().flat_map(|step| match &step.kind {
+            StepKind::Models { selected, .. } => selected.as_slice(),
+            StepKind::Sql { .. } | StepKind::Command { .. } | StepKind::Python { .. } => &[],
+        })
     }
 
     /// The steps that one waits for directly: its needs; for one of `finally` all that are not.

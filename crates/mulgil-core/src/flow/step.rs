@@ -45,6 +45,10 @@ pub struct Step {
     pub priority: i32,
     /// What becomes of it when its worker is lost.
     pub on_lost: OnLost,
+    /// Values of its own, which stand before the flow's parameters of the same name. Texts in them are
+    /// templates; one that is a single expression gives that expression's value.
+    #[serde(default)]
+    pub params: BTreeMap<String, Json>,
     /// Environment variables of its process.
     #[serde(default)]
     pub env: BTreeMap<String, Template>,
@@ -63,6 +67,8 @@ pub enum StepKind {
     Sql {
         /// Them.
         script: Template,
+        /// The hash of the text without its comments and layout.
+        content: Fingerprint,
     },
     /// Fills what is due of the models that selectors name, then runs their tests.
     Models {
@@ -94,9 +100,8 @@ pub enum StepKind {
         /// Words behind the script's name; empty for a function.
         #[serde(default)]
         args: Vec<Template>,
-        /// Values for it, each text of which is a template; an object.
-        #[serde(default)]
-        params: Json,
+        /// The folder it works in, from the project folder; that folder itself where absent.
+        cwd: Option<Template>,
         /// Whether a process that is kept may do it.
         warm: bool,
         /// The hash of the file's bytes; none for a module that does not lie in the project.

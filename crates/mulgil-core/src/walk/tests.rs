@@ -28,6 +28,7 @@ fn flow(lines: &[&str]) -> Flow {
                     text: "select 1".to_owned(),
                     place: place(),
                 },
+                content: Fingerprint::default(),
             },
             needs: needs.split_whitespace().map(str::to_owned).collect(),
             when: None,
@@ -54,6 +55,7 @@ fn flow(lines: &[&str]) -> Flow {
             },
             env: BTreeMap::new(),
             reads: Vec::new(),
+            params: BTreeMap::new(),
             place: place(),
         }
     };

@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -35,14 +35,14 @@ use mulgil_store::{Begun, EndedStep, NewWalk, StepStart, Store};
 use serde_json::Value as Json;
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
 };
 
+pub use self::port::{Begins, Executor, Happening, StepAttempt, StepEnd, Stop, Witness};
 use self::{
     live_walk::{LiveAttempt, LiveWalk},
     timers::{Owner, Timers},
 };
-pub use self::port::{Begins, Executor, Happening, StepAttempt, StepEnd, Stop, Witness};
 
 /// The loop goes round at least so often, so that a clock that was set is seen, and its heart is heard.
 const SAFETY_NET: Duration = Duration::from_secs(1);
@@ -60,6 +60,9 @@ const LEDGER_BACK_OFF: BackOff = BackOff {
     factor: 2,
 };
 
+/// Gives the time, now.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
 /// Everything that a service works with.
 pub struct Service {
     /// The ledger.
@@ -73,9 +76,36 @@ pub struct Service {
     /// Its bounds.
     pub limits: ServiceLimits,
     /// The time, now.
-    pub clock: fn() -> Instant,
-    /// When the loop last went round, in microseconds; 0 before it began.
-    pub heartbeat: Arc<AtomicI64>,
+    pub clock: Clock,
+    /// Where the loop says that it lives.
+    pub pulse: Arc<Pulse>,
+}
+
+/// What the loop says of itself while it runs.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    beat_us: AtomicI64,
+    is_resting: AtomicBool,
+}
+
+impl Pulse {
+    /// When the loop last went round; none before it began.
+    pub fn beat_at(&self) -> Option<Instant> {
+        Some(Instant(self.beat_us.load(Ordering::Relaxed))).filter(|at| at.0 != 0)
+    }
+
+    /// Whether it waits for something to happen.
+    pub fn is_resting(&self) -> bool {
+        self.is_resting.load(Ordering::SeqCst)
+    }
+
+    fn beat(&self, now: Instant) {
+        self.beat_us.store(now.0, Ordering::Relaxed);
+    }
+
+    fn rest(&self, is_resting: bool) {
+        self.is_resting.store(is_resting, Ordering::SeqCst);
+    }
 }
 
 /// What bounds a service.
@@ -133,6 +163,16 @@ struct Mind {
     is_draining: bool,
 }
 
+/// An attempt that ended: its run, its step, and how.
+type Done = Result<(i64, String, StepEnd), JoinError>;
+
+/// Why the loop goes round.
+enum Woken {
+    Asked(Ask),
+    Ended(Done),
+    Timer,
+}
+
 impl Service {
     /// Keeps going until it is told to drain and has, or until something fails that beginning again does
     /// not mend.
@@ -162,7 +202,9 @@ impl Service {
             failures += 1;
             self.witness.saw(&Happening::LedgerFailed { fault });
             let pause = LEDGER_BACK_OFF.pause_us(failures, Fingerprint::of_text("ledger"));
+            self.pulse.rest(true);
             tokio::time::sleep(Duration::from_micros(pause.unsigned_abs())).await;
+            self.pulse.rest(false);
         }
     }
 
@@ -199,7 +241,8 @@ impl Service {
                 match self.executor.adopt(&attempt, Stop(stopped)) {
                     Some(end) => {
                         let (epoch, attempt) = (step.epoch, step.attempt);
-                        walk.attempts.insert(step.step.clone(), LiveAttempt { attempt, epoch, stop });
+                        walk.attempts
+                            .insert(step.step.clone(), LiveAttempt { attempt, epoch, stop });
                         mind.work.spawn(async move { (run, step.step, end.await) });
                     }
                     None => lost.push((step.step, step.attempt, step.epoch)),
@@ -233,15 +276,10 @@ impl Service {
         self.flows.values().filter_map(owner).collect()
     }
 
-    async fn turns(
-        &self,
-        mind: &mut Mind,
-        asks: &mut mpsc::Receiver<Ask>,
-        failures: &mut u32,
-    ) -> Result<(), Fault> {
+    async fn turns(&self, mind: &mut Mind, asks: &mut mpsc::Receiver<Ask>, failures: &mut u32) -> Result<(), Fault> {
         loop {
             let now = self.now();
-            self.heartbeat.store(now.0, Ordering::Relaxed);
+            self.pulse.beat(now);
             mind.wake_at = None;
             if !mind.is_draining {
                 self.tick(mind, now).await?;
@@ -257,20 +295,25 @@ impl Service {
                 continue;
             }
             let pause = self.pause(mind, now);
-            tokio::select! {
+            self.pulse.rest(true);
+            let woken = tokio::select! {
                 biased;
-                Some(ask) = asks.recv() => self.answer(mind, ask).await?,
-                Some(done) = mind.work.join_next() => {
+                Some(ask) = asks.recv() => Woken::Asked(ask),
+                Some(done) = mind.work.join_next() => Woken::Ended(done),
+                () = tokio::time::sleep(pause) => Woken::Timer,
+            };
+            self.pulse.rest(false);
+            match woken {
+                Woken::Asked(ask) => self.answer(mind, ask).await?,
+                Woken::Ended(done) => {
                     let mut all = vec![done];
                     while let Some(done) = mind.work.try_join_next() {
                         all.push(done);
                     }
                     self.ended(mind, all).await?;
                 }
-                () = tokio::time::sleep(pause) => {
-                    // Steps that wait for their time are looked at again.
-                    mind.touched = mind.walks.keys().copied().collect();
-                }
+                // Steps that wait for their time are looked at again.
+                Woken::Timer => mind.touched = mind.walks.keys().copied().collect(),
             }
         }
     }
@@ -343,7 +386,7 @@ impl Service {
                 class,
                 scheduled_at,
                 interval,
-                params: flow.default_params(),
+                params: unasked_params(flow),
             };
             self.begin_walk(mind, begins, now).await?;
         }
@@ -360,7 +403,10 @@ impl Service {
         if limit == 0 {
             return Ok(());
         }
-        let ticks = self.store.open_ticks(&flow.name, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+        let ticks = self
+            .store
+            .open_ticks(&flow.name, u32::try_from(limit).unwrap_or(u32::MAX))
+            .await?;
         for (index, at) in ticks.into_iter().enumerate() {
             let begins = Begins {
                 flow: Arc::clone(flow),
@@ -368,7 +414,7 @@ impl Service {
                 class: Class::Scheduled,
                 scheduled_at: Some(at),
                 interval: Interval::WHOLE,
-                params: flow.default_params(),
+                params: unasked_params(flow),
             };
             if index < free {
                 self.begin_walk(mind, begins, now).await?;
@@ -454,7 +500,12 @@ impl Service {
     }
 
     /// Looks at one walk: gives how it ended, if it has.
-    async fn advance_walk(&self, mind: &mut Mind, walk: &mut LiveWalk, now: Instant) -> Result<Option<RunState>, Fault> {
+    async fn advance_walk(
+        &self,
+        mind: &mut Mind,
+        walk: &mut LiveWalk,
+        now: Instant,
+    ) -> Result<Option<RunState>, Fault> {
         if let Some(ends_by) = walk.ends_by() {
             if ends_by <= now && !walk.walk.is_cancelled {
                 self.store.cancel_walk(walk.walk.run, "timeout", now).await?;
@@ -466,7 +517,10 @@ impl Service {
         loop {
             let next = walk.next(now);
             if !next.end.is_empty() {
-                let ends = next.end.into_iter().map(|(step, state)| (step, None, StepEnd::passed_over(state)));
+                let ends = next
+                    .end
+                    .into_iter()
+                    .map(|(step, state)| (step, None, StepEnd::passed_over(state)));
                 let ends: Vec<_> = ends.collect();
                 self.record_ends(walk, ends, now).await?;
                 continue;
@@ -569,7 +623,10 @@ impl Service {
             return Ok(());
         }
         let (run, interval) = (walk.walk.run, walk.walk.interval);
-        let claims = self.store.begin_steps(run, &walk.flow.name, interval, starts, now).await?;
+        let claims = self
+            .store
+            .begin_steps(run, &walk.flow.name, interval, starts, now)
+            .await?;
         crash::point("step_claimed");
         for ((name, work, context), (attempt, epoch)) in works.into_iter().zip(claims) {
             walk.walk.began(&name, now);
@@ -600,18 +657,17 @@ impl Service {
     }
 
     /// Records attempts that ended; those of one walk together.
-    async fn ended(
-        &self,
-        mind: &mut Mind,
-        all: Vec<Result<(i64, String, StepEnd), tokio::task::JoinError>>,
-    ) -> Result<(), Fault> {
+    async fn ended(&self, mind: &mut Mind, all: Vec<Done>) -> Result<(), Fault> {
         let now = self.now();
         let mut ended: BTreeMap<i64, Vec<_>> = BTreeMap::new();
         for one in all {
             let (run, step, end) = one.map_err(|error| bug(&format!("a step's task panicked: {error}")))?;
             let walk = mind.walks.get_mut(&run);
             if let Some(live) = walk.and_then(|walk| walk.attempts.remove(&step)) {
-                ended.entry(run).or_default().push((step, Some((live.attempt, live.epoch)), end));
+                ended
+                    .entry(run)
+                    .or_default()
+                    .push((step, Some((live.attempt, live.epoch)), end));
             }
         }
         for (run, ends) in ended {
@@ -715,7 +771,11 @@ impl Service {
             interval: walk.walk.interval,
             state,
             before,
-            faults: walk.faults.iter().map(|(step, fault)| (step.clone(), fault.clone())).collect(),
+            faults: walk
+                .faults
+                .iter()
+                .map(|(step, fault)| (step.clone(), fault.clone()))
+                .collect(),
         });
         Ok(())
     }
@@ -771,7 +831,9 @@ impl Service {
             interval,
             params,
         };
-        self.begin_walk(mind, begins, now).await?.ok_or_else(|| busy(&flow.name))
+        self.begin_walk(mind, begins, now)
+            .await?
+            .ok_or_else(|| busy(&flow.name))
     }
 
     /// Records that a walk is to end, then stops what is live of it.
@@ -787,6 +849,11 @@ impl Service {
     fn now(&self) -> Instant {
         (self.clock)()
     }
+}
+
+/// The parameters of a run that nobody gives any; a flow with a schedule has a default for each.
+fn unasked_params(flow: &Flow) -> BTreeMap<String, Json> {
+    flow.params(&BTreeMap::new()).unwrap_or_default()
 }
 
 /// Ticks beyond the free runs that one turn passes over.

@@ -5,12 +5,7 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
 };
 
-use mulgil_core::{
-    interval::Instant,
-    project::Missed,
-    schedule::Schedule,
-    tick::{self, Tick},
-};
+use mulgil_core::{interval::Instant, project::Missed, schedule::Schedule, tick};
 use mulgil_store::{DecidedTicks, ScheduleKey};
 
 /// What keeps a schedule.

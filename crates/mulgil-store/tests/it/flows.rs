@@ -33,6 +33,7 @@ fn step(name: &str, needs: &[&str]) -> Step {
                 text: "select 1".to_owned(),
                 place: place.clone(),
             },
+            content: Fingerprint::default(),
         },
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         when: None,
@@ -47,6 +48,7 @@ fn step(name: &str, needs: &[&str]) -> Step {
         on_lost: OnLost::Retry,
         env: BTreeMap::new(),
         reads: Vec::new(),
+        params: BTreeMap::new(),
         place,
     }
 }
