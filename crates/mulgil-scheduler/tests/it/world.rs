@@ -137,12 +137,12 @@ impl World {
         Server { asks, ends }
     }
 
-    /// Lets time pass, by steps of a quarter of a second.
+    /// Lets time pass, by steps of a second.
     pub(crate) async fn pass(&self, duration: Duration) {
         let end = tokio::time::Instant::now() + duration;
         while tokio::time::Instant::now() < end {
             self.settle().await;
-            tokio::time::advance(Duration::from_millis(250)).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
         }
         self.settle().await;
     }
@@ -195,7 +195,7 @@ impl Server {
                 .as_ref()
                 .is_some_and(|pulse| pulse.is_resting())
             {
-                tokio::time::advance(Duration::from_millis(250)).await;
+                tokio::time::advance(Duration::from_secs(1)).await;
             }
             tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap();
         }
