@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 
 from mulgil import _step  # noqa: F401  imported here, so that no task has to
 import inspect  # noqa: F401
@@ -37,6 +38,8 @@ def _run(channel, files, request):
         try:
             channel.close()
             code = _task(files, request)
+        except BaseException:
+            traceback.print_exc()
         finally:
             _end(code)
     for file in files:
@@ -67,7 +70,11 @@ def _task(files, request):
         os.close(file)
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.stdin = open(0, closefd=False)
+    # Those that there are were made for the worker's own files.
+    encoding = sys.stdout.encoding
+    sys.stdin = sys.__stdin__ = open(0, encoding=encoding, closefd=False)
+    sys.stdout = sys.__stdout__ = open(1, "w", encoding=encoding, closefd=False)
+    sys.stderr = sys.__stderr__ = open(2, "w", encoding=encoding, closefd=False)
     try:
         os.chdir(request["directory"])
     except OSError as error:
