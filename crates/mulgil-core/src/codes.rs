@@ -261,6 +261,32 @@ codes! {
     STEP_LOST = 4233;
     /// A run that is over, or none at all, where one that goes on was named.
     RUN_NOT_ACTIVE = 4235;
+    /// A task that ended with an exit code other than 0.
+    TASK_FAILED = 4201;
+    /// A task that was ended by a signal which Mulgil did not send.
+    TASK_SIGNALLED = 4202;
+    /// A task that was ended because it took too long.
+    TASK_TIMEOUT = 4203;
+    /// A task that a person ended.
+    TASK_CANCELLED = 4204;
+    /// A task that was ended because it needed more memory than it may have.
+    TASK_OUT_OF_MEMORY = 4205;
+    /// A task whose program could not be started.
+    TASK_NOT_STARTED = 4206;
+    /// A task whose supervisor was killed, so that nobody knows how it would have ended.
+    TASK_LOST = 4207;
+    /// A line of a task's events that cannot be read.
+    EVENT_INVALID = 4208;
+    /// More events, or a larger one, than a task may write.
+    EVENT_TOO_LARGE = 4209;
+    /// A secret that is too short to be masked in a log.
+    SECRET_TOO_SHORT = 4210;
+    /// A Python that is not there, or too old.
+    PYTHON_UNUSABLE = 4211;
+    /// A Python script or function that is not there, or cannot be called with the step's parameters.
+    PYTHON_TARGET = 4212;
+    /// A warm Python worker that died under a task.
+    WORKER_CRASHED = 4213;
 
     // --- MG5: operation ------------------------------------------------------------------------
     /// An environment that another process is working on.
@@ -291,6 +317,12 @@ codes! {
     TABLE_UNREADABLE = 5106;
     /// An object store that fails or is too busy, again and again.
     STORE_FAILED = 5201;
+    /// An attempt's folder that cannot be written to or read.
+    ATTEMPT_FOLDER = 5202;
+    /// A supervisor that could not be started.
+    NO_SUPERVISOR = 5203;
+    /// An exit record that is damaged, or that another version of the program made.
+    EXIT_RECORD = 5204;
 
     // --- MG9: our bugs -------------------------------------------------------------------------
     /// Something that cannot happen has happened.

@@ -1,0 +1,623 @@
+//! The log of an attempt: each line with its time and stream, masked, with the middle of a long one left out.
+//!
+//! ```text
+//! 2026-03-10T05:00:00.123456Z out one line
+//! 2026-03-10T05:00:00.123460Z err+ the next part of a line that was too long for one
+//! 2026-03-10T05:00:01.000000Z sys 1000000 bytes are left out here
+//! ```
+//!
+//! Streams are `out`, `err`, `log` (events of that type) and `sys` (the supervisor). When the first
+//! [`LogLimits::head_bytes`] are full, what follows goes in raw pieces to two files that take turns, so that
+//! memory and disk stay small and a flood costs no work per line; at the end its last bytes become lines.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    path::Path,
+};
+
+use mulgil_core::interval::Instant;
+
+use crate::{
+    folder,
+    mask::{Forms, Masker},
+    spec::LogLimits,
+};
+
+/// A longer line is written in parts.
+pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Bytes that [`read_log`] takes at once.
+const MAX_PAGE_BYTES: usize = 4 << 20;
+
+/// Position, time, stream and length of a piece in a tail file.
+const PIECE_HEADER: usize = 8 + 8 + 1 + 4;
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+    /// An event of type `log`.
+    Log,
+    /// The supervisor.
+    System,
+}
+
+/// One line, or a part of a very long one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// When it was read from the task.
+    pub at: Instant,
+    /// Where it comes from.
+    pub stream: LogStream,
+    /// Whether it goes on where the last line of this stream was cut.
+    pub continues: bool,
+    /// Its text; what is no UTF-8 is replaced.
+    pub text: String,
+}
+
+/// A part of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPage {
+    /// Whole lines.
+    pub lines: Vec<LogLine>,
+    /// The offset in bytes from which to read on.
+    pub next: u64,
+}
+
+/// Reads whole lines of an attempt's log from an offset in bytes, at most about 4 MiB of them. Nothing
+/// where there is none yet.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_log(dir: &Path, offset: u64) -> io::Result<LogPage> {
+    let mut lines = Vec::new();
+    let next = read_lines(&dir.join(folder::LOG), offset, |line| lines.extend(parse(line)))?;
+    Ok(LogPage { lines, next })
+}
+
+/// Gives each whole line from an offset, and says where the next one begins.
+pub(crate) fn read_lines(path: &Path, offset: u64, mut take: impl FnMut(&[u8])) -> io::Result<u64> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(offset),
+        file => file?,
+    };
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(MAX_PAGE_BYTES as u64).read_to_end(&mut bytes)?;
+    let whole = memchr::memrchr(b'\n', &bytes).map_or(0, |at| at + 1);
+    bytes[..whole]
+        .split_inclusive(|byte| *byte == b'\n')
+        .for_each(|line| take(&line[..line.len() - 1]));
+    Ok(offset + whole as u64)
+}
+
+fn parse(line: &[u8]) -> Option<LogLine> {
+    let text = String::from_utf8_lossy(line);
+    let mut parts = text.splitn(3, ' ');
+    let (at, stream, rest) = (parts.next()?, parts.next()?, parts.next().unwrap_or_default());
+    let (name, continues) = stream.strip_suffix('+').map_or((stream, false), |name| (name, true));
+    Some(LogLine {
+        at: Instant::from_timestamp(at.parse().ok()?),
+        stream: LogStream::ALL.into_iter().find(|stream| stream.name() == name)?,
+        continues,
+        text: rest.to_owned(),
+    })
+}
+
+impl LogStream {
+    const ALL: [Self; 4] = [Self::Out, Self::Err, Self::Log, Self::System];
+
+    /// As it stands in the log: `out`, `err`, `log`, `sys`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::Err => "err",
+            Self::Log => "log",
+            Self::System => "sys",
+        }
+    }
+}
+
+/// Writes a log. A disk that fails is remembered and told at the end; the task goes on.
+pub(crate) struct LogWriter {
+    dir: std::path::PathBuf,
+    lines: Lines,
+    maskers: [Masker; 2],
+    head_left: u64,
+    tail: Option<Tail>,
+    tail_bytes: u64,
+    /// Bytes that the task wrote.
+    pub(crate) output_bytes: u64,
+}
+
+/// Turns bytes into lines of the log.
+struct Lines {
+    file: Sink,
+    partial: [Partial; 4],
+    stamp: (Instant, String),
+}
+
+#[derive(Default)]
+struct Partial {
+    bytes: Vec<u8>,
+    continues: bool,
+}
+
+/// A file that is made when the first byte comes.
+struct Sink {
+    path: std::path::PathBuf,
+    file: Option<File>,
+    buffer: Vec<u8>,
+    written: u64,
+    error: Option<io::Error>,
+}
+
+/// The two files that take turns.
+struct Tail {
+    files: [File; 2],
+    current: usize,
+    in_current: u64,
+    position: u64,
+}
+
+impl LogWriter {
+    pub(crate) fn new(dir: &Path, limits: LogLimits) -> Self {
+        Self {
+            dir: dir.to_path_buf(),
+            lines: Lines::new(dir),
+            maskers: [Masker::default(), Masker::default()],
+            head_left: limits.head_bytes,
+            tail: None,
+            tail_bytes: limits.tail_bytes,
+            output_bytes: 0,
+        }
+    }
+
+    /// Takes what a stream of the task gave.
+    pub(crate) fn feed(&mut self, forms: &Forms, stream: LogStream, at: Instant, bytes: &[u8]) {
+        self.output_bytes += bytes.len() as u64;
+        let mut masked = Vec::with_capacity(bytes.len());
+        self.maskers[usize::from(stream == LogStream::Err)].feed(forms, bytes, &mut masked);
+        self.add(stream, at, &masked);
+    }
+
+    /// Takes a line that is masked already.
+    pub(crate) fn line(&mut self, stream: LogStream, at: Instant, text: &str) {
+        self.add(stream, at, format!("{}\n", text.replace('\n', " ")).as_bytes());
+    }
+
+    /// Writes out what is buffered, so that readers see it.
+    pub(crate) fn flush(&mut self) {
+        self.lines.file.flush();
+    }
+
+    /// Ends the log: nothing follows. Gives the bytes that are left out.
+    pub(crate) fn finish(&mut self, forms: &Forms, at: Instant) -> io::Result<u64> {
+        for (index, stream) in [LogStream::Out, LogStream::Err].into_iter().enumerate() {
+            let mut rest = Vec::new();
+            std::mem::take(&mut self.maskers[index]).finish(forms, &mut rest);
+            self.add(stream, at, &rest);
+        }
+        let left_out = match self.tail.take() {
+            Some(tail) => {
+                drop(tail);
+                self.lines.append_tail(&self.dir, self.tail_bytes)
+            }
+            None => Ok(0),
+        };
+        self.lines.end();
+        self.lines.file.flush();
+        left_out
+    }
+
+    /// Waits until it is on disk.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.lines.file.sync()
+    }
+
+    /// Whether there is anything of it on disk.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.file.file.is_none() && self.lines.file.error.is_none()
+    }
+
+    fn add(&mut self, stream: LogStream, at: Instant, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(tail) = &mut self.tail {
+            if let Err(error) = tail.add(self.tail_bytes, stream, at, bytes) {
+                self.lines.file.error.get_or_insert(error);
+            }
+            return;
+        }
+        let fits = usize::try_from(self.head_left).unwrap_or(usize::MAX).min(bytes.len());
+        self.lines.add(stream, at, &bytes[..fits]);
+        self.head_left -= fits as u64;
+        if fits < bytes.len() {
+            self.begin_tail(at);
+            self.add(stream, at, &bytes[fits..]);
+        }
+    }
+
+    fn begin_tail(&mut self, at: Instant) {
+        self.lines.end();
+        self.lines.add(
+            LogStream::System,
+            at,
+            b"the log is long: from here only its end is kept, and it is shown when the task has ended\n",
+        );
+        match Tail::open(&self.dir) {
+            Ok(tail) => self.tail = Some(tail),
+            Err(error) => {
+                self.lines.file.error.get_or_insert(error);
+                self.head_left = u64::MAX;
+            }
+        }
+    }
+}
+
+/// Ends the log of an attempt whose supervisor is gone: the last bytes of a long one become lines.
+pub(crate) fn recover(dir: &Path, tail_bytes: u64, note: &str, at: Instant) -> io::Result<()> {
+    let mut lines = Lines::new(dir);
+    // A line that was cut by the kill must not run into the next.
+    if let Ok(bytes) = fs::read(dir.join(folder::LOG))
+        && bytes.last().is_some_and(|byte| *byte != b'\n')
+    {
+        lines.file.write(b"\n");
+    }
+    lines.append_tail(dir, tail_bytes)?;
+    lines.end();
+    lines.add(LogStream::System, at, format!("{note}\n").as_bytes());
+    lines.file.sync()
+}
+
+impl Lines {
+    fn new(dir: &Path) -> Self {
+        Self {
+            file: Sink::new(dir.join(folder::LOG)),
+            partial: Default::default(),
+            stamp: (Instant::MIN, String::new()),
+        }
+    }
+
+    fn add(&mut self, stream: LogStream, at: Instant, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = MAX_LINE_BYTES - self.partial[stream as usize].bytes.len();
+            let end = memchr::memchr(b'\n', &bytes[..bytes.len().min(room + 1)]);
+            let taken = end.unwrap_or(bytes.len().min(room));
+            self.partial[stream as usize].bytes.extend_from_slice(&bytes[..taken]);
+            match end {
+                Some(_) => self.write_line(stream, at, false),
+                None if taken == room => self.write_line(stream, at, true),
+                None => {}
+            }
+            bytes = &bytes[taken + usize::from(end.is_some())..];
+        }
+    }
+
+    /// Writes lines that have no end.
+    fn end(&mut self) {
+        for stream in LogStream::ALL {
+            if !self.partial[stream as usize].bytes.is_empty() {
+                let at = self.stamp.0;
+                self.write_line(stream, at, false);
+            }
+            self.partial[stream as usize].continues = false;
+        }
+    }
+
+    fn write_line(&mut self, stream: LogStream, at: Instant, goes_on: bool) {
+        if self.stamp.0 != at || self.stamp.1.is_empty() {
+            self.stamp = (at, format!("{:.6}", at.to_timestamp()));
+        }
+        let partial = &mut self.partial[stream as usize];
+        let buffer = &mut self.file.buffer;
+        buffer.extend_from_slice(self.stamp.1.as_bytes());
+        buffer.push(b' ');
+        buffer.extend_from_slice(stream.name().as_bytes());
+        buffer.extend_from_slice(if partial.continues { b"+ " } else { b" " });
+        buffer.extend_from_slice(&partial.bytes);
+        buffer.push(b'\n');
+        partial.bytes.clear();
+        partial.continues = goes_on;
+        if self.file.buffer.len() >= MAX_LINE_BYTES {
+            self.file.flush();
+        }
+    }
+
+    /// Adds the last bytes of the two tail files as lines and removes them. Gives what is left out.
+    fn append_tail(&mut self, dir: &Path, tail_bytes: u64) -> io::Result<u64> {
+        let mut sizes = Vec::new();
+        for name in folder::LOG_TAILS {
+            if let Some((first, bytes)) = measure(&dir.join(name))? {
+                sizes.push((first, bytes, name));
+            }
+        }
+        sizes.sort_unstable();
+        let Some((first, ..)) = sizes.first() else {
+            return Ok(0);
+        };
+        let held: u64 = sizes.iter().map(|(_, bytes, _)| bytes).sum();
+        let mut skip = held.saturating_sub(tail_bytes);
+        let left_out = first + skip;
+        self.end();
+        if left_out > 0 {
+            let at = self.stamp.0;
+            self.add(
+                LogStream::System,
+                at,
+                format!("{left_out} bytes are left out here\n").as_bytes(),
+            );
+        }
+        for (_, _, name) in &sizes {
+            for_each_piece(&dir.join(name), |_, at, stream, bytes| {
+                let skipped = skip.min(bytes.len() as u64);
+                skip -= skipped;
+                self.add(stream, at, &bytes[skipped as usize..]);
+            })?;
+        }
+        self.end();
+        self.file.flush();
+        if self.file.error.is_none() {
+            folder::LOG_TAILS.iter().try_for_each(|name| remove(&dir.join(name)))?;
+        }
+        Ok(left_out)
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The position of the first byte of a tail file, and how many it holds.
+fn measure(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    let (mut first, mut held) = (None, 0);
+    for_each_piece(path, |position, _, _, bytes| {
+        first.get_or_insert(position);
+        held += bytes.len() as u64;
+    })?;
+    Ok(first.map(|first| (first, held)))
+}
+
+/// Gives each whole piece of a tail file; one that was cut by a kill is passed over.
+fn for_each_piece(path: &Path, mut take: impl FnMut(u64, Instant, LogStream, &[u8])) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?,
+    };
+    let mut file = io::BufReader::with_capacity(256 * 1024, file);
+    let mut header = [0; PIECE_HEADER];
+    let mut bytes = Vec::new();
+    while file.read_exact(&mut header).is_ok() {
+        let number = |from: usize| u64::from_le_bytes(header[from..from + 8].try_into().unwrap_or_default());
+        let length = u32::from_le_bytes(header[17..21].try_into().unwrap_or_default());
+        bytes.resize(length as usize, 0);
+        let Some(stream) = LogStream::ALL.get(usize::from(header[16])) else {
+            return Ok(());
+        };
+        if file.read_exact(&mut bytes).is_err() {
+            return Ok(());
+        }
+        take(number(0), Instant(number(8) as i64), *stream, &bytes);
+    }
+    Ok(())
+}
+
+impl Tail {
+    fn open(dir: &Path) -> io::Result<Self> {
+        let open = |name: &str| {
+            remove(&dir.join(name))?;
+            folder::append_to(&dir.join(name))
+        };
+        Ok(Self {
+            files: [open(folder::LOG_TAILS[0])?, open(folder::LOG_TAILS[1])?],
+            current: 0,
+            in_current: 0,
+            position: 0,
+        })
+    }
+
+    fn add(&mut self, tail_bytes: u64, stream: LogStream, at: Instant, bytes: &[u8]) -> io::Result<()> {
+        if self.in_current >= tail_bytes {
+            self.current = 1 - self.current;
+            self.files[self.current].set_len(0)?;
+            self.in_current = 0;
+        }
+        let mut piece = Vec::with_capacity(PIECE_HEADER + bytes.len());
+        piece.extend_from_slice(&self.position.to_le_bytes());
+        piece.extend_from_slice(&at.0.to_le_bytes());
+        piece.push(stream as u8);
+        piece.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        piece.extend_from_slice(bytes);
+        self.files[self.current].write_all(&piece)?;
+        self.in_current += bytes.len() as u64;
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Sink {
+    fn new(path: std::path::PathBuf) -> Self {
+        Self {
+            path,
+            file: None,
+            buffer: Vec::new(),
+            written: 0,
+            error: None,
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        let buffer = std::mem::take(&mut self.buffer);
+        // Half a line before a gap would be read as a whole one, so after a failure nothing follows.
+        if self.error.is_none()
+            && let Err(error) = self.try_write(&buffer)
+        {
+            self.error = Some(error);
+        }
+        self.buffer = buffer;
+        self.buffer.clear();
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(folder::append_to(&self.path)?);
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(bytes)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.flush();
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        match &self.file {
+            Some(file) => file.sync_data(),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(limits: LogLimits, pieces: &[(LogStream, &[u8])]) -> (Vec<(LogStream, bool, String)>, u64) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let forms = Forms::new(&[]);
+        let mut log = LogWriter::new(dir.path(), limits);
+        for (stream, bytes) in pieces {
+            log.feed(&forms, *stream, Instant(1_000_000), bytes);
+        }
+        let left_out = log.finish(&forms, Instant(2_000_000)).expect("a disk");
+        log.sync().expect("a disk");
+        let page = read_log(dir.path(), 0).expect("a log");
+        assert!(folder::LOG_TAILS.iter().all(|name| !dir.path().join(name).exists()));
+        let lines = page
+            .lines
+            .into_iter()
+            .map(|line| (line.stream, line.continues, line.text));
+        (lines.collect(), left_out)
+    }
+
+    #[test]
+    fn lines_of_two_streams_are_not_mixed() {
+        let pieces: [(LogStream, &[u8]); 3] = [
+            (LogStream::Out, b"one\ntw"),
+            (LogStream::Err, b"oops\n"),
+            (LogStream::Out, b"o\nlast"),
+        ];
+        let (lines, left_out) = written(LogLimits::default(), &pieces);
+        let texts: Vec<_> = lines
+            .iter()
+            .map(|(stream, _, text)| (stream.name(), text.as_str()))
+            .collect();
+        assert_eq!(
+            texts,
+            [("out", "one"), ("err", "oops"), ("out", "two"), ("out", "last")]
+        );
+        assert_eq!(left_out, 0);
+    }
+
+    #[test]
+    fn a_long_line_is_written_in_parts() {
+        let long = vec![b'x'; MAX_LINE_BYTES + 10];
+        let (lines, _) = written(
+            LogLimits::default(),
+            &[(LogStream::Out, &long), (LogStream::Out, b"\nnext\n")],
+        );
+        let shape: Vec<_> = lines
+            .iter()
+            .map(|(_, continues, text)| (*continues, text.len()))
+            .collect();
+        assert_eq!(shape, [(false, MAX_LINE_BYTES), (true, 10), (false, 4)]);
+    }
+
+    #[test]
+    fn the_middle_of_a_long_log_is_left_out_and_counted() {
+        let text: String = (0..1000).map(|number| format!("{number:03}\n")).collect();
+        let limits = LogLimits {
+            head_bytes: 8,
+            tail_bytes: 12,
+        };
+        let pieces: Vec<(LogStream, &[u8])> = text.as_bytes().chunks(8).map(|piece| (LogStream::Out, piece)).collect();
+        let (lines, left_out) = written(limits, &pieces);
+        let texts: Vec<_> = lines.iter().map(|(_, _, text)| text.as_str()).collect();
+        assert_eq!(texts[..2], ["000", "001"]);
+        assert!(texts[2].starts_with("the log is long"));
+        assert_eq!(
+            texts[3..],
+            [
+                format!("{left_out} bytes are left out here").as_str(),
+                "997",
+                "998",
+                "999"
+            ]
+        );
+        assert_eq!(left_out, 4000 - 8 - 12);
+    }
+
+    #[test]
+    fn a_cut_off_log_is_ended_by_whoever_finds_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let forms = Forms::new(&[]);
+        let mut log = LogWriter::new(
+            dir.path(),
+            LogLimits {
+                head_bytes: 4,
+                tail_bytes: 100,
+            },
+        );
+        log.feed(&forms, LogStream::Out, Instant(1), b"one\ntwo\nthree\n");
+        log.flush();
+        // Its supervisor is killed here: nothing is finished, and half a piece is on disk.
+        fs::OpenOptions::new()
+            .append(true)
+            .open(dir.path().join("log.tail.0"))
+            .and_then(|mut file| file.write_all(b"half"))
+            .expect("a file");
+        recover(dir.path(), 100, "it was lost", Instant(2)).expect("a log");
+        let texts: Vec<String> = read_log(dir.path(), 0)
+            .expect("a log")
+            .lines
+            .into_iter()
+            .map(|line| line.text)
+            .collect();
+        assert_eq!(texts[0], "one");
+        assert_eq!(texts[2..], ["two", "three", "it was lost"]);
+    }
+
+    #[test]
+    fn a_reader_gets_whole_lines_and_goes_on() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let forms = Forms::new(&[]);
+        let mut log = LogWriter::new(dir.path(), LogLimits::default());
+        log.feed(&forms, LogStream::Out, Instant(1), b"one\ntw");
+        log.flush();
+        let page = read_log(dir.path(), 0).expect("a log");
+        assert_eq!(page.lines.len(), 1);
+        log.feed(&forms, LogStream::Out, Instant(3), b"o \xff\n");
+        log.flush();
+        let next = read_log(dir.path(), page.next).expect("a log");
+        assert_eq!(next.lines[0].text, "two \u{fffd}");
+        assert_eq!(next.lines[0].at, Instant(3));
+        assert!(read_log(dir.path(), next.next).expect("a log").lines.is_empty());
+    }
+}

@@ -1,0 +1,186 @@
+//! Tasks outlive who launched them, and are found again; what a killed supervisor leaves is ended.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use mulgil_core::run::RunState;
+use mulgil_runner::{Adopted, Exit, Running, Why, adopt};
+
+use crate::common::{Place, is_alive, kill_hard, log_of, program, shell, supervisor};
+
+/// Another process that launches a shell's task and then waits for nothing.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a launcher that is killed has to be another process"
+)]
+fn launcher(dir: &Path, script: &str) -> Child {
+    let mut child = Command::new(program())
+        .args(["launch".as_ref(), dir.as_os_str(), script.as_ref()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a launcher");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("its output"))
+        .read_line(&mut line)
+        .expect("its word");
+    assert_eq!(line, "launched\n");
+    child
+}
+
+async fn running(dir: &Path) -> Running {
+    match adopt(dir).await.expect("a folder") {
+        Adopted::Running(running) => running,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn lost(dir: &Path) -> Exit {
+    match adopt(dir).await.expect("a folder") {
+        Adopted::Lost(exit) => *exit,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_task_outlives_its_launcher_and_is_adopted() {
+    let place = Place::new();
+    let (ready, go) = (place.gate("ready"), place.gate("go"));
+    let dir = place.path("1");
+    let script = format!(
+        "echo begin; echo $$ > {}; read go < {}; echo $$",
+        ready.path(),
+        go.path()
+    );
+    let mut launcher = launcher(&dir, &script);
+    let pid = ready.read().await;
+    launcher.kill().expect("a launcher");
+    launcher.wait().expect("its end");
+    assert!(is_alive(&pid));
+    // Twice, as after two restarts; both are told.
+    let (first, second) = (running(&dir).await, running(&dir).await);
+    go.open().await;
+    let (first, second) = (
+        first.wait().await.expect("an end"),
+        second.wait().await.expect("an end"),
+    );
+    assert_eq!((first.why, first.code), (Why::Exited, Some(0)));
+    assert_eq!(first, second);
+    assert_eq!(log_of(&dir), ["out begin".to_owned(), format!("out {pid}")]);
+    match adopt(&dir).await.expect("a folder") {
+        Adopted::Ended(exit) => assert_eq!(*exit, first),
+        other => panic!("{other:?}"),
+    }
+    gone(supervisor(&dir)).await;
+}
+
+/// Waits until a process is gone: its supervisor has nothing to do once its launcher is dead.
+async fn gone(pid: u32) {
+    while is_alive(&pid.to_string()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_adopted_task_can_be_stopped() {
+    let place = Place::new();
+    let ready = place.gate("ready");
+    let dir = place.path("1");
+    let mut launcher = launcher(&dir, &format!("echo $$ > {}; exec sleep 1000", ready.path()));
+    let pid = ready.read().await;
+    launcher.kill().expect("a launcher");
+    launcher.wait().expect("its end");
+    let mut running = running(&dir).await;
+    running.stop(std::time::Duration::from_secs(60)).await;
+    let exit = running.wait().await.expect("an end");
+    assert_eq!((exit.why, exit.signal), (Why::Cancelled, Some(15)));
+    assert!(!is_alive(&pid));
+    gone(supervisor(&dir)).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_supervisor_leaves_is_found_and_killed() {
+    let place = Place::new();
+    let (one, two) = (place.gate("one"), place.gate("two"));
+    let script = "
+        setsid sh -c 'trap \"\" TERM HUP; echo $$ > $TWO; while :; do sleep 1000; done' &
+        trap '' TERM HUP; echo said; echo $$ > $ONE; while :; do sleep 1000; done";
+    let variables = [("ONE", one.path()), ("TWO", two.path())];
+    let running = place.launch(shell("1", script, &variables)).await;
+    let pids = [one.read().await, two.read().await];
+    let dir = place.path("1");
+    kill_hard(supervisor(&dir));
+    let exit = running.wait().await.expect("an end");
+    assert_eq!(
+        (exit.why, exit.state(), exit.attempt.as_str(), exit.epoch),
+        (Why::Lost, RunState::Crashed, "1", 7)
+    );
+    assert!(exit.killed_count >= 2, "{exit:?}");
+    assert!(pids.iter().all(|pid| !is_alive(pid)));
+    let log = log_of(&dir);
+    assert!(
+        log[log.len() - 1].starts_with("sys the supervisor of this task was killed"),
+        "{log:?}"
+    );
+    // Found again, it says the same.
+    assert_eq!(lost(&dir).await, exit);
+}
+
+#[tokio::test]
+async fn another_process_with_the_number_of_a_dead_supervisor_is_spared() {
+    let place = Place::new();
+    let ready = place.gate("ready");
+    let running = place
+        .launch(shell(
+            "1",
+            "echo $$ > $READY; exec sleep 1000",
+            &[("READY", ready.path())],
+        ))
+        .await;
+    ready.read().await;
+    let dir = place.path("1");
+    kill_hard(supervisor(&dir));
+    running.wait().await.expect("an end");
+    // As if the number had gone to this process meanwhile, which leads no session but may be in one.
+    let path = dir.join("state.json");
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(&path).expect("a state")).expect("JSON");
+    state["supervisor"] = std::process::id().into();
+    fs::write(&path, state.to_string()).expect("a state");
+    fs::remove_file(dir.join("exit.json")).expect("a record");
+    let exit = lost(&dir).await;
+    assert_eq!(exit.killed_count, 0);
+}
+
+#[tokio::test]
+async fn a_folder_in_which_nothing_began_is_a_lost_attempt() {
+    let place = Place::new();
+    let exit = lost(&place.path("1")).await;
+    assert_eq!((exit.why, exit.killed_count), (Why::Lost, 0));
+    assert_eq!(lost(&place.path("1")).await, exit);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_told() {
+    let place = Place::new();
+    let dir = place.path("1");
+    fs::create_dir(&dir).expect("a folder");
+    fs::write(dir.join("exit.json"), "{\"version\": 1").expect("a record");
+    let fault = adopt(&dir).await.expect_err("a damaged record");
+    assert_eq!(fault.code, mulgil_core::codes::EXIT_RECORD);
+}
+
+#[tokio::test]
+async fn a_folder_may_have_a_long_path() {
+    let place = Place::new();
+    let dir = place.path(&"x".repeat(120)).join("y".repeat(120));
+    let running = place
+        .launcher
+        .launch(&dir, shell("1", "true", &[]))
+        .await
+        .expect("a launch");
+    assert_eq!(running.wait().await.expect("an end").code, Some(0));
+}
