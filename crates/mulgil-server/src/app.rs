@@ -73,7 +73,9 @@ impl App {
     ) -> Response {
         let _busy = connection.busy();
         let (mut parts, body) = request.into_parts();
-        let mut response = match self.guard.admit(&parts) {
+        let admitted = self.guard.admit(&parts);
+        let is_bearer = matches!(admitted, Ok(Caller::Bearer));
+        let mut response = match admitted {
             Err(fault) => {
                 self.counts.refused(fault.code);
                 problem::of(fault)
@@ -91,7 +93,10 @@ impl App {
             }
         };
         self.counts.answered(response.status());
-        self.sign(&mut response);
+        protect(response.headers_mut());
+        if is_bearer {
+            self.sign(&mut response);
+        }
         response
     }
 
@@ -135,9 +140,9 @@ impl App {
             .and_then(|proof| HeaderValue::from_str(&proof).ok())
     }
 
+    /// Says which version this is: nothing for strangers.
     fn sign(&self, response: &mut Response) {
         let headers = response.headers_mut();
-        protect(headers);
         if let Ok(version) = HeaderValue::from_str(&self.config.version) {
             headers.insert(VERSION_HEADER, version);
         }

@@ -66,7 +66,7 @@ impl Default for Limits {
             verb_wait: Duration::from_secs(20),
             write_stall: Duration::from_secs(30),
             stream_beat: Duration::from_secs(10),
-            health: Duration::from_secs(2),
+            health: Duration::from_secs(3),
             drain: Duration::from_secs(10),
         }
     }

@@ -17,7 +17,6 @@ use mulgil_core::{
     port::Fault,
 };
 use tokio::{
-    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -174,11 +173,13 @@ async fn accept(app: &Arc<App>, listener: TcpListener, shutdown: impl Future<Out
     }
 }
 
-/// Says that there is no room, as far as that takes no time.
-fn turn_away(mut socket: TcpStream) {
-    let said = socket.write_all(TURNED_AWAY);
-    // A fresh socket has room for this; one that has not is closed without a word.
-    let _ = futures::FutureExt::now_or_never(said);
+/// Says that there is no room, as far as that takes no time: a fresh socket takes this much at once.
+fn turn_away(socket: TcpStream) {
+    use std::io::Write as _;
+    // Not through the runtime, which would first wait to hear that the socket can be written to.
+    if let Ok(mut socket) = socket.into_std() {
+        let _ = socket.write(TURNED_AWAY);
+    }
 }
 
 /// Answers what comes over one connection.
@@ -210,22 +211,30 @@ async fn attend(app: Arc<App>, router: Router, connection: Arc<Connection>, sock
     let _ = serving.await;
 }
 
-/// Waits for what was begun, within the bound.
+/// Waits for what was begun, within the bound: connections first, because they may begin a verb still.
 async fn drain(app: &App, tasks: &mut JoinSet<()>) -> Drained {
-    let mut verbs = {
-        let mut verbs = app.verbs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        std::mem::take(&mut *verbs)
-    };
+    let mut verbs = JoinSet::new();
     let all = async {
-        while verbs.join_next().await.is_some() {}
         while tasks.join_next().await.is_some() {}
+        verbs = begun(app);
+        while verbs.join_next().await.is_some() {}
     };
-    let _ = tokio::time::timeout(app.config.limits.drain, all).await;
+    let is_done = tokio::time::timeout(app.config.limits.drain, all).await.is_ok();
+    let mut unseen = begun(app);
+    while tasks.try_join_next().is_some() || verbs.try_join_next().is_some() || unseen.try_join_next().is_some() {}
     let drained = Drained {
         cut_connections: tasks.len(),
-        cut_verbs: verbs.len(),
+        cut_verbs: verbs.len() + unseen.len(),
     };
-    tasks.shutdown().await;
-    verbs.shutdown().await;
+    if !is_done {
+        tasks.shutdown().await;
+        verbs.shutdown().await;
+        unseen.shutdown().await;
+    }
     drained
+}
+
+/// The verbs that are being done.
+fn begun(app: &App) -> JoinSet<()> {
+    std::mem::take(&mut *app.verbs.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
 }

@@ -47,7 +47,7 @@ pub(crate) async fn events(app: &App, id: &str, target: fn(i64) -> Target, parts
             "as many streams of events are read as the server writes at once",
         ));
     };
-    let from = from.unwrap_or(1);
+    let from = from.unwrap_or(1).max(1);
     let events = match app.control.follow(target(id), from).await {
         Ok(events) => events,
         Err(fault) => return problem::of(fault),

@@ -258,4 +258,22 @@ mod tests {
             }
         );
     }
+
+    #[test]
+    fn the_form_of_every_verb_stays() {
+        for text in [
+            r#"{"verb":"run","select":{"chosen":["a"],"exclude":["b"]},"flow":"daily","params":{"country":"kr"},"vars":{"x":"1"},"interval":"2013","full":true,"prune":true,"parallel":4}"#,
+            r#"{"verb":"backfill","select":{"chosen":["a"]},"flow":"daily","params":{"n":1},"from":"2013-01","to":"2013-03","only":"missing","order":"newest_first","parallel":2,"share":25,"preview":true}"#,
+            r#"{"verb":"list_backfills"}"#,
+            r#"{"verb":"pause_backfill","backfill":1}"#,
+            r#"{"verb":"resume_backfill","backfill":1}"#,
+            r#"{"verb":"cancel_backfill","backfill":1}"#,
+            r#"{"verb":"cancel_run","run":1}"#,
+            r#"{"verb":"retry_run","run":1,"what":"all","definitions":"latest"}"#,
+            r#"{"verb":"approve","run":1,"step":"load","decision":"reject","note":"too early"}"#,
+        ] {
+            let verb: Verb = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&verb).unwrap(), text);
+        }
+    }
 }

@@ -181,11 +181,16 @@ async fn every_answer_is_protected_and_none_invites_other_origins() {
             "x-content-type-options: nosniff\r\n",
             "referrer-policy: no-referrer\r\n",
             "cache-control: no-store\r\n",
-            "mulgil-version: 0.1.0\r\n",
         ] {
             assert!(answer.contains(header), "{header}: {answer}");
         }
         assert!(!answer.contains("access-control-"), "{answer}");
+        // The version is not for strangers.
+        assert_eq!(
+            answer.contains("mulgil-version: 0.1.0\r\n"),
+            request == with_token,
+            "{answer}"
+        );
         assert!(!answer.contains(Server::of(&place.bearer)), "the token is never told");
     }
 }
