@@ -55,6 +55,22 @@ codes! {
     EXCEL_LIMIT = 0023;
     /// A column of a type that the output format cannot hold.
     OUTPUT_TYPE = 0024;
+    /// A server and a command line of different versions that do not understand each other.
+    OTHER_VERSION = 0041;
+    /// A request to the server that cannot be read.
+    BAD_REQUEST = 0042;
+    /// An address that the server does not have, or does not take this method at.
+    NO_SUCH_ADDRESS = 0043;
+    /// A request without the server's token, or with a wrong one.
+    NO_TOKEN = 0044;
+    /// A request that came to the server through a page or a name of somebody else.
+    FOREIGN_REQUEST = 0045;
+    /// A request that is larger than the server takes.
+    REQUEST_TOO_LARGE = 0046;
+    /// A request that did not arrive, or was not answered, in time.
+    REQUEST_TOO_SLOW = 0047;
+    /// A webhook's address that cannot be used.
+    BAD_WEBHOOK = 0048;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.
@@ -323,6 +339,28 @@ codes! {
     NO_SUPERVISOR = 5203;
     /// An exit record that is damaged, or that another version of the program made.
     EXIT_RECORD = 5204;
+    /// An address to serve at that other machines could reach.
+    NOT_LOOPBACK = 5241;
+    /// An address that cannot be served at.
+    LISTEN_FAILED = 5242;
+    /// A token file that others may read.
+    TOKEN_EXPOSED = 5243;
+    /// A token file that holds no token.
+    TOKEN_BROKEN = 5244;
+    /// A server that does not answer, or does not answer any more.
+    SERVER_GONE = 5245;
+    /// A connection that broke before the server said whether it did what it was asked.
+    OUTCOME_UNKNOWN = 5246;
+    /// A server that has as much to do as it takes.
+    SERVER_BUSY = 5247;
+    /// A server that is about to stop.
+    SERVER_STOPPING = 5248;
+    /// A webhook that did not take a notice.
+    WEBHOOK_FAILED = 5249;
+    /// Notices that were dropped because too many wait.
+    NOTICES_DROPPED = 5250;
+    /// A webhook whose address leads where no notice may go.
+    WEBHOOK_DENIED = 5251;
 
     // --- MG9: our bugs -------------------------------------------------------------------------
     /// Something that cannot happen has happened.
