@@ -259,24 +259,6 @@ codes! {
     /// A range that is held since its table went back to an earlier version.
     ROLLED_BACK = 4110;
 
-    /// A parameter's value that is of another type, or none of those allowed.
-    BAD_PARAM = 4221;
-    /// A parameter that the flow does not have.
-    UNKNOWN_PARAM = 4222;
-    /// A parameter without which the flow does not start.
-    MISSING_PARAM = 4223;
-    /// A `when` that gives neither true nor false.
-    BAD_CONDITION = 4224;
-    /// A value that cannot stand in SQL.
-    UNBINDABLE = 4225;
-    /// An interval of a flow whose run failed.
-    RUN_FAILED = 4231;
-    /// A step that took longer than it may.
-    STEP_TIMEOUT = 4232;
-    /// A step that a server had begun and that nobody knows the end of.
-    STEP_LOST = 4233;
-    /// A run that is over, or none at all, where one that goes on was named.
-    RUN_NOT_ACTIVE = 4235;
     /// A task that ended with an exit code other than 0.
     TASK_FAILED = 4201;
     /// A task that was ended by a signal which Mulgil did not send.
@@ -303,6 +285,22 @@ codes! {
     PYTHON_TARGET = 4212;
     /// A warm Python worker that died under a task.
     WORKER_CRASHED = 4213;
+    /// A parameter's value that is of another type, or none of those allowed.
+    BAD_PARAM = 4221;
+    /// A parameter that the flow does not have.
+    UNKNOWN_PARAM = 4222;
+    /// A parameter without which the flow does not start.
+    MISSING_PARAM = 4223;
+    /// A `when` that gives neither true nor false.
+    BAD_CONDITION = 4224;
+    /// A value that cannot stand in SQL.
+    UNBINDABLE = 4225;
+    /// An interval of a flow whose run failed.
+    RUN_FAILED = 4231;
+    /// A step that a server had begun and that nobody knows the end of.
+    STEP_LOST = 4233;
+    /// A run that is over, or none at all, where one that goes on was named.
+    RUN_NOT_ACTIVE = 4235;
 
     // --- MG5: operation ------------------------------------------------------------------------
     /// An environment that another process is working on.

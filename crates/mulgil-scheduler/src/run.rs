@@ -31,7 +31,7 @@ pub struct Runner {
     /// Its SQL.
     pub compiler: Compiler,
     /// Its ledger. The caller holds the lock on its folder.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// Its warehouse.
     pub engine: Arc<dyn Engine>,
     /// Attempts that may be live at once.

@@ -269,7 +269,7 @@ impl Opened {
         let runner = Runner {
             project: Arc::clone(&self.project),
             compiler: self.compiler.clone(),
-            store,
+            store: Arc::new(store),
             engine: self.engine()?,
             parallel: parallel.or(self.settings.parallel).unwrap_or(DEFAULT_PARALLEL).max(1),
             clock: now,

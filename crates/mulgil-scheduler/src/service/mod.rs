@@ -6,6 +6,7 @@
 //! head and begins again from the ledger, as after a crash.
 
 mod live_walk;
+mod local;
 mod port;
 mod timers;
 
@@ -38,6 +39,7 @@ use tokio::{
     task::{JoinError, JoinSet},
 };
 
+pub use self::local::{LocalExecutor, RunsModels};
 pub use self::port::{Begins, Executor, Happening, StepAttempt, StepEnd, Stop, Witness};
 use self::{
     live_walk::{LiveAttempt, LiveWalk},
@@ -601,7 +603,7 @@ impl Service {
                 continue;
             };
             let context = walk.context(step);
-            let work = match self.executor.render(&walk.flow, step, &context) {
+            let work = match self.executor.render(&walk.flow, step, &context).await {
                 Ok(None) => {
                     skipped.push((name, None, StepEnd::passed_over(RunState::Skipped)));
                     continue;

@@ -22,7 +22,7 @@ pub trait Executor: Send + Sync {
     ///
     /// # Errors
     /// Where a template fails: then the attempt does.
-    fn render(&self, flow: &Flow, step: &Step, context: &StepContext) -> Result<Option<StepWork>, Fault>;
+    async fn render(&self, flow: &Flow, step: &Step, context: &StepContext) -> Result<Option<StepWork>, Fault>;
 
     /// Does one attempt, until it ends, its time is over (`timeout_us`, in microseconds), or it is told to
     /// stop. What it says of its end is durable by then, where it outlives the server.
@@ -57,6 +57,11 @@ pub struct StepAttempt {
 pub struct Stop(pub(crate) watch::Receiver<bool>);
 
 impl Stop {
+    /// Whether the attempt was asked to stop already.
+    pub fn is_asked(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Returns when the attempt is to stop; never where it is not.
     pub async fn asked(&mut self) {
         if self.0.wait_for(|stop| *stop).await.is_err() {
@@ -130,7 +135,7 @@ impl StepEnd {
     pub fn timed_out(timeout_us: i64) -> Self {
         let seconds = timeout_us as f64 / 1_000_000.0;
         let fault = Diagnostic::error(
-            codes::STEP_TIMEOUT,
+            codes::TASK_TIMEOUT,
             format!("the step was ended after {seconds} s: that is its timeout"),
         )
         .with_remedy("make it faster, or raise `timeout`")

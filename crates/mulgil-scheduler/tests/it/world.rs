@@ -211,7 +211,7 @@ struct Hands {
 
 #[async_trait]
 impl Executor for Hands {
-    fn render(&self, _flow: &Flow, step: &Step, context: &StepContext) -> Result<Option<StepWork>, Fault> {
+    async fn render(&self, _flow: &Flow, step: &Step, context: &StepContext) -> Result<Option<StepWork>, Fault> {
         if step.when.as_ref().is_some_and(|when| when.text == "false") {
             return Ok(None);
         }
