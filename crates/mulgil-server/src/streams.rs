@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
@@ -29,6 +29,9 @@ use crate::{
 
 /// Bytes of one event at most; what is longer is left out and said.
 const EVENT_BYTES: usize = 1 << 20;
+
+/// Bytes of events after which they are written, although more are there.
+const BATCH_BYTES: usize = 64 << 10;
 
 /// The media type of events.
 const NDJSON: &str = "application/x-ndjson";
@@ -113,13 +116,32 @@ impl Followed {
         Some(match next {
             Next::Stopped => self.last_word(Happened::Draining {}),
             Next::Beat => Bytes::from_static(b"\n"),
-            Next::Event(Ok(event)) => {
-                self.last = event.seq;
-                self.is_over = matches!(event.what, Happened::Ended(_));
-                line(&event)
-            }
-            Next::Event(Err(fault)) => self.last_word(Happened::Broken { fault: *fault }),
+            Next::Event(event) => self.batch(event),
         })
+    }
+
+    /// The lines of an event and of those that follow it without waiting.
+    fn batch(&mut self, first: Result<Event, Fault>) -> Bytes {
+        let mut lines = Vec::new();
+        let mut next = Some(first);
+        while let Some(event) = next.take() {
+            match event {
+                Ok(event) => {
+                    self.last = event.seq;
+                    self.is_over = matches!(event.what, Happened::Ended(_));
+                    lines.extend_from_slice(&line(&event));
+                }
+                Err(fault) => lines.extend_from_slice(&self.last_word(Happened::Broken { fault: *fault })),
+            }
+            if !self.is_over && lines.len() < BATCH_BYTES {
+                match self.events.next().now_or_never() {
+                    Some(Some(event)) => next = Some(event),
+                    Some(None) => self.is_over = true,
+                    None => {}
+                }
+            }
+        }
+        Bytes::from(lines)
     }
 
     fn last_word(&mut self, what: Happened) -> Bytes {

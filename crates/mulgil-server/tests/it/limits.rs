@@ -174,3 +174,33 @@ async fn a_reader_that_hangs_up_is_noticed_in_a_stream_with_nothing_to_say() {
     drop(socket);
     tokio::time::timeout(FOREVER, sign(&memory.let_go)).await.unwrap();
 }
+
+#[tokio::test]
+async fn noise_does_no_harm() {
+    let place = serving(&Memory::new(), Limits::default()).await;
+    let request = place.server.post(&place.bearer, r#"{"verb":"list_backfills"}"#);
+    for seed in 0_u64..150 {
+        // Noise alone, and a good request with some of its bytes changed.
+        let mut noise = vec![0; 200];
+        blake3::Hasher::new()
+            .update(&seed.to_le_bytes())
+            .finalize_xof()
+            .fill(&mut noise);
+        let mut bytes = request.clone().into_bytes();
+        for change in noise.chunks_exact(20).take(usize::try_from(seed % 5).unwrap()) {
+            let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len();
+            bytes[at] = change[2];
+        }
+        let bytes = if seed % 3 == 0 { noise } else { bytes };
+        let mut socket = place.server.connect().await;
+        let _ = socket.write_all(&bytes).await;
+        // A body that is shorter than it was said to be ends here too.
+        let _ = socket.shutdown().await;
+        let answer = read_all(&mut socket).await;
+        assert!(
+            answer.is_empty() || (200..500).contains(&status(&answer)),
+            "{seed}: {answer}"
+        );
+    }
+    assert_eq!(status(&place.server.raw(&place.server.get("/livez", "")).await), 200);
+}

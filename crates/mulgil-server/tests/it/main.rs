@@ -2,6 +2,7 @@
 //! one that keeps its state in memory.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic as tests do")]
+#![allow(clippy::wildcard_imports, reason = "the shared words of the tests")]
 
 mod client;
 mod drain;
