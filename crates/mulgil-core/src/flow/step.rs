@@ -233,3 +233,43 @@ fn mixed(seed: u64) -> u64 {
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000_000;
+
+    #[test]
+    fn pauses_grow_up_to_the_cap() {
+        let retry = Retry {
+            max: 7,
+            delay_us: 5 * MINUTE,
+            cap_us: 60 * MINUTE,
+            factor: 2,
+        };
+        let longest: Vec<i64> = (1..=6)
+            .map(|failures| retry.longest_pause_us(failures) / MINUTE)
+            .collect();
+        assert_eq!(longest, [5, 10, 20, 40, 60, 60]);
+        assert_eq!(retry.longest_pause_us(u32::MAX), 60 * MINUTE);
+        let steady = Retry { factor: 1, ..retry };
+        assert_eq!(steady.longest_pause_us(9), 5 * MINUTE);
+    }
+
+    #[test]
+    fn a_pause_is_drawn_from_all_that_it_may_be() {
+        let retry = Retry {
+            delay_us: 10 * MINUTE,
+            ..Retry::default()
+        };
+        let pauses: Vec<i64> = (0..1_000).map(|seed| retry.pause_us(1, seed)).collect();
+        assert!(pauses.iter().all(|pause| (0..=10 * MINUTE).contains(pause)));
+        let below = pauses.iter().filter(|pause| **pause < 5 * MINUTE).count();
+        assert!((400..600).contains(&below), "{below} of 1000 lie in the first half");
+        assert_eq!(retry.pause_us(2, 7), retry.pause_us(2, 7));
+        assert_ne!(retry.pause_us(2, 7), retry.pause_us(2, 8));
+        let none = Retry { delay_us: 0, ..retry };
+        assert_eq!(none.pause_us(3, 1), 0);
+    }
+}
