@@ -123,7 +123,7 @@ impl<'a> Assembly<'a> {
         check::sql(&self.catalog, &self.templates, faults);
         self.add_tests(faults);
         let nodes = self.nodes(faults);
-        if self.catalog.models.is_empty() && faults.is_empty() {
+        if self.catalog.models.is_empty() && self.files.flows.is_empty() && faults.is_empty() {
             faults.push(
                 Diagnostic::warning(
                     codes::EMPTY_PROJECT,
@@ -136,7 +136,10 @@ impl<'a> Assembly<'a> {
                 .with_remedy("write a SELECT into a file such as `models/first.sql`"),
             );
         }
-        self.finish(nodes)
+        let mut project = self.project(nodes);
+        self.add_flows(&mut project, faults);
+        let compiler = self.compiler(&project);
+        (project, compiler)
     }
 
     /// Reads all texts, so that everything is known before anything is asked for.
@@ -519,31 +522,29 @@ impl<'a> Assembly<'a> {
         nodes
     }
 
-    fn finish(self, nodes: Vec<Node>) -> (Project, Compiler) {
-        let project = Project {
-            name: self.manifest.name,
-            environment: self.manifest.environment,
-            zone: self.manifest.zone,
-            schema: self.manifest.schema,
+    fn project(&self, nodes: Vec<Node>) -> Project {
+        Project {
+            name: self.manifest.name.clone(),
+            environment: self.manifest.environment.clone(),
+            zone: self.manifest.zone.clone(),
+            schema: self.manifest.schema.clone(),
             root: self.root.to_path_buf(),
-            warehouse: self.manifest.warehouse,
+            warehouse: self.manifest.warehouse.clone(),
             sources: self.catalog.sources.values().cloned().collect(),
             nodes,
             flows: Vec::new(),
             webhooks: BTreeMap::new(),
-        };
-        let batches = project
-            .nodes
-            .iter()
-            .map(|node| (node.name.clone(), node.batch))
-            .collect();
-        let compiler = Compiler::new(Arc::new(compile::Inner {
+        }
+    }
+
+    fn compiler(self, project: &Project) -> Compiler {
+        let nodes = project.nodes.iter();
+        Compiler::new(Arc::new(compile::Inner {
             templates: self.templates,
             catalog: self.catalog,
             run_hooks: self.run_hooks,
-            batches,
-        }));
-        (project, compiler)
+            batches: nodes.map(|node| (node.name.clone(), node.batch)).collect(),
+        }))
     }
 }
 

@@ -87,6 +87,8 @@ fn names(reader: &Model, catalog: &Catalog, mentions: &[Mention], via: Option<&N
             | Mention::This
             | Mention::Key(_)
             | Mention::Interval(_)
+            | Mention::Param(_)
+            | Mention::Step(_)
             | Mention::MissingVar(_)
             | Mention::MissingEnvVar(_) => {}
         }

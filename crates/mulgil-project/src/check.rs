@@ -360,7 +360,7 @@ pub(crate) fn tests(
 }
 
 /// An instant as it is written in configuration.
-fn shown(at: Instant, zone: &Zone) -> String {
+pub(crate) fn shown(at: Instant, zone: &Zone) -> String {
     let zoned = at.to_timestamp().to_zoned(zone.tz().clone());
     if zoned.time() == jiff::civil::Time::midnight() {
         zoned.strftime("%Y-%m-%d").to_string()

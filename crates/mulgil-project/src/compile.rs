@@ -250,6 +250,7 @@ impl Compiler {
             run: self.run.clone(),
             sentinels: false,
             words: BTreeMap::new(),
+            flow: None,
         }
     }
 
@@ -311,6 +312,22 @@ impl Compiler {
     }
 }
 
+/// A variable that a text names and that has no value.
+pub(crate) fn missing_value(mention: &Mention) -> Option<String> {
+    match mention {
+        Mention::MissingVar(name) => Some(format!("the variable `{name}`")),
+        Mention::MissingEnvVar(name) => Some(format!("the environment variable `{name}`")),
+        Mention::Ref { .. }
+        | Mention::Source { .. }
+        | Mention::Config(_)
+        | Mention::Key(_)
+        | Mention::Interval(_)
+        | Mention::This
+        | Mention::Param(_)
+        | Mention::Step(_) => None,
+    }
+}
+
 /// What a text names and the project does not have.
 fn missing(catalog: &Catalog, mention: &Mention) -> Option<String> {
     match mention {
@@ -322,9 +339,13 @@ fn missing(catalog: &Catalog, mention: &Mention) -> Option<String> {
             let is_there = catalog.sources.contains_key(&NodeName::new(format!("{group}.{table}")));
             (!is_there).then(|| format!("`source('{group}', '{table}')`"))
         }
-        Mention::MissingVar(name) => Some(format!("the variable `{name}`")),
-        Mention::MissingEnvVar(name) => Some(format!("the environment variable `{name}`")),
-        Mention::Config(_) | Mention::Key(_) | Mention::Interval(_) | Mention::This => None,
+        Mention::MissingVar(_) | Mention::MissingEnvVar(_) => missing_value(mention),
+        Mention::Config(_)
+        | Mention::Key(_)
+        | Mention::Interval(_)
+        | Mention::This
+        | Mention::Param(_)
+        | Mention::Step(_) => None,
     }
 }
 

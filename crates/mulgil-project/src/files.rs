@@ -11,7 +11,7 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Place},
 };
 
-use crate::{LoadOptions, ignore::Ignore};
+use crate::{LoadOptions, flows::MAX_FLOW_BYTES, ignore::Ignore};
 
 /// The file that makes a folder a project.
 pub(crate) const MANIFEST: &str = "mulgil.yml";
@@ -19,6 +19,8 @@ pub(crate) const MANIFEST: &str = "mulgil.yml";
 pub(crate) const DBT_MANIFEST: &str = "dbt_project.yml";
 /// Where a dbt project's targets stand.
 pub(crate) const PROFILES: &str = "profiles.yml";
+/// The folder of flows.
+const FLOWS: &str = "flows";
 /// The variable that names the folder of `profiles.yml`.
 const PROFILES_DIR: &str = "DBT_PROFILES_DIR";
 /// The files that keep others out.
@@ -75,6 +77,8 @@ pub(crate) struct Files {
     pub(crate) seeds: Vec<DataFile>,
     /// Files of `snapshot` blocks.
     pub(crate) snapshots: Vec<TextFile>,
+    /// Flows.
+    pub(crate) flows: Vec<TextFile>,
     /// What dbt reads and this version does not: models in Python.
     pub(crate) unread: Vec<(PathBuf, &'static str)>,
 }
@@ -211,7 +215,29 @@ pub(crate) fn read(root: &Path, paths: &Paths, faults: &mut Vec<Diagnostic>) -> 
             _ => {}
         }
     }
+    for path in walk(root, FLOWS, &ignore, faults) {
+        if matches!(extension(&path), "yml" | "yaml") {
+            files.flows.extend(flow_file(root, path, faults));
+        }
+    }
     files
+}
+
+/// The file of a flow, if it is not larger than one may be.
+fn flow_file(root: &Path, path: PathBuf, faults: &mut Vec<Diagnostic>) -> Option<TextFile> {
+    let size = fs::metadata(root.join(&path)).map_or(0, |found| found.len());
+    if size > MAX_FLOW_BYTES {
+        faults.push(
+            Diagnostic::error(
+                codes::FLOW_TOO_LARGE,
+                format!("the file of a flow has {size} bytes, and may have {MAX_FLOW_BYTES}"),
+            )
+            .at(Place::file(path))
+            .with_remedy("divide the flow, and keep SQL and data in files of their own"),
+        );
+        return None;
+    }
+    text_file(root, path, faults)
 }
 
 /// The files of several folders. One that lies in another is read with it.
@@ -259,7 +285,8 @@ fn data_file(root: &Path, path: PathBuf, faults: &mut Vec<Diagnostic>) -> Option
     }
 }
 
-fn read_text(root: &Path, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
+/// The text of a file; where it cannot be read that is told.
+pub(crate) fn read_text(root: &Path, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
     let bytes = match fs::read(root.join(path)) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -287,7 +314,8 @@ fn read_text(root: &Path, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<S
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
+/// The fault of a file or folder that cannot be read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> Diagnostic {
     Diagnostic::error(
         codes::FILE_UNREADABLE,
         format!("the file or folder cannot be read: {error}"),

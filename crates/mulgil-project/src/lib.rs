@@ -18,6 +18,7 @@ mod descriptions;
 mod dialect;
 mod files;
 mod fingerprint;
+mod flows;
 mod folder;
 mod generic;
 mod graph;

@@ -40,6 +40,7 @@ const KEYS: &[&str] = &[
     "spill",
     "threads",
     "query_timeout",
+    "notifications",
 ];
 /// The environment that exists without being listed.
 const DEFAULT_ENVIRONMENT: &str = "dev";
@@ -65,6 +66,8 @@ pub(crate) struct Manifest {
     pub(crate) vars: BTreeMap<String, Json>,
     pub(crate) settings: Settings,
     pub(crate) on_run: OnRun,
+    /// `notifications:`, as it is written: its values may be templates.
+    pub(crate) notifications: Node,
 }
 
 impl Manifest {
@@ -128,6 +131,7 @@ pub(crate) fn read(
         vars: reader.vars(tree.get("vars"), &name),
         settings: reader.settings(&tree),
         on_run: OnRun::default(),
+        notifications: tree.get("notifications").cloned().unwrap_or_else(yaml::nothing),
         name,
         zone,
     };

@@ -82,7 +82,8 @@ struct Found<'a> {
 impl Found<'_> {
     fn mention(&mut self, mention: &Mention) -> Option<Diagnostic> {
         match mention {
-            Mention::Config(_) | Mention::This => None,
+            // What a step of a flow names of its flow is looked at where flows are.
+            Mention::Config(_) | Mention::This | Mention::Param(_) | Mention::Step(_) => None,
             Mention::Ref {
                 package,
                 name,

@@ -53,6 +53,8 @@ impl Reader<'_> {
                 | Mention::Config(_)
                 | Mention::Key(_)
                 | Mention::Interval(_)
+                | Mention::Param(_)
+                | Mention::Step(_)
                 | Mention::MissingVar(_)
                 | Mention::MissingEnvVar(_) => None,
             };

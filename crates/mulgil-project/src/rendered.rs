@@ -102,6 +102,8 @@ fn missing(mention: &Mention, templates: &Templates) -> Option<Diagnostic> {
         | Mention::Source { .. }
         | Mention::Key(_)
         | Mention::Interval(_)
+        | Mention::Param(_)
+        | Mention::Step(_)
         | Mention::This => None,
     }
 }

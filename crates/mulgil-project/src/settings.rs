@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         self.layer.get(key).filter(|setting| !setting.value.is_null())
     }
 
-    fn bad<T>(&mut self, key: &str, setting: &Setting, remedy: impl Into<String>) -> Option<T> {
+    pub(crate) fn bad<T>(&mut self, key: &str, setting: &Setting, remedy: impl Into<String>) -> Option<T> {
         self.faults.push(
             Diagnostic::error(
                 codes::BAD_VALUE,
@@ -513,7 +513,7 @@ impl<'a> Reader<'a> {
         );
     }
 
-    fn cut(&mut self, key: &str) -> Option<Cut> {
+    pub(crate) fn cut(&mut self, key: &str) -> Option<Cut> {
         let setting = self.get(key)?;
         let Some(text) = setting.value.as_str() else {
             return self.bad(key, setting, "write `hour`, `day`, `week`, `month`, `year` or a cron");

@@ -272,13 +272,16 @@ impl Builder<'_> {
     fn map(&mut self, events: &mut Events<'_>, depth: usize) -> Result<Value, Stop> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged: Vec<Entry> = Vec::new();
+        // Where each key stands first, so that a mapping of many keys is read in the time of its length.
+        let mut first: BTreeMap<String, Spot> = BTreeMap::new();
         loop {
             let (event, span) = next(events)?;
             let (key, spot) = match event {
                 Event::MappingEnd => {
                     // What is written goes over what is merged, and the first merged over the others.
                     for entry in merged {
-                        if entries.iter().all(|other| other.key != entry.key) {
+                        if !first.contains_key(&entry.key) {
+                            first.insert(entry.key.clone(), entry.spot);
                             entries.push(entry);
                         }
                     }
@@ -303,17 +306,18 @@ impl Builder<'_> {
                 merged.extend(merged_entries(&node));
                 continue;
             }
-            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
+            if let Some(first) = first.get(&key) {
                 self.faults.push(
                     Diagnostic::error(
                         codes::YAML_DUPLICATE_KEY,
                         format!("the key `{key}` stands twice in one mapping, so one value would be lost"),
                     )
                     .at(spot.of(self.file))
-                    .with_related(first.spot.of(self.file), "the first one")
+                    .with_related(first.of(self.file), "the first one")
                     .with_remedy("keep one of them"),
                 );
             } else {
+                first.insert(key.clone(), spot);
                 entries.push(Entry { key, spot, node });
             }
         }

@@ -198,16 +198,12 @@ fn number(given: &Json) -> Option<Json> {
 }
 
 fn timestamp(text: &str, zone: &Zone) -> Option<Json> {
-    let at = match text.parse::<Timestamp>() {
-        Ok(at) => at,
-        Err(_) => {
-            let civil = text
-                .parse::<DateTime>()
-                .ok()
-                .or_else(|| text.parse::<Date>().ok().map(|date| date.at(0, 0, 0, 0)))?;
-            zone.tz().to_ambiguous_timestamp(civil).compatible().ok()?
-        }
+    let civil = || {
+        let date = || text.parse::<Date>().ok().map(|date| date.at(0, 0, 0, 0));
+        let civil = text.parse::<DateTime>().ok().or_else(date)?;
+        zone.tz().to_ambiguous_timestamp(civil).compatible().ok()
     };
+    let at = text.parse::<Timestamp>().ok().or_else(civil)?;
     let zoned = at.to_zoned(zone.tz().clone());
     Some(zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string().into())
 }

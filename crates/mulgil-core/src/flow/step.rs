@@ -220,3 +220,40 @@ impl Retry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = 60_000_000;
+
+    #[test]
+    fn pauses_grow_up_to_the_cap() {
+        let retry = Retry {
+            max: 7,
+            delay_us: 5 * MINUTE,
+            cap_us: 60 * MINUTE,
+            factor: 2,
+        };
+        let longest: Vec<i64> = (1..=6)
+            .map(|failures| retry.back_off().longest_us(failures) / MINUTE)
+            .collect();
+        assert_eq!(longest, [5, 10, 20, 40, 60, 60]);
+        assert_eq!(retry.back_off().longest_us(u32::MAX), 60 * MINUTE);
+        let steady = Retry { factor: 1, ..retry };
+        assert_eq!(steady.back_off().longest_us(9), 5 * MINUTE);
+    }
+
+    #[test]
+    fn a_pause_is_drawn_from_all_that_it_may_be() {
+        let retry = Retry {
+            delay_us: 10 * MINUTE,
+            ..Retry::default()
+        };
+        let pause = |seed: u64| retry.back_off().pause_us(1, Fingerprint::of([seed.to_le_bytes().as_slice()]));
+        let pauses: Vec<i64> = (0..1_000).map(pause).collect();
+        assert!(pauses.iter().all(|pause| (0..=10 * MINUTE).contains(pause)));
+        let below = pauses.iter().filter(|pause| **pause < 5 * MINUTE).count();
+        assert!((400..600).contains(&below), "{below} of 1000 lie in the first half");
+    }
+}

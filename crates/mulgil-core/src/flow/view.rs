@@ -23,6 +23,18 @@ impl Flow {
         view.insert("file".to_owned(), self.file.display().to_string().into());
         let selected: Vec<&str> = self.selected().map(crate::name::NodeName::as_str).collect();
         view.insert("selected".to_owned(), json!(selected));
+        // The text of a script inside of the flow is no part of the definition, its hash is.
+        for (step, view) in self
+            .steps
+            .iter()
+            .zip(view["steps"].as_array_mut().into_iter().flatten())
+        {
+            if let StepKind::Sql { script, .. } = &step.kind
+                && script_file(script).is_none()
+            {
+                view["sql"] = script.text.as_str().into();
+            }
+        }
         Json::Object(view)
     }
 
@@ -153,8 +165,7 @@ fn step_line(step: &Step) -> String {
 /// What a step does, in a few words.
 fn what(kind: &StepKind) -> String {
     match kind {
-        StepKind::Sql { script, .. } if script.place.line.is_none() => script.place.file.display().to_string(),
-        StepKind::Sql { script, .. } => first_line(&script.text),
+        StepKind::Sql { script, .. } => script_file(script).unwrap_or_else(|| first_line(&script.text)),
         StepKind::Models { select, .. } => select.join(" "),
         StepKind::Command { program, .. } => match program {
             Program::Words(words) => {
@@ -165,6 +176,12 @@ fn what(kind: &StepKind) -> String {
         },
         StepKind::Python { entry, .. } => entry_word(entry),
     }
+}
+
+/// The file of a script that has one of its own.
+fn script_file(script: &Template) -> Option<String> {
+    let file = &script.place.file;
+    script.place.line.is_none().then(|| file.display().to_string())
 }
 
 fn first_line(text: &str) -> String {
@@ -210,17 +227,7 @@ fn step_view(step: &Step) -> Json {
 fn kind_view(kind: &StepKind) -> Map<String, Json> {
     match kind {
         StepKind::Sql { script, content } => object([
-            ("sql", what(kind).into()),
-            (
-                "file",
-                json!(
-                    script
-                        .place
-                        .line
-                        .is_none()
-                        .then(|| script.place.file.display().to_string())
-                ),
-            ),
+            ("sql", json!(script_file(script))),
             ("content", content.to_string().into()),
         ]),
         StepKind::Models {

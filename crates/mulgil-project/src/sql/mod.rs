@@ -4,8 +4,10 @@
 mod batch;
 mod expression;
 
+use std::{collections::BTreeSet, ops::ControlFlow};
+
 use sqlparser::{
-    ast::{Query, Statement},
+    ast::{Query, Statement, visit_relations},
     dialect::GenericDialect,
     parser::{Parser, ParserError},
     tokenizer::{Token, Tokenizer, Word},
@@ -32,6 +34,51 @@ pub(crate) fn parse(sql: &str) -> Result<Query, SqlFault> {
         (None, _) => Err(whole("the file holds no SQL")),
         (Some(_), None) => Err(whole("a model is one SELECT, and this is another statement")),
         (Some(_), Some(_)) => Err(whole("a model is one SELECT, and here are several statements")),
+    }
+}
+
+/// The relations that a script names, each as its parts; where it does not parse, what follows `from` and
+/// the like.
+pub(crate) fn relations(script: &str) -> BTreeSet<Vec<String>> {
+    let mut found = BTreeSet::new();
+    if let Ok(statements) = Parser::parse_sql(&GenericDialect {}, script) {
+        let _ = visit_relations(&statements, |name| {
+            let parts = name.0.iter().filter_map(|part| part.as_ident());
+            found.insert(parts.map(|part| folded(&part.value, part.quote_style)).collect());
+            ControlFlow::<()>::Continue(())
+        });
+        return found;
+    }
+    let tokens = Tokenizer::new(&GenericDialect {}, script)
+        .tokenize()
+        .unwrap_or_default();
+    let mut tokens = tokens
+        .into_iter()
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
+        .peekable();
+    while let Some(token) = tokens.next() {
+        let Token::Word(word) = token else { continue };
+        let leads = ["from", "join", "into", "update", "table", "using"];
+        if word.quote_style.is_some() || !leads.contains(&word.value.to_lowercase().as_str()) {
+            continue;
+        }
+        let mut parts = Vec::new();
+        while let Some(Token::Word(word)) = tokens.next_if(|token| matches!(token, Token::Word(_))) {
+            parts.push(folded(&word.value, word.quote_style));
+            if tokens.next_if_eq(&Token::Period).is_none() {
+                break;
+            }
+        }
+        found.insert(parts);
+    }
+    found
+}
+
+/// A name as SQL takes it.
+fn folded(name: &str, quote: Option<char>) -> String {
+    match quote {
+        Some(_) => name.to_owned(),
+        None => name.to_lowercase(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! macro in it with the context of the model at work, so macros see each other across files and
 //! every fault keeps its file, line and column.
 
+mod flow_words;
 mod scope;
 mod words;
 
@@ -26,6 +27,7 @@ use mulgil_core::{
 };
 
 use self::scope::{MacroCall, Scope};
+pub(crate) use self::{flow_words::FlowFacts, words::rfc3339};
 use crate::{generic, profiles::Target, text};
 
 /// Instructions that rendering one model may take; its macros have as many again in all.
@@ -126,6 +128,8 @@ pub(crate) struct Facts {
     pub(crate) sentinels: bool,
     /// Further words and what they mean.
     pub(crate) words: BTreeMap<String, serde_json::Value>,
+    /// What `params` and `steps` are in a step of a flow; absent elsewhere.
+    pub(crate) flow: Option<FlowFacts>,
 }
 
 impl Facts {
@@ -146,6 +150,7 @@ impl Facts {
             run: None,
             sentinels: true,
             words: BTreeMap::new(),
+            flow: None,
         }
     }
 
@@ -185,6 +190,10 @@ pub(crate) enum Mention {
     Interval(&'static str),
     /// `this`.
     This,
+    /// `params.<name>` of a flow.
+    Param(String),
+    /// `steps.<name>` of a flow.
+    Step(String),
     /// `var(...)` without a value and a default.
     MissingVar(String),
     /// `env_var(...)` without a value and a default.
@@ -201,6 +210,9 @@ pub(crate) struct Rendered {
     /// The files of the macros that were called.
     pub(crate) macro_files: BTreeSet<PathBuf>,
 }
+
+/// Why a rendering failed, and what it had named until then.
+pub(crate) type Refused = Box<(Diagnostic, Vec<Mention>)>;
 
 /// All templates of a project, parsed.
 #[derive(Debug)]
@@ -277,6 +289,11 @@ impl Templates {
 
     /// Renders a model.
     pub(crate) fn render(&self, file: &Path, facts: &Facts) -> Result<Rendered, Diagnostic> {
+        self.render_told(file, facts).map_err(|refused| refused.0)
+    }
+
+    /// Renders a model; where that fails, with what it had named until then.
+    pub(crate) fn render_told(&self, file: &Path, facts: &Facts) -> Result<Rendered, Refused> {
         let scope = Scope::new(&self.globals, facts.clone(), None);
         let mut output = Bounded(Vec::new());
         let result = self
@@ -286,7 +303,55 @@ impl Templates {
             .map(drop);
         match result {
             Ok(()) => Ok(scope.finish(String::from_utf8_lossy(&output.0).into_owned())),
-            Err(error) => Err(self.fault(file, &error, output.0.len() >= MAX_OUTPUT_BYTES)),
+            Err(error) => {
+                let fault = self.fault(file, &error, output.0.len() >= MAX_OUTPUT_BYTES);
+                Err(Box::new((fault, scope.finish(String::new()).mentions)))
+            }
+        }
+    }
+
+    /// Renders a text that is no template of the project's own and stands at a place: a file, or a value in
+    /// a file. A fault of the text itself is at that place.
+    pub(crate) fn render_at(&self, text: &str, place: &Place, facts: &Facts) -> Result<Rendered, Diagnostic> {
+        let scope = Scope::new(&self.globals, facts.clone(), None);
+        let mut output = Bounded(Vec::new());
+        let name = template_name(&place.file);
+        let result = self
+            .env
+            .template_from_named_str(&name, text)
+            .and_then(|template| template.render_captured_to(Value::from_dyn_object(scope.clone()), &mut output))
+            .map(drop);
+        match result {
+            Ok(()) => Ok(scope.finish(String::from_utf8_lossy(&output.0).into_owned())),
+            Err(error) => {
+                let is_own = error.name().is_none_or(|own| own == name);
+                let fault = self.fault(&place.file, &error, output.0.len() >= MAX_OUTPUT_BYTES);
+                let range = error.range().filter(|_| place.line.is_none());
+                Err(match range {
+                    _ if !is_own => fault,
+                    Some(range) => fault.at(text::place_of(&place.file, text, range.start)),
+                    None => fault.at(place.clone()),
+                })
+            }
+        }
+    }
+
+    /// The value of an expression, and what it named.
+    pub(crate) fn value_at(
+        &self,
+        expression: &str,
+        place: &Place,
+        facts: &Facts,
+    ) -> Result<(serde_json::Value, Vec<Mention>), Diagnostic> {
+        let scope = Scope::new(&self.globals, facts.clone(), None);
+        let result = self
+            .env
+            .compile_expression(expression)
+            .and_then(|expression| expression.eval(Value::from_dyn_object(scope.clone())))
+            .and_then(|value| scope::to_json(&value));
+        match result {
+            Ok(value) => Ok((value, scope.finish(String::new()).mentions)),
+            Err(error) => Err(self.fault(&place.file, &error, false).at(place.clone())),
         }
     }
 

@@ -13,11 +13,15 @@ use std::{
 
 use minijinja::{
     Error, ErrorKind, Output, State, Value, escape_formatter,
-    value::{Enumerator, Kwargs, Object, Serde, from_args},
+    value::{Enumerator, Kwargs, Object, Serde, ValueKind, from_args},
 };
 
-use super::{Facts, Globals, MAX_FUEL, MAX_MACRO_DEPTH, Mention, Rendered, UNSCOPED, words};
+use super::{
+    Facts, Globals, MAX_FUEL, MAX_MACRO_DEPTH, MAX_OUTPUT_BYTES, Mention, Rendered, UNSCOPED, flow_words, words,
+};
 
+/// How deep the value of an expression may be nested.
+const MAX_VALUE_DEPTH: u32 = 64;
 /// Begins the detail of an error that a limit caused.
 pub(super) const LIMIT: &str = "limit: ";
 /// Begins the detail of an error about a value that only a run has.
@@ -124,6 +128,7 @@ impl Object for Scope {
             ]),
             "project_name" => Value::from(self.globals.project.as_str()),
             "execute" => Value::from(true),
+            word @ ("params" | "steps") if self.facts.flow.is_some() => flow_words::value(&scope, word),
             word => match self.facts.words.get(word) {
                 Some(value) => Value::from(Serde(value)),
                 None => return words::moments(&scope, word),
@@ -406,6 +411,47 @@ pub(super) fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Val
         return out.write_str(&word).map_err(Error::from);
     }
     escape_formatter(out, state, value)
+}
+
+/// A value as JSON; what prints itself is its text. One that is not defined is a fault, as where it is
+/// printed; so is one that is larger than a text may be.
+pub(super) fn to_json(value: &Value) -> Result<serde_json::Value, Error> {
+    let mut left = MAX_OUTPUT_BYTES;
+    converted(value, &mut left, 0)
+}
+
+fn converted(value: &Value, left: &mut usize, depth: u32) -> Result<serde_json::Value, Error> {
+    let size = value.as_str().map_or(8, str::len);
+    *left = left
+        .checked_sub(size)
+        .filter(|_| depth < MAX_VALUE_DEPTH)
+        .ok_or_else(|| limit("the value of an expression is too large".to_owned()))?;
+    let wrong = |error: &dyn fmt::Display| Error::new(ErrorKind::InvalidOperation, error.to_string());
+    match value.kind() {
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let items: Result<Vec<_>, Error> = value
+                .try_iter()?
+                .map(|item| converted(&item, left, depth + 1))
+                .collect();
+            Ok(items?.into())
+        }
+        ValueKind::Map => {
+            // What has fields and cannot list them is one of our words: a moment, a relation.
+            let Ok(keys) = value.try_iter() else {
+                return Ok(value.to_string().into());
+            };
+            let mut fields = serde_json::Map::new();
+            for key in keys {
+                let item = converted(&value.get_item(&key)?, left, depth + 1)?;
+                fields.insert(key.to_string(), item);
+            }
+            Ok(fields.into())
+        }
+        ValueKind::Plain => Ok(value.to_string().into()),
+        // Of kinds that are still to come nothing is known but that they can be written.
+        _ => serde_json::to_value(value).map_err(|error| wrong(&error)),
+    }
 }
 
 pub(super) fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -83,13 +83,17 @@ pub(super) fn add_filters(env: &mut Environment<'static>) {
     for word in ["as_text", "as_bool", "as_number", "as_native"] {
         env.add_filter(word, |value: Value| value);
     }
+    // A word for a shell, whatever letters it has.
+    env.add_filter("sh", |value: Value| {
+        format!("'{}'", value.to_string().replace('\'', "'\\''"))
+    });
     env.add_filter("epoch", |value: Value| -> Result<i64, Error> {
         Ok(Moment::of(&value, "epoch")?.touch()?.to_timestamp().as_second())
     });
 }
 
 /// An instant with the offset that its zone has then.
-pub(super) fn rfc3339(at: Instant, zone: &Zone) -> String {
+pub(crate) fn rfc3339(at: Instant, zone: &Zone) -> String {
     at.to_timestamp()
         .to_zoned(zone.tz().clone())
         .strftime("%Y-%m-%dT%H:%M:%S%:z")

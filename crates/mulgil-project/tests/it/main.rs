@@ -4,6 +4,7 @@ mod batches;
 mod dbt;
 mod faults;
 mod fingerprints;
+mod flows;
 mod hooks;
 mod meaning;
 mod queries;
