@@ -220,6 +220,8 @@ pub trait Watch: Send + Sync {
     fn narrowed(&self, attempt: i64, instance: &Instance, range: Interval, fault: &Diagnostic);
     /// An attempt failed.
     fn failed(&self, attempt: i64, failed: &FailedAttempt);
+    /// The run is in the ledger.
+    fn began(&self, _run: i64) {}
     /// A data test ran.
     fn tested(&self, _node: &NodeName, _outcome: &TestOutcome, _verdict: Verdict) {}
 }
@@ -325,6 +327,7 @@ impl Runner {
             named: request.named.clone(),
         };
         let run = self.store.begin_run(new, started_at).await?.id;
+        watch.began(run);
         let compiler = self.compiler.for_run(RunFacts {
             started_at,
             invocation_id: run.to_string(),

@@ -214,9 +214,11 @@ impl World {
             runner: Runner {
                 project: Arc::new(loaded.project.unwrap()),
                 compiler: loaded.compiler.unwrap(),
-                store: Store::scratch(std::env::temp_dir().as_path(), "dev", "shop/dev")
-                    .await
-                    .unwrap(),
+                store: Arc::new(
+                    Store::scratch(std::env::temp_dir().as_path(), "dev", "shop/dev")
+                        .await
+                        .unwrap(),
+                ),
                 engine: Arc::clone(&told) as Arc<dyn Engine>,
                 parallel: 1,
                 clock,

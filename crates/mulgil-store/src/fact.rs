@@ -128,6 +128,33 @@ impl Fact {
             Self::FlowEnded(_) => "flow_ended",
         }
     }
+
+    /// The run that it names; none where it names none.
+    pub fn run(&self) -> Option<i64> {
+        match self {
+            Self::RunBegan(began) => Some(began.run),
+            Self::RunEnded { run, .. } => Some(*run),
+            Self::Claimed(claimed) => Some(claimed.run),
+            Self::FlowBegan(began) => Some(began.run),
+            Self::StepsBegan(began) => Some(began.run),
+            Self::StepsEnded(ended) => Some(ended.run),
+            Self::FlowCancelled { run, .. } => Some(*run),
+            Self::FlowEnded(ended) => Some(ended.run),
+            Self::Filled(_)
+            | Self::Failed(_)
+            | Self::Tested(_)
+            | Self::SourceChanged(_)
+            | Self::Published(_)
+            | Self::RolledBack(_)
+            | Self::TargetChanged(_)
+            | Self::TargetVanished(_)
+            | Self::Dropped(_)
+            | Self::SequenceRaised { .. }
+            | Self::Crashed { .. }
+            | Self::Waived { .. }
+            | Self::Ticked(_) => None,
+        }
+    }
 }
 
 /// A run began; what a person named is stale from here on.

@@ -1,7 +1,7 @@
 //! Ticks, and walks over flows: what came of each, and how far each step is. Every change is one request,
 //! so that a walk is never half recorded; what was recorded is where the next server goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::{
     codes,
@@ -468,6 +468,41 @@ impl Store {
     /// The walks that have not ended, oldest first.
     pub async fn open_walks(&self) -> Result<Vec<OpenWalk>, Fault> {
         self.read(|conn| Box::pin(async move { open_walks(conn).await })).await
+    }
+
+    /// The facts of a run, oldest first, with their numbers and times; nothing where nothing of it began.
+    pub async fn run_facts(&self, run: i64) -> Result<Vec<(i64, Instant, Fact)>, Fault> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(i64,)> = sql::query_as(
+                    "select seq from flow_run where run = $1
+                     union all select a.seq from attempt a join task_run t on t.id = a.task_run where t.run = $1
+                     order by 1 limit 1",
+                )
+                .bind(run)
+                .fetch_all(&mut *conn)
+                .await?;
+                let Some((first,)) = rows.first() else {
+                    return Ok(Vec::new());
+                };
+                let facts = crate::rebuild::facts_after(conn, first - 1, i64::MAX).await?;
+                let mut attempts = BTreeSet::new();
+                let mut is_of_run = |fact: &Fact| match fact {
+                    Fact::Claimed(claimed) if claimed.run == run => attempts.insert(claimed.attempt),
+                    Fact::Filled(filled) => attempts.contains(&filled.attempt) && !filled.adopted,
+                    Fact::Failed(failed) => attempts.contains(&failed.attempt),
+                    Fact::Tested(tested) => attempts.contains(&tested.attempt),
+                    other => other.run() == Some(run),
+                };
+                Ok(facts.into_iter().filter(|(_, _, fact)| is_of_run(fact)).collect())
+            })
+        })
+        .await
+    }
+
+    /// Takes part in a write of the ledger, to see that it can be written.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        self.write(|_| Box::pin(async { Ok(()) })).await
     }
 
     /// How the newest ended run of a flow before this one ended; nothing where there is none.

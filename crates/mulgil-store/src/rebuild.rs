@@ -70,7 +70,7 @@ async fn rebuild(conn: &mut Conn) -> Result<(), Error> {
     }
 }
 
-async fn facts_after(conn: &mut Conn, seq: i64, limit: i64) -> Result<Vec<(i64, Instant, Fact)>, Error> {
+pub(crate) async fn facts_after(conn: &mut Conn, seq: i64, limit: i64) -> Result<Vec<(i64, Instant, Fact)>, Error> {
     let rows: Vec<(i64, i64, String)> =
         sql::query_as("select seq, at, payload from fact where seq > $1 order by seq limit $2")
             .bind(seq)

@@ -250,7 +250,11 @@ mod tests {
             delay_us: 10 * MINUTE,
             ..Retry::default()
         };
-        let pause = |seed: u64| retry.back_off().pause_us(1, Fingerprint::of([seed.to_le_bytes().as_slice()]));
+        let pause = |seed: u64| {
+            retry
+                .back_off()
+                .pause_us(1, Fingerprint::of([seed.to_le_bytes().as_slice()]))
+        };
         let pauses: Vec<i64> = (0..1_000).map(pause).collect();
         assert!(pauses.iter().all(|pause| (0..=10 * MINUTE).contains(pause)));
         let below = pauses.iter().filter(|pause| **pause < 5 * MINUTE).count();
