@@ -519,8 +519,8 @@ pub struct Project {
     /// Its flows, by name.
     #[serde(default)]
     pub flows: Vec<Flow>,
-    /// Whom flows can tell, by name: `notifications: {webhook: …}`.
-    #[serde(default)]
+    /// Whom flows can tell, by name: `notifications: {webhook: …}`. Never written down: it holds secrets.
+    #[serde(skip)]
     pub webhooks: BTreeMap<String, Webhook>,
 }
 

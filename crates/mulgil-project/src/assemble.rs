@@ -538,12 +538,15 @@ impl<'a> Assembly<'a> {
     }
 
     fn compiler(self, project: &Project) -> Compiler {
-        let nodes = project.nodes.iter();
         Compiler::new(Arc::new(compile::Inner {
             templates: self.templates,
             catalog: self.catalog,
             run_hooks: self.run_hooks,
-            batches: nodes.map(|node| (node.name.clone(), node.batch)).collect(),
+            batches: project
+                .nodes
+                .iter()
+                .map(|node| (node.name.clone(), node.batch))
+                .collect(),
         }))
     }
 }

@@ -7,7 +7,7 @@ mod step;
 mod view;
 mod work;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -217,14 +217,22 @@ pub enum Channel {
     Webhook(String),
 }
 
-/// A URL that is called with one JSON object.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A URL that is called with one JSON object. Its parts may be secrets: it is neither printed nor written
+/// down.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// Where to; it may hold a secret and is not to be printed.
+    /// Where to.
     pub url: String,
-    /// Headers that are sent along; secrets too.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Headers that are sent along.
     pub headers: BTreeMap<String, String>,
     /// Where it is declared.
     pub place: Place,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
 }

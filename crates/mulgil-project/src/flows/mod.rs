@@ -1,4 +1,4 @@
-//! `flows/*.yml` to flows. Each file is read by itself (`file.rs`, `step.rs`, `params.rs`), then its steps are put in order
+//! `flows/*.yml` to flows. Each file is read by itself (`file.rs` and what it calls), then its steps are put in order
 //! (`order.rs`), its templates are tried with values that stand for those of a run (`templates.rs`), and the
 //! models that it selects get their one schedule (`owners.rs`). `render.rs` makes the work of a step for a
 //! run. Nothing here knows what ran.
@@ -9,8 +9,11 @@ mod notifications;
 mod order;
 mod owners;
 mod params;
+mod process;
+mod reactions;
 mod render;
 mod scripts;
+mod settings;
 mod step;
 mod templates;
 

@@ -1,10 +1,7 @@
 //! A step for a run: its templates rendered, its values bound, and the work that comes of it. Pure: nothing is
 //! looked at and nothing is started.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
     codes,
@@ -32,9 +29,6 @@ use crate::{
     test_query,
 };
 
-/// Bytes of the object that a process is given.
-const MAX_INPUT_BYTES: usize = 4 << 20;
-
 impl Compiler {
     /// Whether a step runs, as its `when` says; true where it says nothing.
     ///
@@ -42,7 +36,8 @@ impl Compiler {
     /// When the template fails, or gives neither true nor false.
     pub fn render_when(&self, flow: &Flow, step: &Step, context: &StepContext) -> Result<bool, Fault> {
         let Some(when) = &step.when else { return Ok(true) };
-        let text = Renderer::new(self, flow, step, context)?.text(when)?;
+        // The step's own values may only be there when it runs.
+        let text = Renderer::bare(self, flow, step, context).text(when)?;
         truth(&text).ok_or_else(|| {
             Box::new(
                 Diagnostic::error(
@@ -117,25 +112,31 @@ pub(super) fn truth(text: &str) -> Option<bool> {
 }
 
 /// The templates of one step with the values of one run.
-struct Renderer<'a> {
+pub(super) struct Renderer<'a> {
     compiler: &'a Compiler,
-    flow: &'a Flow,
-    step: &'a Step,
-    context: &'a StepContext,
-    params: BTreeMap<String, Json>,
+    pub(super) flow: &'a Flow,
+    pub(super) step: &'a Step,
+    pub(super) context: &'a StepContext,
+    pub(super) params: BTreeMap<String, Json>,
     facts: Facts,
 }
 
 impl<'a> Renderer<'a> {
-    fn new(compiler: &'a Compiler, flow: &'a Flow, step: &'a Step, context: &'a StepContext) -> Result<Self, Fault> {
-        let mut renderer = Self {
+    /// With the flow's parameters alone.
+    fn bare(compiler: &'a Compiler, flow: &'a Flow, step: &'a Step, context: &'a StepContext) -> Self {
+        Self {
             compiler,
             flow,
             step,
             context,
             params: context.params.clone(),
             facts: facts(flow, step, context),
-        };
+        }
+    }
+
+    /// With the step's own values over them.
+    fn new(compiler: &'a Compiler, flow: &'a Flow, step: &'a Step, context: &'a StepContext) -> Result<Self, Fault> {
+        let mut renderer = Self::bare(compiler, flow, step, context);
         let own: Result<Vec<(String, Json)>, Fault> = step
             .params
             .iter()
@@ -149,7 +150,7 @@ impl<'a> Renderer<'a> {
         Ok(renderer)
     }
 
-    fn text(&self, template: &Template) -> Result<String, Fault> {
+    pub(super) fn text(&self, template: &Template) -> Result<String, Fault> {
         if !is_template(&template.text) {
             return Ok(template.text.clone());
         }
@@ -332,117 +333,13 @@ impl<'a> Renderer<'a> {
         }
         bindings
     }
-
-    fn words(&self, words: &[Template]) -> Result<Vec<String>, Fault> {
-        words.iter().map(|word| self.word(word)).collect()
-    }
-
-    /// A word that a process is started with.
-    fn word(&self, word: &Template) -> Result<String, Fault> {
-        let text = self.text(word)?;
-        if text.contains('\0') {
-            return Err(Box::new(
-                Diagnostic::error(
-                    codes::UNBINDABLE,
-                    format!(
-                        "a word of the step `{}` holds a NUL, which no process can be given",
-                        self.step.name
-                    ),
-                )
-                .at(word.place.clone())
-                .with_remedy("remove it from the value"),
-            ));
-        }
-        Ok(text)
-    }
-
-    fn cwd(&self, cwd: Option<&Template>) -> Result<PathBuf, Fault> {
-        cwd.map_or_else(
-            || Ok(PathBuf::new()),
-            |cwd| Ok(Path::new(&self.word(cwd)?).to_path_buf()),
-        )
-    }
-
-    /// What a process finds in its environment: facts of the run, and what the step says.
-    fn env(&self) -> Result<BTreeMap<String, String>, Fault> {
-        let zone = &self.flow.grid.zone;
-        let context = self.context;
-        let mut env = BTreeMap::from(
-            [
-                ("MULGIL_FLOW", self.flow.name.clone()),
-                ("MULGIL_STEP", self.step.name.clone()),
-                ("MULGIL_RUN_ID", context.run_id.clone()),
-                ("MULGIL_ATTEMPT", context.attempt.to_string()),
-                ("MULGIL_IDEMPOTENCY_ID", context.idempotency_id.clone()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
-        let moments = [
-            ("MULGIL_SCHEDULED_AT", context.scheduled_at),
-            ("MULGIL_INTERVAL_START", context.interval.map(|interval| interval.start)),
-            ("MULGIL_INTERVAL_END", context.interval.map(|interval| interval.end)),
-        ];
-        env.extend(
-            moments
-                .into_iter()
-                .filter_map(|(name, at)| Some((name.to_owned(), rfc3339(at?, zone)))),
-        );
-        for (name, value) in &self.step.env {
-            env.insert(name.clone(), self.word(value)?);
-        }
-        Ok(env)
-    }
-
-    /// The one object that a process is given.
-    fn input(&self) -> Result<Json, Fault> {
-        let zone = &self.flow.grid.zone;
-        let context = self.context;
-        let known = self.flow.waits_for(self.step).filter_map(|step| {
-            let ended = context.steps.get(&step.name)?;
-            let mut told = json!({"state": ended.state.as_str(), "rows": ended.rows});
-            // After all others there may be any number; what it needs of them it names in a template.
-            if !self.step.is_finally {
-                told["output"] = ended.output.clone();
-            }
-            Some((step.name.clone(), told))
-        });
-        let input = json!({
-            "flow": self.flow.name,
-            "step": self.step.name,
-            "run_id": context.run_id,
-            "attempt": context.attempt,
-            "idempotency_id": context.idempotency_id,
-            "scheduled_at": context.scheduled_at.map(|at| rfc3339(at, zone)),
-            "started_at": rfc3339(context.started_at, zone),
-            "timezone": zone.name(),
-            "interval": context.interval.map(|interval| json!({
-                "start": rfc3339(interval.start, zone),
-                "end": rfc3339(interval.end, zone),
-            })),
-            "params": self.params,
-            "steps": known.collect::<Map<_, _>>(),
-        });
-        let size = input.to_string().len();
-        if size > MAX_INPUT_BYTES {
-            return Err(Box::new(
-                Diagnostic::error(
-                    codes::TEMPLATE_LIMIT,
-                    format!(
-                        "what the step `{}` would be given has {size} bytes, and may have {MAX_INPUT_BYTES}",
-                        self.step.name
-                    ),
-                )
-                .at(self.step.place.clone())
-                .with_remedy("have the steps before it give names of files or tables, and not what these hold"),
-            ));
-        }
-        Ok(input)
-    }
 }
 
 fn facts(flow: &Flow, step: &Step, context: &StepContext) -> Facts {
     let zone = &flow.grid.zone;
-    let ended = context.steps.iter().map(|(name, ended)| {
+    let asks = has_template(step);
+    // Their outputs may be large, and most steps ask for none.
+    let ended = context.steps.iter().filter(|_| asks).map(|(name, ended)| {
         let told = json!({"state": ended.state.as_str(), "rows": ended.rows, "output": ended.output});
         (name.clone(), told)
     });
@@ -481,9 +378,30 @@ fn facts(flow: &Flow, step: &Step, context: &StepContext) -> Facts {
             params: params
                 .map(|(name, value)| (name.clone(), Some(value.clone())))
                 .collect(),
-            steps: Some(ended.collect()),
+            steps: Some(Arc::new(ended.collect())),
         }),
     }
+}
+
+/// Whether any text of a step is rendered.
+fn has_template(step: &Step) -> bool {
+    let holds = |template: &Template| is_template(&template.text);
+    let kind = match &step.kind {
+        StepKind::Sql { script, .. } => holds(script),
+        StepKind::Models { .. } => false,
+        StepKind::Command { program, cwd } => {
+            let program = match program {
+                Program::Words(words) => words.iter().any(holds),
+                Program::Shell(text) => holds(text),
+            };
+            program || cwd.iter().any(holds)
+        }
+        StepKind::Python { args, cwd, .. } => args.iter().chain(cwd).any(holds),
+    };
+    let mut values = step.params.values();
+    kind || step.when.iter().any(holds)
+        || step.env.values().any(holds)
+        || values.any(|value| is_template(&value.to_string()))
 }
 
 /// The one expression that a text is.

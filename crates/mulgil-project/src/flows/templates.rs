@@ -31,7 +31,7 @@ struct Part {
     text: String,
     place: Place,
     is_sql: bool,
-    /// Whether it makes the step's own values, so that these are not there yet.
+    /// Whether the step's own values are not there yet: in these themselves, and in `when`.
     is_value: bool,
 }
 
@@ -95,12 +95,16 @@ fn parts(flow: &Flow, step: &Step, params: Option<&Place>) -> Vec<Part> {
             list("cwd", cwd.as_slice());
         }
     }
-    for (name, template) in step.when.iter().map(|when| ("when", when)) {
-        add(name.to_owned(), template, false);
-    }
     for (name, template) in &step.env {
         add(format!("env.{name}"), template, false);
     }
+    parts.extend(step.when.iter().map(|when| Part {
+        name: inline(&flow.file, &step.name, "when"),
+        text: when.text.clone(),
+        place: when.place.clone(),
+        is_sql: false,
+        is_value: true,
+    }));
     let mut texts = Vec::new();
     step.params.values().for_each(|value| texts_in(value, &mut texts));
     parts.extend(texts.into_iter().enumerate().map(|(number, text)| Part {
@@ -198,7 +202,8 @@ impl Trial<'_, '_> {
             Mention::Step(_) => true,
             Mention::Param(name) => {
                 let declared = self.flow.params.iter().find(|param| param.name == *name);
-                self.step.params.contains_key(name) || declared.is_none_or(|param| param.default.is_none())
+                let is_own = !self.part.is_value && self.step.params.contains_key(name);
+                is_own || declared.is_none_or(|param| param.default.is_none())
             }
             Mention::Config(_)
             | Mention::Ref { .. }
@@ -252,7 +257,8 @@ impl Trial<'_, '_> {
 
     fn undeclared(&self, name: &str, before: &str) -> Diagnostic {
         let declared = self.flow.params.iter().map(|param| param.name.as_str());
-        let known: BTreeSet<&str> = declared.chain(self.step.params.keys().map(String::as_str)).collect();
+        let own = self.step.params.keys().filter(|_| !self.part.is_value);
+        let known: BTreeSet<&str> = declared.chain(own.map(String::as_str)).collect();
         let taken = TAKEN.iter().copied().filter(|_| before == ":");
         let near = text::nearest(name, known.iter().copied().chain(taken));
         let remedy = near.map_or_else(

@@ -17,7 +17,7 @@ pub(crate) struct FlowFacts {
     /// The parameters; absent what is declared and not known yet.
     pub(crate) params: BTreeMap<String, Option<Json>>,
     /// What the steps gave that have ended; absent while nobody knows.
-    pub(crate) steps: Option<BTreeMap<String, Json>>,
+    pub(crate) steps: Option<Arc<BTreeMap<String, Json>>>,
 }
 
 /// The value of one of the words.

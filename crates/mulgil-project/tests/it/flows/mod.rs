@@ -3,6 +3,7 @@
 mod faults;
 mod meaning;
 mod render;
+mod steps;
 
 use mulgil_core::flow::Flow;
 use mulgil_project::Loaded;

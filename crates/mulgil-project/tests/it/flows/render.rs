@@ -342,6 +342,18 @@ fn when_is_true_or_false() {
     ");
 }
 
+#[test]
+fn values_of_a_step_that_does_not_run_are_not_asked_for() {
+    let project = project(
+        "  x: {command: ls, needs: [load], when: \"{{ steps.load.state in ['failed'] }}\", params: {a: '{{ steps.load.output.no.way }}'}}\n",
+    );
+    let flow = flow(&project);
+    let compiler = project.compiler.as_ref().expect("it has no faults");
+    let step = flow.step("x").expect("the step is there");
+    let runs = compiler.render_when(&flow, step, &context(&flow, json!({})));
+    assert_eq!(runs, Ok(false));
+}
+
 fn fault(steps: &str, given: Json) -> String {
     work(&project(steps), "x", given).expect_err("it cannot be rendered")
 }
