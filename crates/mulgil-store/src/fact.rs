@@ -285,6 +285,13 @@ pub struct Was(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntervalRow(Instant, Instant, u64, Fingerprint);
 
+impl FillRecord {
+    /// Rows of all its intervals.
+    pub fn rows(&self) -> u64 {
+        self.intervals.iter().map(|row| row.2).sum()
+    }
+}
+
 impl From<&Filled> for IntervalRow {
     fn from(filled: &Filled) -> Self {
         Self(filled.interval.start, filled.interval.end, filled.rows, filled.content)

@@ -500,6 +500,20 @@ impl Store {
         .await
     }
 
+    /// Whether an attempt is live.
+    pub async fn is_live(&self, attempt: i64) -> Result<bool, Fault> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let row: Option<(i64,)> = sql::query_as("select id from attempt where id = $1 and state = 'running'")
+                    .bind(attempt)
+                    .fetch_optional(conn)
+                    .await?;
+                Ok(row.is_some())
+            })
+        })
+        .await
+    }
+
     /// Takes part in a write of the ledger, to see that it can be written.
     pub async fn ping(&self) -> Result<(), Fault> {
         self.write(|_| Box::pin(async { Ok(()) })).await

@@ -47,4 +47,4 @@ pub use flow::{Begun, DecidedTicks, EndedStep, NewWalk, OpenStep, OpenWalk, Sche
 pub use lock::{DataLock, Holder};
 pub use publish::Versions;
 pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LastTest, LogLine, RelationEntry, TableSize};
-pub use store::Store;
+pub use store::{Store, schema};

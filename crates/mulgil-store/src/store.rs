@@ -275,6 +275,11 @@ async fn schema_of(conn: &mut SqliteConnection) -> Result<Option<i64>, Error> {
     Ok(newest)
 }
 
+/// The number of the schema that this program makes.
+pub fn schema() -> u32 {
+    u32::try_from(newest_migration()).unwrap_or(u32::MAX)
+}
+
 fn newest_migration() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, ..)| *version)
 }

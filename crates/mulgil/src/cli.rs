@@ -63,9 +63,14 @@ pub(crate) enum Command {
     /// What the project's tables and views are
     #[command(subcommand)]
     Nodes(Nodes),
+    /// The flows: schedules and the steps that they start
+    #[command(subcommand)]
+    Flows(Flows),
+    /// Keep time: run flows, fill what is due, and answer on this machine, until it is told to end
+    Serve(Serve),
     /// Type statements and see their results; or run those of a script
     Sql(Sql),
-    /// What ran
+    /// What ran, and ending what does
     #[command(subcommand)]
     Runs(Runs),
     /// Print what a run, or one attempt, said
@@ -159,6 +164,9 @@ pub(crate) struct Run {
     /// Then drop the tables and views that the project no longer declares; `plan` lists them
     #[arg(long, conflicts_with_all = ["selectors", "more", "exclude", "interval"])]
     pub(crate) prune: bool,
+    /// A parameter of the flow that is run (`mulgil run flow:NAME`); may be given again
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
     /// Fill all of it, due or not
     #[arg(long)]
     pub(crate) full: bool,
@@ -321,9 +329,49 @@ pub(crate) enum Nodes {
     },
 }
 
+/// The flows.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Flows {
+    /// List every flow: when it starts, how its time is cut, whom to ask
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one flow: its parameters and steps
+    Show {
+        /// The flow
+        #[arg(value_name = "FLOW")]
+        flow: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The port on this machine; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 4455)]
+    pub(crate) port: u16,
+    /// How many steps of flows may run at once
+    #[arg(long, value_name = "N")]
+    pub(crate) slots: Option<usize>,
+    /// How many tables may be filled at once
+    #[arg(long, short = 'j', value_name = "N")]
+    pub(crate) parallel: Option<usize>,
+}
+
 /// What ran.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Runs {
+    /// End a run of a flow that goes on in a server; what it does `finally` is still done
+    Cancel {
+        /// Its number
+        #[arg(value_name = "RUN")]
+        run: i64,
+    },
     /// List runs, newest first
     Ls {
         /// How many

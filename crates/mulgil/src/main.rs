@@ -7,6 +7,7 @@ mod generated;
 mod output;
 mod progress;
 mod say;
+mod serving;
 mod wire;
 
 use std::process::ExitCode;
@@ -17,6 +18,10 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before anything else: a supervisor is small, and starts in no time.
+    if let Some(code) = mulgil_runner::supervise_if_asked() {
+        return code;
+    }
     wire::arm_crash_tests();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,

@@ -70,6 +70,7 @@ impl Talk {
         match kind {
             TaskKind::Fill => self.named(instance, range),
             TaskKind::Test => format!("data tests of {instance}"),
+            TaskKind::Step => instance.to_string(),
         }
     }
 
@@ -128,6 +129,7 @@ impl Watch for Talk {
                 self.line(&format!("  filled {what}  {many}{}  {took}", say::count(rows, "row")));
             }
             TaskKind::Test => self.line(&format!("  tested {instance}  {}  {took}", say::count(done, "test"))),
+            TaskKind::Step => self.line(&format!("  {instance}  {took}")),
         }
     }
 

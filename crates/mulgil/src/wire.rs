@@ -51,6 +51,7 @@ const QUERY_TIMEOUT_MS: u64 = 30 * 60 * 1000;
 const MEMORY_BYTES: u64 = 2 << 30;
 
 /// A project, opened for one environment.
+#[derive(Clone)]
 pub(crate) struct Opened {
     /// What is declared.
     pub(crate) project: Arc<Project>,
@@ -246,6 +247,16 @@ impl Opened {
         })
     }
 
+    /// The folder of ledgers, logs and what belongs to this machine.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Where attempts of steps have their folders.
+    pub(crate) fn attempts_dir(&self) -> PathBuf {
+        self.data_dir.join("attempts").join(&self.project.environment)
+    }
+
     /// Where the prompt remembers what was typed.
     pub(crate) fn history(&self) -> PathBuf {
         self.data_dir.join("sql_history")
@@ -347,7 +358,7 @@ async fn asked_to_end() {
 }
 
 /// The environment's variables; what is not text cannot be named in a project and is left out.
-fn environment() -> BTreeMap<String, String> {
+pub(crate) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()

@@ -6,9 +6,7 @@ use serde_json::json;
 use crate::{
     cli::{self, Global},
     command::Outcome,
-    say,
-    serving,
-    wire,
+    say, serving, wire,
 };
 
 pub(crate) fn flows(global: &Global, command: &cli::Flows) -> Outcome {

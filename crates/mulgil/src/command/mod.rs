@@ -5,14 +5,17 @@ mod check;
 mod dbt;
 mod demo;
 mod explain;
+mod flows;
 mod gen_docs;
+mod handed;
 mod logs;
 mod nodes;
 mod plan;
 mod query;
 mod rollback;
-mod run;
+pub(crate) mod run;
 mod runs;
+mod serve;
 mod sql;
 mod status;
 mod why;
@@ -54,6 +57,8 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Why(flags) => why::why(global, &flags).await,
         Command::Query(flags) => query::query(global, &flags).await,
         Command::Nodes(flags) => nodes::nodes(global, &flags).await,
+        Command::Flows(command) => flows::flows(global, &command),
+        Command::Serve(flags) => serve::serve(global, &flags).await,
         Command::Sql(flags) => sql::sql(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,

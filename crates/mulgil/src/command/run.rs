@@ -6,6 +6,7 @@ use std::{
 };
 
 use mulgil_core::{
+    codes,
     decide::Scope,
     diagnostic::{Diagnostic, Severity},
     due,
@@ -22,28 +23,33 @@ use mulgil_store::Versions;
 
 use crate::{
     cli::{self, Global},
-    command::{Faults, Outcome, plan::range_text},
+    command::{Faults, Outcome, handed, plan::range_text},
     progress::Talk,
-    say,
+    say, serving,
     wire::{self, Opened},
 };
 
 pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
+    if let Some(flow) = flow_named(&flags.select) {
+        return run_flow(&opened, &flow, flags).await;
+    }
+    if !flags.params.is_empty() {
+        return Err(Diagnostic::error(codes::USAGE, "models have no parameters; flows do")
+            .with_remedy("name a flow: `mulgil run flow:NAME --param country=kr`; or a variable: `--var name=value`")
+            .into());
+    }
     let selection = opened.select(&flags.select, flags.interval.as_deref())?;
+    if let Some(outcome) = handed::over(&opened, &handed::models(flags)).await? {
+        return Ok(outcome);
+    }
     let manual = if flags.full {
         nameable(&opened, &selection)
     } else {
         Vec::new()
     };
-    let mut selector = flags.select.text();
-    if let Some(interval) = &flags.interval {
-        selector = format!("{selector} --interval {interval}").trim().to_owned();
-    }
-    if flags.full {
-        selector = format!("{selector} --full").trim().to_owned();
-    }
+    let selector = selector(&flags.select, flags.interval.as_deref(), flags.full);
     let request = RunRequest {
         selector,
         scope: scope(&selection, flags.select.is_narrow()),
@@ -60,6 +66,49 @@ pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
     .await
 }
 
+/// What was asked, as a run remembers it.
+pub(crate) fn selector(select: &cli::Select, interval: Option<&str>, is_full: bool) -> String {
+    let mut words = vec![select.text()];
+    words.extend(interval.map(|interval| format!("--interval {interval}")));
+    words.extend(is_full.then(|| "--full".to_owned()));
+    words.join(" ").trim().to_owned()
+}
+
+/// The flow that is named instead of nodes.
+fn flow_named(select: &cli::Select) -> Option<String> {
+    match select.chosen().as_slice() {
+        [one] if select.exclude.is_empty() => one.strip_prefix("flow:").map(str::to_owned),
+        _ => None,
+    }
+}
+
+/// `mulgil run flow:NAME`: by the server, or here where there is none.
+async fn run_flow(opened: &Opened, name: &str, flags: &cli::Run) -> Outcome {
+    let flow = serving::flow(opened, name)?;
+    let mut given = BTreeMap::new();
+    for pair in &flags.params {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(
+                Diagnostic::error(codes::USAGE, format!("`--param {pair}` gives no value"))
+                    .with_remedy("write `--param name=value`")
+                    .into(),
+            );
+        };
+        given.insert(name.to_owned(), serde_json::Value::String(value.to_owned()));
+    }
+    let params = flow.params(&given).map_err(Faults)?;
+    let interval = serving::interval(flow, flags.interval.as_deref())?;
+    if let Some(outcome) = handed::over(opened, &handed::flow(name, given, flags)).await? {
+        return Ok(outcome);
+    }
+    let asked = serving::FlowAsked {
+        flow: flow.clone(),
+        intervals: vec![interval],
+        params,
+    };
+    serving::run_flow(opened, &asked, flags.parallel).await
+}
+
 /// What follows a run that ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
@@ -73,6 +122,7 @@ pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Opti
     let command = match request.trigger {
         Trigger::Manual => "mulgil run",
         Trigger::Backfill => "mulgil backfill",
+        Trigger::Schedule => "mulgil serve",
     };
     let (runner, lock) = opened.runner(command, parallel).await?;
     let talk = Arc::new(Talk::new(Arc::clone(&opened.project)));
@@ -183,6 +233,7 @@ fn tell(opened: &Opened, summary: &RunSummary, began: mulgil_core::interval::Ins
                 range_text(&opened.project, instance, failed.range)
             ),
             TaskKind::Test => format!("the data tests of {instance} could not be run"),
+            TaskKind::Step => instance.to_string(),
         };
         say::talk(&format!("\n{what}:"));
         say::fault(&failed.fault);

@@ -1,4 +1,4 @@
-//! `mulgil runs ls` and `mulgil runs show`: what ran.
+//! `mulgil runs`: what ran, and ending what does.
 
 use mulgil_core::{
     codes,
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     cli::{Global, Runs},
-    command::{Faults, Outcome, plan::range_text},
+    command::{Faults, Outcome, handed, plan::range_text},
     say,
     wire::{self, Opened},
 };
@@ -20,6 +20,7 @@ pub(crate) async fn runs(global: &Global, command: &Runs) -> Outcome {
     let opened = wire::open(global)?;
     let store = opened.ledger_to_read().await?;
     match command {
+        Runs::Cancel { run } => return handed::cancel(&opened, *run).await,
         Runs::Ls { limit, json } => {
             let runs = match store {
                 Some(store) => store.runs(*limit).await?,
@@ -91,6 +92,7 @@ fn what(run: &Run) -> String {
     let verb = match run.trigger {
         mulgil_core::run::Trigger::Manual => "run",
         mulgil_core::run::Trigger::Backfill => "backfill",
+        mulgil_core::run::Trigger::Schedule => "schedule",
     };
     // What one of dbt's commands asked is written as it was typed.
     if run.selector.starts_with("dbt ") {
@@ -145,7 +147,14 @@ fn task_name(opened: &Opened, task: &TaskRun) -> String {
             range_text(&opened.project, &task.instance, task.range)
         ),
         TaskKind::Test => format!("tests of {}", task.instance),
+        TaskKind::Step => step_name(task),
     }
+}
+
+/// A step without the flow's name, which the run has said.
+fn step_name(task: &TaskRun) -> String {
+    let name = task.instance.to_string();
+    name.rsplit_once('/').map_or(name.clone(), |(_, step)| step.to_owned())
 }
 
 fn run_json(opened: &Opened, run: &Run) -> serde_json::Value {
@@ -172,7 +181,7 @@ fn task_json(opened: &Opened, task: &TaskRun) -> serde_json::Value {
                 .map_or(1, |node| node.grid.count(task.range));
             crate::command::plan::range_json(&opened.project, &task.instance, task.range, count)
         }
-        TaskKind::Test => serde_json::Value::Null,
+        TaskKind::Test | TaskKind::Step => serde_json::Value::Null,
     };
     json!({ "task_run": task.id, "node": task.instance.to_string(), "kind": task.kind, "interval": interval,
         "reason": task.reason, "state": task.state, "attempts": attempts })

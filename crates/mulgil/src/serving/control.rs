@@ -10,13 +10,7 @@ use std::{
 use async_trait::async_trait;
 use futures::stream;
 use mulgil_core::{
-    codes,
-    diagnostic::Diagnostic,
-    flow::Flow,
-    interval::Interval,
-    interval_text,
-    port::Fault,
-    run::Trigger,
+    codes, diagnostic::Diagnostic, flow::Flow, interval::Interval, interval_text, port::Fault, run::Trigger,
 };
 use mulgil_runner::read_log;
 use mulgil_scheduler::{
@@ -359,20 +353,25 @@ pub(crate) fn interval(flow: &Flow, text: Option<&str>) -> Result<Interval, Diag
     let name = &flow.name;
     match (flow.grid.is_cut(), text) {
         (false, None) => Ok(Interval::WHOLE),
-        (false, Some(_)) => Err(
-            Diagnostic::error(codes::BAD_INTERVAL, format!("the flow `{name}` is not run by intervals"))
-                .with_remedy("leave `--interval` away"),
-        ),
-        (true, None) => Err(
-            Diagnostic::error(codes::BAD_INTERVAL, format!("the flow `{name}` is run by intervals, and none is named"))
-                .with_remedy(format!("name one: `mulgil run flow:{name} --interval 2026-03-10`")),
-        ),
+        (false, Some(_)) => Err(Diagnostic::error(
+            codes::BAD_INTERVAL,
+            format!("the flow `{name}` is not run by intervals"),
+        )
+        .with_remedy("leave `--interval` away")),
+        (true, None) => Err(Diagnostic::error(
+            codes::BAD_INTERVAL,
+            format!("the flow `{name}` is run by intervals, and none is named"),
+        )
+        .with_remedy(format!("name one: `mulgil run flow:{name} --interval 2026-03-10`"))),
         (true, Some(text)) => {
             let named = interval_text::parse(text, &flow.grid)?;
             if flow.grid.count(named) != 1 {
                 return Err(Diagnostic::error(
                     codes::BAD_INTERVAL,
-                    format!("`{text}` is {} intervals of the flow `{name}`, and a run is for one", flow.grid.count(named)),
+                    format!(
+                        "`{text}` is {} intervals of the flow `{name}`, and a run is for one",
+                        flow.grid.count(named)
+                    ),
                 )
                 .with_remedy("name one interval"));
             }
@@ -414,7 +413,9 @@ fn micros(micros: i64) -> Duration {
 
 /// Bytes that are free where a folder lies, and all.
 fn disk(dir: &Path) -> (u64, u64) {
-    rustix::fs::statvfs(dir).map_or((0, 0), |stat| (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
+    rustix::fs::statvfs(dir).map_or((0, 0), |stat| {
+        (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize)
+    })
 }
 
 fn wal_bytes(ledger: &Path) -> u64 {

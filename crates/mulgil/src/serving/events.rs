@@ -89,7 +89,11 @@ fn happened(fact: &Fact, began: &mut BTreeMap<i64, Began>, end: &mut RunEnd) -> 
             }],
             _ => Vec::new(),
         },
-        Fact::StepsEnded(steps) => steps.steps.iter().flat_map(|step| step_ended(step, began, end)).collect(),
+        Fact::StepsEnded(steps) => steps
+            .steps
+            .iter()
+            .flat_map(|step| step_ended(step, began, end))
+            .collect(),
         Fact::FlowCancelled { by, .. } => vec![Happened::Said {
             text: format!("cancelled by {by}"),
         }],

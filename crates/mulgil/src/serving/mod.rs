@@ -23,6 +23,7 @@ use mulgil_scheduler::{
 use mulgil_server::{Config, Limits};
 use tokio::sync::{Mutex, mpsc, watch};
 
+pub(crate) use self::control::{flow, interval};
 use self::{
     control::Program,
     models::{Models, Watchman},

@@ -18,7 +18,7 @@ use mulgil_core::{
     name::{Instance, NodeName},
     plan::Step,
     port::{Fault, TestOutcome},
-    run::{RunState, TaskKind, Trigger},
+    run::{TaskKind, Trigger},
     select::{self, Selection},
 };
 use mulgil_scheduler::{
@@ -66,7 +66,11 @@ impl Models {
     /// The instances that no flow owns: the watchman's.
     fn own(&self) -> Scope {
         let project = &self.runner.project;
-        let owned: BTreeSet<&NodeName> = project.flows.iter().flat_map(mulgil_core::flow::Flow::selected).collect();
+        let owned: BTreeSet<&NodeName> = project
+            .flows
+            .iter()
+            .flat_map(mulgil_core::flow::Flow::selected)
+            .collect();
         if owned.is_empty() {
             return Scope::All;
         }
@@ -109,7 +113,10 @@ fn request(runner: &Runner, models: &ModelsSpec, run: i64) -> Result<RunRequest,
         }
     }
     let manual = if models.full {
-        ranges.iter().map(|(instance, ranges)| (instance.clone(), ranges.clone())).collect()
+        ranges
+            .iter()
+            .map(|(instance, ranges)| (instance.clone(), ranges.clone()))
+            .collect()
     } else {
         Vec::new()
     };
@@ -131,7 +138,10 @@ fn end_of(summary: RunSummary) -> StepEnd {
     if summary.is_success() {
         return StepEnd::success(output, Some(rows));
     }
-    let first = summary.stopped.clone().or_else(|| Some(summary.failed.first()?.fault.clone()));
+    let first = summary
+        .stopped
+        .clone()
+        .or_else(|| Some(summary.failed.first()?.fault.clone()));
     let fault = first.unwrap_or_else(|| {
         let what = match summary.failed_tests.first() {
             Some((node, test, _)) => format!("the data test `{}` of `{node}` failed", test.name),
@@ -203,11 +213,18 @@ fn next_tick(models: &Models, now: Instant) -> Duration {
 fn tell(summary: &RunSummary) {
     let Some(run) = summary.run else { return };
     let rows: u64 = summary.filled.iter().map(|(_, _, rows)| rows).sum();
-    let how = if summary.is_success() { "filled" } else { "failed in part; filled" };
+    let how = if summary.is_success() {
+        "filled"
+    } else {
+        "failed in part; filled"
+    };
     let tables = say::count(summary.filled.len() as u64, "table");
     say::talk(&format!("run {run}: {how} {tables}, {}", say::count(rows, "row")));
     for failed in &summary.failed {
-        say::talk(&format!("run {run}: {}: {}: {}", failed.instance, failed.fault.code, failed.fault.message));
+        say::talk(&format!(
+            "run {run}: {}: {}: {}",
+            failed.instance, failed.fault.code, failed.fault.message
+        ));
     }
     summary.stopped.iter().for_each(warn);
 }
@@ -250,14 +267,5 @@ impl Watch for Teller {
 
     fn tested(&self, _: &NodeName, _: &TestOutcome, _: Verdict) {
         self.changes.tell();
-    }
-}
-
-/// How a run of models ended, as a whole.
-pub(crate) fn state_of(summary: &RunSummary) -> RunState {
-    match (summary.interrupted, summary.is_success()) {
-        (true, _) => RunState::Cancelled,
-        (false, true) => RunState::Success,
-        (false, false) => RunState::Failed,
     }
 }

@@ -60,7 +60,10 @@ impl Notices {
 
     /// Tells those whom a flow names.
     pub(crate) fn tell(&self, what: &Happening) {
-        let Happening::RunEnded { flow, state, before, .. } = what else {
+        let Happening::RunEnded {
+            flow, state, before, ..
+        } = what
+        else {
             return;
         };
         let notify = &flow.notify;
@@ -106,7 +109,12 @@ impl Notices {
         let failed = faults.iter().next();
         let message = match failed {
             Some((step, fault)) if *state != RunState::Success => {
-                format!("run {run} of {} {}: {step}: {}", flow.name, state.as_str(), fault.message)
+                format!(
+                    "run {run} of {} {}: {step}: {}",
+                    flow.name,
+                    state.as_str(),
+                    fault.message
+                )
             }
             _ => format!("run {run} of {}: {}", flow.name, state.as_str()),
         };

@@ -13,7 +13,10 @@ use mulgil_scheduler::service::{Happening, Witness};
 use tokio::sync::watch;
 
 use super::{notices::Notices, warn};
-use crate::{say, wire::{self, Opened}};
+use crate::{
+    say,
+    wire::{self, Opened},
+};
 
 /// Runs whose end is remembered for those who wait for it.
 const MAX_REMEMBERED: usize = 1_000;
@@ -87,7 +90,12 @@ impl Onlooker {
     pub(crate) async fn ended(&self, run: i64) -> Ended {
         let mut changes = self.changes.watch();
         loop {
-            let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).get(&run).copied();
+            let ended = self
+                .ended
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(&run)
+                .copied();
             match ended {
                 Some(ended) => return ended,
                 None => {
@@ -110,14 +118,20 @@ impl Onlooker {
     fn count(&self, what: &Happening) {
         match what {
             Happening::Ticked { ticks, .. } => {
-                let missed = ticks.iter().filter(|tick| matches!(tick.fate, Fate::Missed | Fate::Coalesced { .. }));
+                let missed = ticks
+                    .iter()
+                    .filter(|tick| matches!(tick.fate, Fate::Missed | Fate::Coalesced { .. }));
                 self.counts.missed.fetch_add(missed.count() as u64, Ordering::Relaxed);
                 if let Some(last) = ticks.last() {
                     let lag = wire::now().0.saturating_sub(last.scheduled_at.0);
                     self.counts.lag_us.store(lag, Ordering::Relaxed);
                 }
             }
-            Happening::StepEnded { state, attempt: Some(_), .. } => {
+            Happening::StepEnded {
+                state,
+                attempt: Some(_),
+                ..
+            } => {
                 let mut attempts = self.counts.attempts.lock().unwrap_or_else(PoisonError::into_inner);
                 *attempts.entry(state.as_str()).or_default() += 1;
             }
@@ -132,27 +146,55 @@ impl Onlooker {
     fn say(&self, what: &Happening) {
         match what {
             Happening::Ticked { owner, ticks } => {
-                let missed = ticks.iter().filter(|tick| !matches!(tick.fate, Fate::Runs | Fate::Before)).count();
+                let missed = ticks
+                    .iter()
+                    .filter(|tick| !matches!(tick.fate, Fate::Runs | Fate::Before))
+                    .count();
                 if missed > 0 {
                     let owner = owner.strip_prefix("flow:").unwrap_or(owner);
                     say::talk(&format!("{owner}: {} missed", say::count(missed as u64, "tick")));
                 }
             }
-            Happening::RunBegan { run, flow, interval, scheduled_at } => {
+            Happening::RunBegan {
+                run,
+                flow,
+                interval,
+                scheduled_at,
+            } => {
                 let due = scheduled_at.map_or_else(String::new, |at| format!(", due {}", say::moment(at, &self.zone)));
                 say::talk(&format!("run {run}: {}{due}", self.named(flow, *interval)));
             }
             Happening::StepBegan { .. } => {}
-            Happening::StepEnded { run, step, state, fault, next_try_at, .. } => {
+            Happening::StepEnded {
+                run,
+                step,
+                state,
+                fault,
+                next_try_at,
+                ..
+            } => {
                 let again = next_try_at.map_or_else(String::new, |at| {
                     format!(", tried again at {}", say::moment(at, &self.zone))
                 });
-                let why = fault.as_ref().map_or_else(String::new, |fault| format!(": {}: {}", fault.code, fault.message));
+                let why = fault
+                    .as_ref()
+                    .map_or_else(String::new, |fault| format!(": {}: {}", fault.code, fault.message));
                 say::talk(&format!("run {run}: {step} {}{why}{again}", state.as_str()));
             }
-            Happening::RunEnded { run, flow, interval, state, started_at, .. } => {
+            Happening::RunEnded {
+                run,
+                flow,
+                interval,
+                state,
+                started_at,
+                ..
+            } => {
                 let took = say::span(*started_at, wire::now());
-                say::talk(&format!("run {run}: {} {} after {took}", self.named(&flow.name, *interval), state.as_str()));
+                say::talk(&format!(
+                    "run {run}: {} {} after {took}",
+                    self.named(&flow.name, *interval),
+                    state.as_str()
+                ));
             }
             Happening::LedgerFailed { fault } => warn(fault),
         }

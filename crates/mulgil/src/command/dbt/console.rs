@@ -104,7 +104,7 @@ impl Watch for Told {
                 say::talk(&format!("{place} OK {}: {made}{took}", self.what(instance, range)));
             }
             // Each data test has a line of its own.
-            TaskKind::Test => {}
+            TaskKind::Test | TaskKind::Step => {}
         }
     }
 
@@ -117,7 +117,7 @@ impl Watch for Told {
         let instance = &failed.instance;
         let (place, what) = match failed.kind {
             TaskKind::Fill => (self.place(&instance.to_string()), self.what(instance, failed.range)),
-            TaskKind::Test => (
+            TaskKind::Test | TaskKind::Step => (
                 self.place(&format!("tests of {instance}")),
                 format!("data tests of {instance}"),
             ),
