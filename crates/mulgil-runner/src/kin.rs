@@ -347,7 +347,9 @@ fn kill_group(group: &Path) {
     }
     // Version 1: nothing can fork while it is frozen. What is frozen dies when it thaws.
     let _ = fs::write(group.join("freezer.state"), "FROZEN");
-    members(group).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+    for pid in members(group) {
+        signal(pid, Signal::SIGKILL);
+    }
     let _ = fs::write(group.join("freezer.state"), "THAWED");
 }
 

@@ -67,7 +67,7 @@ impl Default for LauncherLimits {
         Self {
             live: 1000,
             idle: 8,
-            idle_for: Duration::from_secs(60),
+            idle_for: Duration::from_mins(1),
             tasks: 1000,
         }
     }
@@ -95,6 +95,9 @@ struct Host {
 pub struct Running {
     dir: PathBuf,
     connection: BufReader<UnixStream>,
+    /// What was read of the record so far.
+    line: Vec<u8>,
+    ended: Option<Exit>,
     lease: Option<Lease>,
     /// Said at its launch: secrets that are too short to be masked.
     pub warnings: Vec<Diagnostic>,
@@ -113,7 +116,7 @@ struct Lease {
 #[derive(Debug)]
 pub enum Adopted {
     /// It runs.
-    Running(Running),
+    Running(Box<Running>),
     /// It has ended.
     Ended(Box<Exit>),
     /// Its supervisor is gone without a word. What was left of it was killed, and a record says so.
@@ -144,7 +147,8 @@ impl Launcher {
         Ok(())
     }
 
-    /// Gives an attempt to a supervisor. When it returns, the attempt goes on whatever becomes of this process.
+    /// Gives an attempt to a supervisor. When it returns, the attempt goes on whatever becomes of this process,
+    /// and also when this is given up half-way: then [`adopt`] tells whether it began.
     /// `dir` is the attempt's folder, which is made; no other attempt may have been there.
     ///
     /// # Errors
@@ -179,12 +183,7 @@ impl Launcher {
                     host,
                     _place: place,
                 };
-                return Ok(Running {
-                    dir,
-                    connection,
-                    lease: Some(lease),
-                    warnings,
-                });
+                return Ok(Running::new(dir, connection, Some(lease), warnings));
             }
         }
         Err(no_supervisor("it ended before it took the task"))
@@ -270,12 +269,12 @@ async fn is_greeted(connection: &mut BufReader<UnixStream>) -> bool {
 pub async fn adopt(dir: &Path) -> Result<Adopted, Fault> {
     if let Some(connection) = connect(dir).await {
         let dir = dir.to_path_buf();
-        return Ok(Adopted::Running(Running {
+        return Ok(Adopted::Running(Box::new(Running::new(
             dir,
             connection,
-            lease: None,
-            warnings: Vec::new(),
-        }));
+            None,
+            Vec::new(),
+        ))));
     }
     let dir = dir.to_path_buf();
     let ended = tokio::task::spawn_blocking(move || conclude(&dir)).await;
@@ -340,28 +339,44 @@ fn keep_lost(dir: &Path, state: Option<&State>, exit: &Exit) -> io::Result<()> {
 }
 
 impl Running {
+    fn new(dir: PathBuf, connection: BufReader<UnixStream>, lease: Option<Lease>, warnings: Vec<Diagnostic>) -> Self {
+        Self {
+            dir,
+            connection,
+            line: Vec::new(),
+            ended: None,
+            lease,
+            warnings,
+        }
+    }
+
     /// The attempt's folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Waits until it has ended and its record is safe.
+    /// Waits until it has ended and its record is safe. May be given up and asked again, and gives the same
+    /// when asked after the end.
     ///
     /// # Errors
     /// As [`adopt`], if the supervisor dies without a word.
-    pub async fn wait(mut self) -> Result<Exit, Fault> {
-        match self.told().await {
-            Some(exit) => {
+    pub async fn wait(&mut self) -> Result<Exit, Fault> {
+        while self.ended.is_none() {
+            if self.told().await {
                 if let Some(lease) = self.lease.take() {
                     lease.end();
                 }
-                Ok(exit)
+                break;
             }
-            None => match Box::pin(adopt(&self.dir)).await? {
-                Adopted::Ended(exit) | Adopted::Lost(exit) => Ok(*exit),
-                Adopted::Running(again) => Box::pin(again.wait()).await,
-            },
+            match adopt(&self.dir).await? {
+                Adopted::Ended(exit) | Adopted::Lost(exit) => self.ended = Some(*exit),
+                Adopted::Running(again) => {
+                    self.connection = again.connection;
+                    self.line.clear();
+                }
+            }
         }
+        self.ended.clone().ok_or_else(|| bug("an end without a record"))
     }
 
     /// Asks it to end: SIGTERM now, SIGKILL after the grace, its whole tree. A later call can only hasten that.
@@ -372,11 +387,14 @@ impl Running {
         let _ = self.connection.get_mut().write_all(request.as_bytes()).await;
     }
 
-    async fn told(&mut self) -> Option<Exit> {
-        let mut line = Vec::new();
-        let mut limited = (&mut self.connection).take(MAX_RECORD_BYTES);
-        limited.read_until(b'\n', &mut line).await.ok()?;
-        serde_json::from_slice(&line).ok()
+    /// Reads the record; false when the connection ended without one.
+    async fn told(&mut self) -> bool {
+        // What was read before this was given up is still in the line.
+        let room = MAX_RECORD_BYTES.saturating_sub(self.line.len() as u64);
+        let mut limited = (&mut self.connection).take(room);
+        let read = limited.read_until(b'\n', &mut self.line).await;
+        self.ended = read.ok().and_then(|_| serde_json::from_slice(&self.line).ok());
+        self.ended.is_some()
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
     log::{LogStream, LogWriter},
     mask::Forms,
     process,
-    python::PythonStep,
+    python::{self, PythonStep},
     spec::{Order, Program, State, Task, VERSION},
 };
 
@@ -93,6 +93,8 @@ struct Attempt<'h> {
     end: Option<End>,
     /// Why we end it, once we do.
     ending: Option<Why>,
+    /// Why it could not start, where that turned out late.
+    failure: Option<Box<Diagnostic>>,
     kill_at: Option<Clock>,
     timeout_at: Option<Clock>,
     look_at: Clock,
@@ -163,6 +165,7 @@ pub(crate) fn run(host: &mut Host, order: Order, listener: UnixListener) -> bool
         main: None,
         end: None,
         ending: None,
+        failure: None,
         kill_at: None,
         look_at: now + GROUP_AFTER,
         peak: None,
@@ -283,6 +286,8 @@ impl Attempt<'_> {
         environment: std::collections::BTreeMap<String, String>,
         files: [OwnedFd; 3],
     ) -> Result<(), Box<Diagnostic>> {
+        // Nothing of this attempt ran on one that ended meanwhile.
+        self.host.warm.take_if(|warm| warm.has_ended());
         if self.host.warm.is_none() {
             self.host.warm = Some(Warm::start(step, &self.task)?);
         }
@@ -396,29 +401,22 @@ impl Attempt<'_> {
     }
 
     fn lose_worker(&mut self) {
-        let said = self
-            .host
-            .warm
-            .take()
-            .map(|mut warm| warm.last_words())
-            .unwrap_or_default();
-        if self.end.is_none() {
-            let has_begun = self.main.is_some();
-            self.ending.get_or_insert(if has_begun {
-                Why::WorkerCrashed
-            } else {
-                Why::CouldNotStart
-            });
-            if !said.is_empty() {
-                let said = self.outputs.forms.text(&said);
-                said.lines().for_each(|line| self.outputs.note(line));
-            }
-            self.end = Some(End {
-                code: None,
-                signal: None,
-                at: clock::now(),
-            });
+        let Some(mut worker) = self.host.warm.take().filter(|_| self.end.is_none()) else {
+            return;
+        };
+        let words = self.outputs.forms.text(&worker.last_words());
+        words.lines().for_each(|line| self.outputs.note(line));
+        if self.main.is_none() && !worker.has_worked() {
+            // It never worked: too old, or no Python at all.
+            self.failure = Some(python::unusable(words.lines().last().unwrap_or("it ended at once")));
+            self.ending.get_or_insert(Why::CouldNotStart);
         }
+        self.ending.get_or_insert(Why::WorkerCrashed);
+        self.end = Some(End {
+            code: None,
+            signal: None,
+            at: clock::now(),
+        });
     }
 
     fn keep_time(&mut self) {
@@ -472,6 +470,7 @@ impl Attempt<'_> {
 
     /// Ends what is left of the tree, and the attempt.
     fn finish(mut self, fault: Option<Box<Diagnostic>>) -> bool {
+        let fault = fault.or(self.failure.take());
         self.groups.kill();
         let (killed_count, is_stuck) = kin::kill_children(self.host.warm.as_ref().map(Warm::pid));
         self.outputs.drain();

@@ -91,7 +91,7 @@ async fn a_running_task_is_stopped_by_request() {
     let script = "trap 'echo tidied; exit 5' TERM; echo $$ > $READY; while :; do sleep 0.01; done";
     let mut running = place.launch(shell("1", script, &[("READY", ready.path())])).await;
     let pid = ready.read().await;
-    running.stop(Duration::from_secs(60)).await;
+    running.stop(Duration::from_mins(1)).await;
     let exit = running.wait().await.expect("an end");
     assert_eq!(
         (exit.why, exit.code, exit.state()),
@@ -103,7 +103,7 @@ async fn a_running_task_is_stopped_by_request() {
     let script = "trap '' TERM; echo $$ > $READY; while :; do sleep 0.01; done";
     let mut running = place.launch(shell("2", script, &[("READY", ready.path())])).await;
     ready.read().await;
-    running.stop(Duration::from_secs(3600)).await;
+    running.stop(Duration::from_hours(1)).await;
     running.stop(Duration::ZERO).await;
     let exit = running.wait().await.expect("an end");
     assert_eq!((exit.why, exit.signal), (Why::Cancelled, Some(9)));
@@ -121,7 +121,7 @@ async fn whatever_a_task_leaves_behind_is_killed() {
         read go < $GO; exit 0";
     let go = place.gate("go");
     let variables = [("ONE", one.path()), ("TWO", two.path()), ("GO", go.path())];
-    let running = place.launch(shell("1", script, &variables)).await;
+    let mut running = place.launch(shell("1", script, &variables)).await;
     let pids = [one.read().await, two.read().await];
     assert!(pids.iter().all(|pid| is_alive(pid)));
     go.open().await;

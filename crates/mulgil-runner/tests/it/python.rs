@@ -9,7 +9,10 @@ use serde_json::json;
 use crate::common::{Place, is_alive, kill_hard, task};
 
 /// The interpreter that tests may use.
-#[expect(clippy::disallowed_methods, reason = "the one variable by which tests find an interpreter")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one variable by which tests find an interpreter"
+)]
 fn interpreter() -> String {
     std::env::var("MULGIL_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
@@ -37,7 +40,8 @@ fn step(place: &Place, attempt: &str, target: &str, is_warm: bool) -> Task {
     };
     let mut task = task(attempt, Program::Python(python), &[]);
     task.environment = input.environment(&task.environment.clone(), &task.environment);
-    task.environment.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
+    task.environment
+        .insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
     task.stdin = input.stdin();
     task.directory = place.folder.path().to_path_buf();
     task
@@ -117,14 +121,26 @@ async fn a_script_is_told_and_tells_with_python() {
     write(&place, "jobs/beside.py", "NAME = 'here'\n");
     for (attempt, is_warm) in [("fresh", false), ("warm", true)] {
         let exit = place.run(step(&place, attempt, "jobs/load.py", is_warm)).await;
-        assert_eq!((exit.why, exit.code), (Why::Exited, Some(0)), "{:?}", place.log(attempt));
+        assert_eq!(
+            (exit.why, exit.code),
+            (Why::Exited, Some(0)),
+            "{:?}",
+            place.log(attempt)
+        );
         let wanted = json!({"start": "2026-03-10T00:00:00+09:00", "days": 1, "country": "kr", "before": 3,
             "id": "id-1", "run": "42", "beside": "here"});
         assert_eq!(exit.result, Some(wanted), "{attempt}");
         let mut log = place.log(attempt);
         log.sort();
-        assert_eq!(log, ["log debug: reading", "out args ['jobs/load.py', '--flag']"], "{attempt}");
-        assert!(exit.peak_memory_bytes.is_some() && exit.user_us + exit.system_us > 0, "{exit:?}");
+        assert_eq!(
+            log,
+            ["log debug: reading", "out args ['jobs/load.py', '--flag']"],
+            "{attempt}"
+        );
+        assert!(
+            exit.peak_memory_bytes.is_some() && exit.user_us + exit.system_us > 0,
+            "{exit:?}"
+        );
     }
 }
 
@@ -133,7 +149,11 @@ async fn a_function_gets_its_parameters_by_name_with_python() {
     let place = Place::new();
     write(&place, "jobs/load.py", FUNCTIONS);
     for is_warm in [false, true] {
-        let run = async |target: &str| place.run(step(&place, &format!("{target}{is_warm}"), target, is_warm)).await;
+        let run = async |target: &str| {
+            place
+                .run(step(&place, &format!("{target}{is_warm}"), target, is_warm))
+                .await
+        };
         let named = run("jobs.load:named").await;
         let wanted = json!({"country": "kr", "start": "2026-03-10 00:00:00+09:00", "optional": 5});
         assert_eq!(named.result, Some(wanted), "{named:?} {:?}", place.log(&named.attempt));
@@ -160,12 +180,23 @@ async fn an_exception_is_told_in_a_sentence_with_python() {
         let exit = place.run(step(&place, attempt, "jobs.load:fails", is_warm)).await;
         let fault = exit.fault().expect("a fault");
         assert_eq!(fault.code, codes::TASK_FAILED);
-        assert_eq!(fault.message, "the task failed: ValueError: no rows for kr (jobs/load.py:25) (exit code 1)");
+        assert_eq!(
+            fault.message,
+            "the task failed: ValueError: no rows for kr (jobs/load.py:25) (exit code 1)"
+        );
         let log = place.log(attempt);
-        assert_eq!(log.first().map(String::as_str), Some("err Traceback (most recent call last):"));
+        assert_eq!(
+            log.first().map(String::as_str),
+            Some("err Traceback (most recent call last):")
+        );
         assert!(!log.iter().any(|line| line.contains("_step.py")), "{log:?}");
-        let quit = place.run(step(&place, &format!("{attempt}-quits"), "jobs.load:quits", is_warm)).await;
-        assert_eq!((quit.code, place.log(&quit.attempt)), (Some(1), vec!["err cannot go on".to_owned()]));
+        let quit = place
+            .run(step(&place, &format!("{attempt}-quits"), "jobs.load:quits", is_warm))
+            .await;
+        assert_eq!(
+            (quit.code, place.log(&quit.attempt)),
+            (Some(1), vec!["err cannot go on".to_owned()])
+        );
     }
 }
 
@@ -195,7 +226,10 @@ async fn a_crash_on_a_warm_worker_hurts_no_other_task_with_python() {
     write(&place, "load.py", FUNCTIONS);
     let before = place.run(step(&place, "1", "load:remembers", true)).await;
     let crashed = place.run(step(&place, "2", "load:crashes", true)).await;
-    assert_eq!((crashed.why, crashed.signal, crashed.state()), (Why::Exited, Some(11), RunState::Failed));
+    assert_eq!(
+        (crashed.why, crashed.signal, crashed.state()),
+        (Why::Exited, Some(11), RunState::Failed)
+    );
     let after = place.run(step(&place, "3", "load:remembers", true)).await;
     let parent = |exit: &mulgil_runner::Exit| exit.result.clone().expect("a result")["parent"].clone();
     assert_eq!(parent(&before), parent(&after));
@@ -206,6 +240,15 @@ async fn a_crash_on_a_warm_worker_hurts_no_other_task_with_python() {
     let next = place.run(step(&place, "5", "load:remembers", true)).await;
     assert_eq!(next.code, Some(0));
     assert_ne!(parent(&next), parent(&before));
+    // One that is killed while it waits is replaced, and nobody sees it.
+    let idle = parent(&next);
+    kill_hard(idle.as_u64().and_then(|pid| pid.try_into().ok()).expect("a number"));
+    while is_alive(&idle.to_string()) {
+        tokio::task::yield_now().await;
+    }
+    let after = place.run(step(&place, "6", "load:remembers", true)).await;
+    assert_eq!((after.why, after.code), (Why::Exited, Some(0)));
+    assert_ne!(parent(&after), idle);
 }
 
 #[tokio::test]
@@ -223,14 +266,14 @@ async fn nothing_of_a_task_stays_on_a_warm_worker_with_python() {
     hanging.environment.insert("GATE".to_owned(), gate.path());
     let mut running = place.launch(hanging).await;
     let pid = gate.read().await;
-    running.stop(std::time::Duration::from_secs(60)).await;
+    running.stop(std::time::Duration::from_mins(1)).await;
     let exit = running.wait().await.expect("an end");
     assert_eq!((exit.why, exit.signal), (Why::Cancelled, Some(15)));
     assert!(!is_alive(&pid));
     // The supervisor is killed under a task: what forked is found and killed.
     let mut hanging = step(&place, "3", "load:hangs", true);
     hanging.environment.insert("GATE".to_owned(), gate.path());
-    let running = place.launch(hanging).await;
+    let mut running = place.launch(hanging).await;
     let pid = gate.read().await;
     kill_hard(crate::common::supervisor(&place.path("3")));
     let exit = running.wait().await.expect("an end");
@@ -251,4 +294,16 @@ async fn a_python_that_is_not_there_is_told() {
         assert_eq!((exit.why, fault.code), (Why::CouldNotStart, codes::PYTHON_UNUSABLE));
         assert!(fault.remedy.expect("a remedy").contains("install Python 3.9"));
     }
+    // What is no Python is told with its own last words.
+    write(&place, "old-python", "#!/bin/sh\necho 'too old for this' >&2; exit 1\n");
+    let path = place.path("old-python");
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a file");
+    let mut task = step(&place, "old", "load.py", true);
+    if let Program::Python(python) = &mut task.program {
+        python.interpreter = path.to_string_lossy().into_owned();
+    }
+    let exit = place.run(task).await;
+    let fault = exit.fault().expect("a fault");
+    assert_eq!((exit.why, fault.code), (Why::CouldNotStart, codes::PYTHON_UNUSABLE));
+    assert!(fault.message.contains("too old for this"), "{fault}");
 }
