@@ -40,6 +40,9 @@ use crate::{
 /// An exit record is shorter than this: a result, faults and a little more.
 const MAX_RECORD_BYTES: u64 = 1 << 20;
 
+/// How long we wait for a supervisor's first word before we take it to be there all the same.
+const GREETING_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A supervisor that ended before it took the attempt is replaced this often.
 const LAUNCH_TRIES: usize = 3;
 
@@ -253,13 +256,14 @@ async fn give(dir: &Path, host: &Host, order: &[u8]) -> Result<Option<BufReader<
     // From here on the supervisor alone holds the listening end, so that it closes with it.
     drop(listener);
     let mut connection = BufReader::new(connection);
-    Ok(is_greeted(&mut connection).await.then_some(connection))
+    Ok(is_there(&mut connection).await.then_some(connection))
 }
 
-async fn is_greeted(connection: &mut BufReader<UnixStream>) -> bool {
-    let mut line = String::new();
-    let greeting = connection.take(HELLO.len() as u64).read_line(&mut line).await;
-    greeting.is_ok() && line == HELLO
+/// Whether a supervisor has the attempt. One that says nothing for a while is stopped or starved, but there:
+/// only the end of the connection tells that it is gone.
+async fn is_there(connection: &mut BufReader<UnixStream>) -> bool {
+    let greeting = tokio::time::timeout(GREETING_PATIENCE, connection.fill_buf()).await;
+    greeting.is_err() || matches!(greeting, Ok(Ok(bytes)) if !bytes.is_empty())
 }
 
 /// Finds an attempt that another process launched, or this one before it was restarted.
@@ -284,7 +288,7 @@ pub async fn adopt(dir: &Path) -> Result<Adopted, Fault> {
 async fn connect(dir: &Path) -> Option<BufReader<UnixStream>> {
     let opened = File::open(dir).ok()?;
     let mut connection = BufReader::new(UnixStream::connect(folder::control_address(&opened)).await.ok()?);
-    is_greeted(&mut connection).await.then_some(connection)
+    is_there(&mut connection).await.then_some(connection)
 }
 
 /// What a folder says whose supervisor is gone; a lost attempt is ended here.
@@ -389,7 +393,11 @@ impl Running {
 
     /// Reads the record; false when the connection ended without one.
     async fn told(&mut self) -> bool {
-        // What was read before this was given up is still in the line.
+        // A greeting is passed over: it may come late. What was read before this was given up is in the line.
+        let is_greeting = matches!(self.connection.fill_buf().await, Ok(bytes) if bytes.starts_with(HELLO.as_bytes()));
+        if is_greeting && self.line.is_empty() {
+            self.connection.consume(HELLO.len());
+        }
         let room = MAX_RECORD_BYTES.saturating_sub(self.line.len() as u64);
         let mut limited = (&mut self.connection).take(room);
         let read = limited.read_until(b'\n', &mut self.line).await;

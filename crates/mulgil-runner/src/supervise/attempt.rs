@@ -429,6 +429,10 @@ impl Attempt<'_> {
             self.kill_at = Some(now + KILL_AGAIN);
             self.groups.kill();
             self.send(Signal::SIGKILL);
+            // A worker that does not even fork is what hangs.
+            if let Some(warm) = self.host.warm.as_ref().filter(|_| self.main.is_none()) {
+                kin::signal(warm.pid(), Signal::SIGKILL);
+            }
         }
         if self.look_at <= now {
             self.look_at = now + SAMPLE_EVERY;
@@ -496,6 +500,12 @@ impl Attempt<'_> {
             .chain(self.events.faults.drain(..))
             .collect();
         self.measure(&mut exit);
+        // The count is the machine's, so it is a hint and no more.
+        let was_killed = end.signal == Some(Signal::SIGKILL as i32) && exit.why == Why::Exited;
+        if was_killed && kin::machine_oom_kills() > self.measured.machine_oom_kills {
+            self.outputs
+                .note("the machine killed a process for want of memory while this task ran; it may have been this one");
+        }
         if is_stuck {
             self.outputs.note("some processes of this task could not be killed");
         }
@@ -508,11 +518,9 @@ impl Attempt<'_> {
         if could_not_start {
             return Why::CouldNotStart;
         }
-        let was_killed = end.signal == Some(Signal::SIGKILL as i32) || end.code == Some(128 + Signal::SIGKILL as i32);
-        let machine_killed = was_killed && kin::machine_oom_kills() > self.measured.machine_oom_kills;
         match self.ending {
             Some(why) => why,
-            None if end.code != Some(0) && (machine_killed || self.groups.ran_out_of_memory()) => Why::OutOfMemory,
+            None if end.code != Some(0) && self.groups.ran_out_of_memory() => Why::OutOfMemory,
             None => Why::Exited,
         }
     }

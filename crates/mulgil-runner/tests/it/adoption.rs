@@ -124,6 +124,27 @@ async fn a_supervisor_that_is_asked_to_end_ends_its_task_first() {
 }
 
 #[tokio::test]
+async fn a_supervisor_that_is_stopped_for_a_while_is_not_taken_for_dead() {
+    use nix::sys::signal::{Signal, kill};
+    let place = Place::new();
+    let (ready, go) = (place.gate("ready"), place.gate("go"));
+    let script = "echo $$ > $READY; read go < $GO; exit 3";
+    let mut running = place
+        .launch(shell("1", script, &[("READY", ready.path()), ("GO", go.path())]))
+        .await;
+    ready.read().await;
+    let dir = place.path("1");
+    let pid = nix::unistd::Pid::from_raw(supervisor(&dir).try_into().expect("a number"));
+    kill(pid, Signal::SIGSTOP).expect("a supervisor");
+    let mut adopted = self::running(&dir).await;
+    kill(pid, Signal::SIGCONT).expect("a supervisor");
+    go.open().await;
+    let exit = adopted.wait().await.expect("an end");
+    assert_eq!((exit.why, exit.code), (Why::Exited, Some(3)));
+    assert_eq!(running.wait().await.expect("an end"), exit);
+}
+
+#[tokio::test]
 async fn waiting_can_be_given_up_and_asked_again() {
     let place = Place::new();
     let (ready, go) = (place.gate("ready"), place.gate("go"));
