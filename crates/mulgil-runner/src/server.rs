@@ -170,6 +170,9 @@ impl Launcher {
         let unusable = |error: io::Error| folder::fault(dir, "cannot be written to", &error);
         folder::create(dir).map_err(unusable)?;
         let dir = dir.canonicalize().map_err(unusable)?;
+        if [folder::STATE, folder::EXIT].iter().any(|name| dir.join(name).exists()) {
+            return Err(unusable(io::Error::other("another attempt was there before")));
+        }
         let order = Order {
             version: VERSION,
             dir: dir.clone(),

@@ -245,3 +245,62 @@ async fn a_folder_may_have_a_long_path() {
         .expect("a launch");
     assert_eq!(running.wait().await.expect("an end").code, Some(0));
 }
+
+#[tokio::test]
+async fn a_folder_takes_one_attempt() {
+    let place = Place::new();
+    place.run(shell("1", "exit 0", &[])).await;
+    let again = place.launcher.launch(&place.path("1"), shell("1", "exit 1", &[])).await;
+    let fault = again.expect_err("a folder that was used");
+    assert!(fault.message.contains("another attempt was there before"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_supervisor_killed_at_any_moment_leaves_a_record_or_nothing() {
+    let place = Place::new();
+    let mut lost_count = 0;
+    for round in 0..40_u32 {
+        let attempt = round.to_string();
+        let script = "setsid sleep 1000 & (sleep 1000 &) ; echo said; sleep 0.01; exit 3";
+        let mut running = place.launch(shell(&attempt, script, &[])).await;
+        let dir = place.path(&attempt);
+        let (supervisor, token) = (supervisor(&dir), token(&dir));
+        // The moment is what varies: before the task begins, while it runs, while its end is kept.
+        tokio::time::sleep(std::time::Duration::from_micros(750) * round).await;
+        kill_hard(supervisor);
+        let exit = running.wait().await.expect("an end");
+        match exit.why {
+            Why::Lost => lost_count += 1,
+            _ => assert_eq!((exit.why, exit.code), (Why::Exited, Some(3)), "round {round}"),
+        }
+        assert_eq!(alive_with(&token), Vec::<String>::new(), "round {round}");
+        let again = adopt(&dir).await.expect("a folder");
+        assert!(
+            matches!(again, Adopted::Ended(again) | Adopted::Lost(again) if *again == exit),
+            "round {round}"
+        );
+    }
+    assert!(lost_count > 0);
+}
+
+fn token(dir: &Path) -> String {
+    let state: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.join("state.json")).expect("a state")).expect("JSON");
+    state["token"].as_str().expect("a word").to_owned()
+}
+
+/// The living processes whose environment names an attempt.
+fn alive_with(token: &str) -> Vec<String> {
+    let marker = format!("MULGIL_TOKEN={token}");
+    let processes = fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    pids.filter(|pid| {
+        is_alive(pid)
+            && fs::read(format!("/proc/{pid}/environ")).is_ok_and(|variables| {
+                variables
+                    .split(|byte| *byte == 0)
+                    .any(|variable| variable == marker.as_bytes())
+            })
+    })
+    .collect()
+}
