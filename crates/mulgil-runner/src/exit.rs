@@ -66,7 +66,7 @@ pub enum Why {
     Timeout,
     /// It was asked to stop.
     Cancelled,
-    /// It needed more memory than it may have, or than there was.
+    /// It was killed for memory, as its control group counted.
     OutOfMemory,
     /// Its program could not be started; `faults` says why.
     CouldNotStart,

@@ -27,6 +27,16 @@ use crate::spec::State;
 /// How long we try to kill what is left, before we say that it cannot be done.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// A process shows no environment while it becomes another program; longer than this it has none.
+const EXEC_PATIENCE: Duration = Duration::from_millis(250);
+
+/// So often nobody must be found before we believe it: a look is not of one moment, and who forks while
+/// we look may be passed over.
+const CALM_LOOKS: u32 = 3;
+
+/// The parent of the kernel's own threads.
+const KERNEL_THREADS: u32 = 2;
+
 /// Where the kernel's control groups are.
 const GROUP_MOUNTS: &str = "/proc/self/mountinfo";
 
@@ -131,16 +141,22 @@ pub(crate) fn kill_orphans(state: &State) -> (u32, bool) {
     if state.boot != boot_id() {
         return (0, false);
     }
-    let began = Clock::now();
-    let mut killed = std::collections::BTreeSet::new();
+    let (began, mut calm_since) = (Clock::now(), Clock::now());
+    let (mut calm_count, mut killed) = (0, std::collections::BTreeSet::new());
     loop {
-        let left = orphans(state);
-        if left.is_empty() {
-            state.groups.iter().for_each(|group| remove_group(group));
-            return (killed.len() as u32, false);
+        let orphans = orphans(state);
+        if orphans.found.is_empty() {
+            calm_count += 1;
+            let is_decided = orphans.undecided.is_empty() || calm_since.elapsed() > EXEC_PATIENCE;
+            if calm_count >= CALM_LOOKS && is_decided {
+                state.groups.iter().for_each(|group| remove_group(group));
+                return (killed.len() as u32, false);
+            }
+        } else {
+            (calm_count, calm_since) = (0, Clock::now());
+            state.groups.iter().for_each(|group| kill_group(group));
         }
-        state.groups.iter().for_each(|group| kill_group(group));
-        for orphan in left {
+        for orphan in orphans.found {
             // It is looked at again at the last moment, so that a successor of that number is not hit.
             if stat(orphan.pid).is_some_and(|now| now.started == orphan.started) {
                 killed.insert(orphan.pid);
@@ -154,27 +170,40 @@ pub(crate) fn kill_orphans(state: &State) -> (u32, bool) {
     }
 }
 
-/// The living processes of an attempt whose supervisor is dead.
-fn orphans(state: &State) -> Vec<Stat> {
+/// What was seen of the living processes of an attempt whose supervisor is dead.
+struct Orphans {
+    found: Vec<Stat>,
+    /// Those that showed no environment: they have none, or are just becoming another program.
+    undecided: Vec<u32>,
+}
+
+fn orphans(state: &State) -> Orphans {
     let supervisor = stat(state.supervisor);
     // While a member of a session lives, its number goes to nobody else; if somebody else has it, none lives.
     let session_is_ours = supervisor.is_none_or(|now| now.started == state.supervisor_started);
     let grouped: Vec<u32> = state.groups.iter().flat_map(|group| members(group)).collect();
+    let marker = format!("MULGIL_TOKEN={}", state.token);
     let own = std::process::id();
-    everybody()
-        .filter(|stat| !stat.is_zombie && stat.pid != own && stat.started >= state.supervisor_started)
-        .filter(|stat| {
-            session_is_ours && stat.session == state.supervisor
-                || grouped.contains(&stat.pid)
-                || carries(stat.pid, &state.token)
-        })
-        .collect()
+    let (mut found, mut undecided) = (Vec::new(), Vec::new());
+    for stat in everybody() {
+        let is_candidate = !stat.is_zombie && stat.pid != own && stat.started >= state.supervisor_started;
+        if !is_candidate || stat.parent == KERNEL_THREADS {
+            continue;
+        }
+        // What cannot be read belongs to another user.
+        let variables = fs::read(format!("/proc/{}/environ", stat.pid));
+        let is_marked = variables.as_ref().is_ok_and(|variables| holds(variables, &marker));
+        if is_marked || grouped.contains(&stat.pid) || session_is_ours && stat.session == state.supervisor {
+            found.push(stat);
+        } else if variables.is_ok_and(|variables| variables.is_empty()) {
+            undecided.push(stat.pid);
+        }
+    }
+    Orphans { found, undecided }
 }
 
-fn carries(pid: u32, token: &str) -> bool {
-    let marker = format!("MULGIL_TOKEN={token}");
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment
+fn holds(variables: &[u8], marker: &str) -> bool {
+    variables
         .split(|byte| *byte == 0)
         .any(|variable| variable == marker.as_bytes())
 }
@@ -347,7 +376,9 @@ fn kill_group(group: &Path) {
     }
     // Version 1: nothing can fork while it is frozen. What is frozen dies when it thaws.
     let _ = fs::write(group.join("freezer.state"), "FROZEN");
-    members(group).into_iter().for_each(|pid| signal(pid, Signal::SIGKILL));
+    for pid in members(group) {
+        signal(pid, Signal::SIGKILL);
+    }
     let _ = fs::write(group.join("freezer.state"), "THAWED");
 }
 
@@ -402,7 +433,13 @@ mod tests {
             tail_bytes: 0,
             started_at: mulgil_core::interval::Instant(0),
         };
-        let found = |started| orphans(&state(started)).iter().map(|stat| stat.pid).collect::<Vec<_>>();
+        let found = |started| {
+            orphans(&state(started))
+                .found
+                .iter()
+                .map(|stat| stat.pid)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(found(leader.started), [leader.pid]);
         assert!(found(leader.started - 1).is_empty() && found(leader.started + 1).is_empty());
         let other_boot = State {

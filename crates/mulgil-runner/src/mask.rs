@@ -53,14 +53,11 @@ impl Forms {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
-        let finder = match sorted.is_empty() {
-            true => None,
-            // It fails only for more patterns than memory holds; the supervisor's limits come before.
-            false => AhoCorasick::builder()
-                .match_kind(MatchKind::LeftmostLongest)
-                .build(&sorted)
-                .ok(),
-        };
+        // It fails only for more forms than it can count. Then nothing is written that may hold one.
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(&sorted)
+            .ok();
         Self {
             longest: sorted.iter().map(Vec::len).max().unwrap_or(0),
             sorted,
@@ -81,7 +78,7 @@ impl Forms {
     pub(crate) fn json(&self, value: &mut serde_json::Value) {
         use serde_json::Value;
         match value {
-            _ if self.finder.is_none() => {}
+            _ if self.sorted.is_empty() => {}
             Value::Null | Value::Bool(_) => {}
             Value::Number(number) => {
                 let (text, masked) = (number.to_string(), self.text(&number.to_string()));
@@ -116,8 +113,12 @@ impl Forms {
 impl Masker {
     /// Adds to `out` what of these bytes, and of those held back, is decided.
     pub(crate) fn feed(&mut self, forms: &Forms, bytes: &[u8], out: &mut Vec<u8>) {
-        let Some(finder) = &forms.finder else {
+        if forms.sorted.is_empty() {
             out.extend_from_slice(bytes);
+            return;
+        }
+        let Some(finder) = &forms.finder else {
+            out.extend_from_slice(MASK);
             return;
         };
         let joined;
@@ -146,9 +147,8 @@ impl Masker {
     /// Adds what was held back: nothing follows.
     pub(crate) fn finish(&mut self, forms: &Forms, out: &mut Vec<u8>) {
         let held = std::mem::take(&mut self.held);
-        match &forms.finder {
-            Some(finder) => out.extend_from_slice(&finder.replace_all_bytes(&held, &[MASK].repeat(forms.sorted.len()))),
-            None => out.extend_from_slice(&held),
+        if let Some(finder) = forms.finder.as_ref().filter(|_| !held.is_empty()) {
+            out.extend_from_slice(&finder.replace_all_bytes(&held, &[MASK].repeat(forms.sorted.len())));
         }
     }
 }
@@ -180,12 +180,12 @@ fn json_forms(text: &str) -> [Vec<u8>; 3] {
     let inner = quoted[1..quoted.len() - 1].to_owned();
     let mut ascii = String::new();
     for letter in inner.chars() {
-        match letter.is_ascii() {
-            true => ascii.push(letter),
-            false => letter
-                .encode_utf16(&mut [0; 2])
-                .iter()
-                .for_each(|unit| ascii.push_str(&format!("\\u{unit:04x}"))),
+        if letter.is_ascii() {
+            ascii.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            ascii.push_str(&format!("\\u{unit:04x}"));
         }
     }
     let slashes = inner.replace('/', "\\/");
@@ -246,7 +246,7 @@ mod tests {
     fn a_secret_cut_anywhere_leaks_nothing() {
         let text = "before hunter2-long after";
         for cut in 0..text.len() {
-            let pieces = [text[..cut].as_bytes(), text[cut..].as_bytes()];
+            let pieces = [&text.as_bytes()[..cut], &text.as_bytes()[cut..]];
             assert_eq!(masked(&["hunter2-long"], &pieces), "before *** after", "cut at {cut}");
         }
     }
@@ -308,7 +308,7 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(text.len())).collect();
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
-            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| text[pair[0]..pair[1]].as_bytes()).collect();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &text.as_bytes()[pair[0]..pair[1]]).collect();
             prop_assert_eq!(masked(&secrets, &pieces), masked(&secrets, &[text.as_bytes()]));
         }
     }

@@ -81,9 +81,10 @@ pub(crate) fn find(name: &str, path: &str, directory: &Path) -> Option<PathBuf> 
 }
 
 fn missing(name: &str, path: &str) -> Box<Diagnostic> {
-    not_started(match name.contains('/') {
-        true => format!("the program `{name}` is not there"),
-        false => format!("the program `{name}` is not in PATH ({path})"),
+    not_started(if name.contains('/') {
+        format!("the program `{name}` is not there")
+    } else {
+        format!("the program `{name}` is not in PATH ({path})")
     })
 }
 

@@ -100,14 +100,7 @@ impl PythonStep {
         let path = environment.get("PATH").map_or("", String::as_str);
         match process::find(&self.interpreter, path, directory) {
             Some(_) => Ok(()),
-            None => Err(Box::new(
-                Diagnostic::error(
-                    codes::PYTHON_UNUSABLE,
-                    format!("the Python `{}` is not there", self.interpreter),
-                )
-                .with_remedy("name another one with `python:` at the step, or install Python 3.9 or newer")
-                .with_retry(Retry::AfterHumanFix),
-            )),
+            None => Err(unusable(&format!("`{}` is not there", self.interpreter))),
         }
     }
 
@@ -116,6 +109,18 @@ impl PythonStep {
         let environment = environment_of_worker(environment);
         format!("{:?}", (&self.interpreter, &self.sdk, environment))
     }
+}
+
+/// What is said of an interpreter that cannot run steps.
+pub(crate) fn unusable(why: &str) -> Fault {
+    Box::new(
+        Diagnostic::error(
+            codes::PYTHON_UNUSABLE,
+            format!("the Python of this step cannot be used: {why}"),
+        )
+        .with_remedy("name another one with `python:` at the step, or install Python 3.9 or newer")
+        .with_retry(Retry::AfterHumanFix),
+    )
 }
 
 /// The environment without what belongs to one attempt.

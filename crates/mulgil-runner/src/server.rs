@@ -40,6 +40,9 @@ use crate::{
 /// An exit record is shorter than this: a result, faults and a little more.
 const MAX_RECORD_BYTES: u64 = 1 << 20;
 
+/// How long we wait for a supervisor's first word before we take it to be there all the same.
+const GREETING_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A supervisor that ended before it took the attempt is replaced this often.
 const LAUNCH_TRIES: usize = 3;
 
@@ -67,7 +70,7 @@ impl Default for LauncherLimits {
         Self {
             live: 1000,
             idle: 8,
-            idle_for: Duration::from_secs(60),
+            idle_for: Duration::from_mins(1),
             tasks: 1000,
         }
     }
@@ -95,6 +98,9 @@ struct Host {
 pub struct Running {
     dir: PathBuf,
     connection: BufReader<UnixStream>,
+    /// What was read of the record so far.
+    line: Vec<u8>,
+    ended: Option<Exit>,
     lease: Option<Lease>,
     /// Said at its launch: secrets that are too short to be masked.
     pub warnings: Vec<Diagnostic>,
@@ -113,7 +119,7 @@ struct Lease {
 #[derive(Debug)]
 pub enum Adopted {
     /// It runs.
-    Running(Running),
+    Running(Box<Running>),
     /// It has ended.
     Ended(Box<Exit>),
     /// Its supervisor is gone without a word. What was left of it was killed, and a record says so.
@@ -144,7 +150,8 @@ impl Launcher {
         Ok(())
     }
 
-    /// Gives an attempt to a supervisor. When it returns, the attempt goes on whatever becomes of this process.
+    /// Gives an attempt to a supervisor. When it returns, the attempt goes on whatever becomes of this process,
+    /// and also when this is given up half-way: then [`adopt`] tells whether it began.
     /// `dir` is the attempt's folder, which is made; no other attempt may have been there.
     ///
     /// # Errors
@@ -163,6 +170,9 @@ impl Launcher {
         let unusable = |error: io::Error| folder::fault(dir, "cannot be written to", &error);
         folder::create(dir).map_err(unusable)?;
         let dir = dir.canonicalize().map_err(unusable)?;
+        if [folder::STATE, folder::EXIT].iter().any(|name| dir.join(name).exists()) {
+            return Err(unusable(io::Error::other("another attempt was there before")));
+        }
         let order = Order {
             version: VERSION,
             dir: dir.clone(),
@@ -179,12 +189,7 @@ impl Launcher {
                     host,
                     _place: place,
                 };
-                return Ok(Running {
-                    dir,
-                    connection,
-                    lease: Some(lease),
-                    warnings,
-                });
+                return Ok(Running::new(dir, connection, Some(lease), warnings));
             }
         }
         Err(no_supervisor("it ended before it took the task"))
@@ -254,13 +259,14 @@ async fn give(dir: &Path, host: &Host, order: &[u8]) -> Result<Option<BufReader<
     // From here on the supervisor alone holds the listening end, so that it closes with it.
     drop(listener);
     let mut connection = BufReader::new(connection);
-    Ok(is_greeted(&mut connection).await.then_some(connection))
+    Ok(is_there(&mut connection).await.then_some(connection))
 }
 
-async fn is_greeted(connection: &mut BufReader<UnixStream>) -> bool {
-    let mut line = String::new();
-    let greeting = connection.take(HELLO.len() as u64).read_line(&mut line).await;
-    greeting.is_ok() && line == HELLO
+/// Whether a supervisor has the attempt. One that says nothing for a while is stopped or starved, but there:
+/// only the end of the connection tells that it is gone.
+async fn is_there(connection: &mut BufReader<UnixStream>) -> bool {
+    let greeting = tokio::time::timeout(GREETING_PATIENCE, connection.fill_buf()).await;
+    greeting.is_err() || matches!(greeting, Ok(Ok(bytes)) if !bytes.is_empty())
 }
 
 /// Finds an attempt that another process launched, or this one before it was restarted.
@@ -270,12 +276,12 @@ async fn is_greeted(connection: &mut BufReader<UnixStream>) -> bool {
 pub async fn adopt(dir: &Path) -> Result<Adopted, Fault> {
     if let Some(connection) = connect(dir).await {
         let dir = dir.to_path_buf();
-        return Ok(Adopted::Running(Running {
+        return Ok(Adopted::Running(Box::new(Running::new(
             dir,
             connection,
-            lease: None,
-            warnings: Vec::new(),
-        }));
+            None,
+            Vec::new(),
+        ))));
     }
     let dir = dir.to_path_buf();
     let ended = tokio::task::spawn_blocking(move || conclude(&dir)).await;
@@ -285,7 +291,7 @@ pub async fn adopt(dir: &Path) -> Result<Adopted, Fault> {
 async fn connect(dir: &Path) -> Option<BufReader<UnixStream>> {
     let opened = File::open(dir).ok()?;
     let mut connection = BufReader::new(UnixStream::connect(folder::control_address(&opened)).await.ok()?);
-    is_greeted(&mut connection).await.then_some(connection)
+    is_there(&mut connection).await.then_some(connection)
 }
 
 /// What a folder says whose supervisor is gone; a lost attempt is ended here.
@@ -340,28 +346,44 @@ fn keep_lost(dir: &Path, state: Option<&State>, exit: &Exit) -> io::Result<()> {
 }
 
 impl Running {
+    fn new(dir: PathBuf, connection: BufReader<UnixStream>, lease: Option<Lease>, warnings: Vec<Diagnostic>) -> Self {
+        Self {
+            dir,
+            connection,
+            line: Vec::new(),
+            ended: None,
+            lease,
+            warnings,
+        }
+    }
+
     /// The attempt's folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Waits until it has ended and its record is safe.
+    /// Waits until it has ended and its record is safe. May be given up and asked again, and gives the same
+    /// when asked after the end.
     ///
     /// # Errors
     /// As [`adopt`], if the supervisor dies without a word.
-    pub async fn wait(mut self) -> Result<Exit, Fault> {
-        match self.told().await {
-            Some(exit) => {
+    pub async fn wait(&mut self) -> Result<Exit, Fault> {
+        while self.ended.is_none() {
+            if self.told().await {
                 if let Some(lease) = self.lease.take() {
                     lease.end();
                 }
-                Ok(exit)
+                break;
             }
-            None => match Box::pin(adopt(&self.dir)).await? {
-                Adopted::Ended(exit) | Adopted::Lost(exit) => Ok(*exit),
-                Adopted::Running(again) => Box::pin(again.wait()).await,
-            },
+            match adopt(&self.dir).await? {
+                Adopted::Ended(exit) | Adopted::Lost(exit) => self.ended = Some(*exit),
+                Adopted::Running(again) => {
+                    self.connection = again.connection;
+                    self.line.clear();
+                }
+            }
         }
+        self.ended.clone().ok_or_else(|| bug("an end without a record"))
     }
 
     /// Asks it to end: SIGTERM now, SIGKILL after the grace, its whole tree. A later call can only hasten that.
@@ -372,11 +394,18 @@ impl Running {
         let _ = self.connection.get_mut().write_all(request.as_bytes()).await;
     }
 
-    async fn told(&mut self) -> Option<Exit> {
-        let mut line = Vec::new();
-        let mut limited = (&mut self.connection).take(MAX_RECORD_BYTES);
-        limited.read_until(b'\n', &mut line).await.ok()?;
-        serde_json::from_slice(&line).ok()
+    /// Reads the record; false when the connection ended without one.
+    async fn told(&mut self) -> bool {
+        // A greeting is passed over: it may come late. What was read before this was given up is in the line.
+        let is_greeting = matches!(self.connection.fill_buf().await, Ok(bytes) if bytes.starts_with(HELLO.as_bytes()));
+        if is_greeting && self.line.is_empty() {
+            self.connection.consume(HELLO.len());
+        }
+        let room = MAX_RECORD_BYTES.saturating_sub(self.line.len() as u64);
+        let mut limited = (&mut self.connection).take(room);
+        let read = limited.read_until(b'\n', &mut self.line).await;
+        self.ended = read.ok().and_then(|_| serde_json::from_slice(&self.line).ok());
+        self.ended.is_some()
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
     log::{LogStream, LogWriter},
     mask::Forms,
     process,
-    python::PythonStep,
+    python::{self, PythonStep},
     spec::{Order, Program, State, Task, VERSION},
 };
 
@@ -93,6 +93,8 @@ struct Attempt<'h> {
     end: Option<End>,
     /// Why we end it, once we do.
     ending: Option<Why>,
+    /// Why it could not start, where that turned out late.
+    failure: Option<Box<Diagnostic>>,
     kill_at: Option<Clock>,
     timeout_at: Option<Clock>,
     look_at: Clock,
@@ -163,6 +165,7 @@ pub(crate) fn run(host: &mut Host, order: Order, listener: UnixListener) -> bool
         main: None,
         end: None,
         ending: None,
+        failure: None,
         kill_at: None,
         look_at: now + GROUP_AFTER,
         peak: None,
@@ -283,6 +286,8 @@ impl Attempt<'_> {
         environment: std::collections::BTreeMap<String, String>,
         files: [OwnedFd; 3],
     ) -> Result<(), Box<Diagnostic>> {
+        // Nothing of this attempt ran on one that ended meanwhile.
+        self.host.warm.take_if(|warm| warm.has_ended());
         if self.host.warm.is_none() {
             self.host.warm = Some(Warm::start(step, &self.task)?);
         }
@@ -396,29 +401,22 @@ impl Attempt<'_> {
     }
 
     fn lose_worker(&mut self) {
-        let said = self
-            .host
-            .warm
-            .take()
-            .map(|mut warm| warm.last_words())
-            .unwrap_or_default();
-        if self.end.is_none() {
-            let has_begun = self.main.is_some();
-            self.ending.get_or_insert(if has_begun {
-                Why::WorkerCrashed
-            } else {
-                Why::CouldNotStart
-            });
-            if !said.is_empty() {
-                let said = self.outputs.forms.text(&said);
-                said.lines().for_each(|line| self.outputs.note(line));
-            }
-            self.end = Some(End {
-                code: None,
-                signal: None,
-                at: clock::now(),
-            });
+        let Some(mut worker) = self.host.warm.take().filter(|_| self.end.is_none()) else {
+            return;
+        };
+        let words = self.outputs.forms.text(&worker.last_words());
+        words.lines().for_each(|line| self.outputs.note(line));
+        if self.main.is_none() && !worker.has_worked() {
+            // It never worked: too old, or no Python at all.
+            self.failure = Some(python::unusable(words.lines().last().unwrap_or("it ended at once")));
+            self.ending.get_or_insert(Why::CouldNotStart);
         }
+        self.ending.get_or_insert(Why::WorkerCrashed);
+        self.end = Some(End {
+            code: None,
+            signal: None,
+            at: clock::now(),
+        });
     }
 
     fn keep_time(&mut self) {
@@ -431,6 +429,10 @@ impl Attempt<'_> {
             self.kill_at = Some(now + KILL_AGAIN);
             self.groups.kill();
             self.send(Signal::SIGKILL);
+            // A worker that does not even fork is what hangs.
+            if let Some(warm) = self.host.warm.as_ref().filter(|_| self.main.is_none()) {
+                kin::signal(warm.pid(), Signal::SIGKILL);
+            }
         }
         if self.look_at <= now {
             self.look_at = now + SAMPLE_EVERY;
@@ -472,6 +474,7 @@ impl Attempt<'_> {
 
     /// Ends what is left of the tree, and the attempt.
     fn finish(mut self, fault: Option<Box<Diagnostic>>) -> bool {
+        let fault = fault.or(self.failure.take());
         self.groups.kill();
         let (killed_count, is_stuck) = kin::kill_children(self.host.warm.as_ref().map(Warm::pid));
         self.outputs.drain();
@@ -497,6 +500,12 @@ impl Attempt<'_> {
             .chain(self.events.faults.drain(..))
             .collect();
         self.measure(&mut exit);
+        // The count is the machine's, so it is a hint and no more.
+        let was_killed = end.signal == Some(Signal::SIGKILL as i32) && exit.why == Why::Exited;
+        if was_killed && kin::machine_oom_kills() > self.measured.machine_oom_kills {
+            self.outputs
+                .note("the machine killed a process for want of memory while this task ran; it may have been this one");
+        }
         if is_stuck {
             self.outputs.note("some processes of this task could not be killed");
         }
@@ -509,11 +518,9 @@ impl Attempt<'_> {
         if could_not_start {
             return Why::CouldNotStart;
         }
-        let was_killed = end.signal == Some(Signal::SIGKILL as i32) || end.code == Some(128 + Signal::SIGKILL as i32);
-        let machine_killed = was_killed && kin::machine_oom_kills() > self.measured.machine_oom_kills;
         match self.ending {
             Some(why) => why,
-            None if end.code != Some(0) && (machine_killed || self.groups.ran_out_of_memory()) => Why::OutOfMemory,
+            None if end.code != Some(0) && self.groups.ran_out_of_memory() => Why::OutOfMemory,
             None => Why::Exited,
         }
     }

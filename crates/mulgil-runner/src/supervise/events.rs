@@ -44,6 +44,8 @@ impl Events {
     /// Makes the pipe.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         let path = dir.join(folder::EVENTS_PIPE);
+        // Left by a supervisor that was killed before it took this attempt.
+        let _ = std::fs::remove_file(&path);
         mkfifo(&path, Mode::from_bits_truncate(0o600))?;
         // Open for both, so that it has no end while writers come and go.
         let pipe = OpenOptions::new()

@@ -33,6 +33,9 @@ use crate::{
 /// any child ever held.
 const SMALL_PEAK_BYTES: u64 = 64 << 20;
 
+/// How long a new supervisor waits for its first order at least: that one is on its way.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long a supervisor goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -55,13 +58,13 @@ impl Limits {
     pub(crate) fn read(mut args: impl Iterator<Item = String>) -> Self {
         let mut number = || args.next().and_then(|arg| arg.parse().ok());
         Self {
-            idle: Duration::from_secs(number().unwrap_or(60)),
+            idle: Duration::from_millis(number().unwrap_or(0)),
             tasks: number().and_then(|tasks| tasks.try_into().ok()).unwrap_or(1),
         }
     }
 
     pub(crate) fn args(self) -> [String; 2] {
-        [self.idle.as_secs().to_string(), self.tasks.to_string()]
+        [self.idle.as_millis().to_string(), self.tasks.to_string()]
     }
 }
 
@@ -107,8 +110,13 @@ fn start() -> io::Result<(Host, UnixStream)> {
 }
 
 fn serve(host: &mut Host, control: &UnixStream, limits: &Limits) -> io::Result<()> {
-    for _ in 0..limits.tasks {
-        let Some((order, listener)) = next(host, control, limits.idle)? else {
+    for count in 0..limits.tasks {
+        let idle = if count == 0 {
+            limits.idle.max(FIRST_PATIENCE)
+        } else {
+            limits.idle
+        };
+        let Some((order, listener)) = next(host, control, idle)? else {
             break;
         };
         let recorded = attempt::run(host, order, listener);

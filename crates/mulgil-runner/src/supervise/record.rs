@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a supervisor keeps a record that no disk takes and nobody has asked for.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// How often it tries again.
 const TRY_EVERY: Duration = Duration::from_millis(200);

@@ -15,7 +15,13 @@ use std::{
 };
 
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::{
+        signal::Signal,
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -33,6 +39,8 @@ pub(crate) struct Warm {
     heard: Vec<u8>,
     pid: u32,
     words: File,
+    /// Tasks that it has taken.
+    taken_count: u32,
 }
 
 /// What a warm Python is asked to do.
@@ -103,11 +111,23 @@ impl Warm {
             heard: Vec::new(),
             pid: child.id(),
             words,
+            taken_count: 0,
         })
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether it has ended while it had nothing to do.
+    pub(crate) fn has_ended(&self) -> bool {
+        let status = waitpid(Pid::from_raw(self.pid as i32), Some(WaitPidFlag::WNOHANG));
+        status != Ok(WaitStatus::StillAlive)
+    }
+
+    /// Whether it ever worked.
+    pub(crate) fn has_worked(&self) -> bool {
+        self.taken_count > 0
     }
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -162,6 +182,7 @@ impl Warm {
         let whole = memchr::memrchr(b'\n', &self.heard).map_or(0, |at| at + 1);
         let lines: Vec<u8> = self.heard.drain(..whole).collect();
         let mut news: Vec<News> = lines.split(|byte| *byte == b'\n').filter_map(read).collect();
+        self.taken_count += news.iter().filter(|news| matches!(news, News::Forked(_))).count() as u32;
         news.extend(is_gone.then_some(News::Gone));
         news
     }

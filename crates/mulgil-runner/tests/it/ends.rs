@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use mulgil_core::{codes, run::RunState};
-use mulgil_runner::{LogLimits, Program, Why};
+use mulgil_runner::{Launcher, LauncherLimits, LogLimits, Program, Why};
 
-use crate::common::{Place, is_alive, shell, supervisor, task};
+use crate::common::{Place, is_alive, program, shell, supervisor, task};
 
 #[tokio::test]
 async fn a_task_gets_what_it_was_given_and_nothing_else() {
@@ -91,7 +91,7 @@ async fn a_running_task_is_stopped_by_request() {
     let script = "trap 'echo tidied; exit 5' TERM; echo $$ > $READY; while :; do sleep 0.01; done";
     let mut running = place.launch(shell("1", script, &[("READY", ready.path())])).await;
     let pid = ready.read().await;
-    running.stop(Duration::from_secs(60)).await;
+    running.stop(Duration::from_mins(1)).await;
     let exit = running.wait().await.expect("an end");
     assert_eq!(
         (exit.why, exit.code, exit.state()),
@@ -103,7 +103,7 @@ async fn a_running_task_is_stopped_by_request() {
     let script = "trap '' TERM; echo $$ > $READY; while :; do sleep 0.01; done";
     let mut running = place.launch(shell("2", script, &[("READY", ready.path())])).await;
     ready.read().await;
-    running.stop(Duration::from_secs(3600)).await;
+    running.stop(Duration::from_hours(1)).await;
     running.stop(Duration::ZERO).await;
     let exit = running.wait().await.expect("an end");
     assert_eq!((exit.why, exit.signal), (Why::Cancelled, Some(9)));
@@ -121,7 +121,7 @@ async fn whatever_a_task_leaves_behind_is_killed() {
         read go < $GO; exit 0";
     let go = place.gate("go");
     let variables = [("ONE", one.path()), ("TWO", two.path()), ("GO", go.path())];
-    let running = place.launch(shell("1", script, &variables)).await;
+    let mut running = place.launch(shell("1", script, &variables)).await;
     let pids = [one.read().await, two.read().await];
     assert!(pids.iter().all(|pid| is_alive(pid)));
     go.open().await;
@@ -231,4 +231,80 @@ async fn one_supervisor_runs_many_tasks_and_tells_them_apart() {
         assert_eq!(place.log(attempt), [format!("out {attempt}")]);
     }
     assert_eq!(supervisor(&place.path("1")), supervisor(&place.path("2")));
+}
+
+#[tokio::test]
+async fn many_tasks_run_at_once_and_no_more_than_may() {
+    let place = Place::new();
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let (launcher, dir) = (place.launcher.clone(), place.path(&number.to_string()));
+        let task = shell(&number.to_string(), &format!("exit {number}"), &[]);
+        all.spawn(async move {
+            launcher
+                .launch(&dir, task)
+                .await
+                .expect("a launch")
+                .wait()
+                .await
+                .expect("an end")
+        });
+    }
+    let mut exits: Vec<_> = all.join_all().await.into_iter().filter_map(|exit| exit.code).collect();
+    exits.sort_unstable();
+    assert_eq!(exits, (0..20).collect::<Vec<_>>());
+    // With one place the second waits for the end of the first.
+    let limits = LauncherLimits {
+        live: 1,
+        ..LauncherLimits::default()
+    };
+    let launcher = Launcher::new(program(), limits);
+    let go = place.gate("go");
+    let first = shell("first", "read go < $GO", &[("GO", go.path())]);
+    let mut first = launcher.launch(&place.path("first"), first).await.expect("a launch");
+    let dir = place.path("second");
+    let mut second = std::pin::pin!(launcher.launch(&dir, shell("second", "true", &[])));
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("there is one place"),
+        () = go.open() => {}
+    }
+    assert_eq!(first.wait().await.expect("an end").code, Some(0));
+    assert_eq!(
+        second.await.expect("a launch").wait().await.expect("an end").code,
+        Some(0)
+    );
+}
+
+#[tokio::test]
+async fn a_supervisor_ends_when_it_waited_too_long_or_ran_enough() {
+    let place = Place::new();
+    for limits in [
+        LauncherLimits {
+            tasks: 1,
+            ..LauncherLimits::default()
+        },
+        LauncherLimits {
+            idle: 0,
+            ..LauncherLimits::default()
+        },
+        LauncherLimits {
+            idle_for: Duration::ZERO,
+            ..LauncherLimits::default()
+        },
+    ] {
+        let launcher = Launcher::new(program(), limits);
+        let dir = place.path(&format!("{limits:?}"));
+        let mut running = launcher.launch(&dir, shell("1", "true", &[])).await.expect("a launch");
+        assert_eq!(running.wait().await.expect("an end").code, Some(0));
+        while is_alive(&supervisor(&dir).to_string()) {
+            tokio::task::yield_now().await;
+        }
+        let again = place.path(&format!("{limits:?} again"));
+        let mut running = launcher
+            .launch(&again, shell("2", "true", &[]))
+            .await
+            .expect("a launch");
+        assert_eq!(running.wait().await.expect("an end").code, Some(0));
+    }
 }

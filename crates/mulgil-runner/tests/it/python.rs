@@ -240,6 +240,15 @@ async fn a_crash_on_a_warm_worker_hurts_no_other_task_with_python() {
     let next = place.run(step(&place, "5", "load:remembers", true)).await;
     assert_eq!(next.code, Some(0));
     assert_ne!(parent(&next), parent(&before));
+    // One that is killed while it waits is replaced, and nobody sees it.
+    let idle = parent(&next);
+    kill_hard(idle.as_u64().and_then(|pid| pid.try_into().ok()).expect("a number"));
+    while is_alive(&idle.to_string()) {
+        tokio::task::yield_now().await;
+    }
+    let after = place.run(step(&place, "6", "load:remembers", true)).await;
+    assert_eq!((after.why, after.code), (Why::Exited, Some(0)));
+    assert_ne!(parent(&after), idle);
 }
 
 #[tokio::test]
@@ -257,14 +266,14 @@ async fn nothing_of_a_task_stays_on_a_warm_worker_with_python() {
     hanging.environment.insert("GATE".to_owned(), gate.path());
     let mut running = place.launch(hanging).await;
     let pid = gate.read().await;
-    running.stop(std::time::Duration::from_secs(60)).await;
+    running.stop(std::time::Duration::from_mins(1)).await;
     let exit = running.wait().await.expect("an end");
     assert_eq!((exit.why, exit.signal), (Why::Cancelled, Some(15)));
     assert!(!is_alive(&pid));
     // The supervisor is killed under a task: what forked is found and killed.
     let mut hanging = step(&place, "3", "load:hangs", true);
     hanging.environment.insert("GATE".to_owned(), gate.path());
-    let running = place.launch(hanging).await;
+    let mut running = place.launch(hanging).await;
     let pid = gate.read().await;
     kill_hard(crate::common::supervisor(&place.path("3")));
     let exit = running.wait().await.expect("an end");
@@ -285,4 +294,16 @@ async fn a_python_that_is_not_there_is_told() {
         assert_eq!((exit.why, fault.code), (Why::CouldNotStart, codes::PYTHON_UNUSABLE));
         assert!(fault.remedy.expect("a remedy").contains("install Python 3.9"));
     }
+    // What is no Python is told with its own last words.
+    write(&place, "old-python", "#!/bin/sh\necho 'too old for this' >&2; exit 1\n");
+    let path = place.path("old-python");
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a file");
+    let mut task = step(&place, "old", "load.py", true);
+    if let Program::Python(python) = &mut task.program {
+        python.interpreter = path.to_string_lossy().into_owned();
+    }
+    let exit = place.run(task).await;
+    let fault = exit.fault().expect("a fault");
+    assert_eq!((exit.why, fault.code), (Why::CouldNotStart, codes::PYTHON_UNUSABLE));
+    assert!(fault.message.contains("too old for this"), "{fault}");
 }
