@@ -29,7 +29,7 @@ use mulgil_core::{
 };
 use mulgil_project::LoadOptions;
 use mulgil_scheduler::{FailedAttempt, RunRequest, RunSummary, Runner, Watch};
-use mulgil_store::Store;
+use mulgil_store::{LedgerPlace, Store};
 
 /// Says what it was asked, and fails the scripts that hold a word.
 #[derive(Default)]
@@ -214,7 +214,7 @@ impl World {
             runner: Runner {
                 project: Arc::new(loaded.project.unwrap()),
                 compiler: loaded.compiler.unwrap(),
-                store: Store::scratch(std::env::temp_dir().as_path(), "dev", "shop/dev")
+                store: Store::scratch(&LedgerPlace::folder(std::env::temp_dir(), "dev"), "shop/dev")
                     .await
                     .unwrap(),
                 engine: Arc::clone(&told) as Arc<dyn Engine>,

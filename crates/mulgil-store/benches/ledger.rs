@@ -6,10 +6,14 @@
 #[allow(dead_code, unreachable_pub)]
 mod support;
 
+#[path = "../tests/it/postgres.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod postgres;
+
 use std::time::Instant as Clock;
 
 use mulgil_core::{grid::Unit, mapping::Mapping, project::Project};
-use mulgil_store::Store;
+use mulgil_store::{LedgerPlace, Store};
 use support::*;
 
 const NODES: usize = 1_000;
@@ -82,7 +86,9 @@ async fn load(store: &Store, project: &Project, what: &str) {
 /// A year of days with a reader by day, by window and by month; durable.
 async fn one_year() {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), "dev", LEDGER).await.unwrap();
+    let store = Store::open(&LedgerPlace::folder(folder.path(), "dev"), LEDGER)
+        .await
+        .unwrap();
     let project = shop();
     begin(&store, Vec::new()).await;
     for (of, content) in [("flights", 1), ("windows", 1), ("months", 1), ("flights", 2)] {
