@@ -182,9 +182,10 @@ fn trouble(error: &sqlx::Error) -> Trouble {
             Some(error) => postgres_trouble(error),
             None => sqlite_code(error).map_or(Trouble::Other, sqlite_trouble),
         },
-        sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed => Trouble::Gone,
         // SQLite's errors of the system have codes; these come from a socket.
-        sqlx::Error::Io(_) => Trouble::Gone,
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed => Trouble::Gone,
+        // The server or its certificate is not what the URL asks for.
+        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => Trouble::Login,
         _ => Trouble::Other,
     }
 }
@@ -248,7 +249,7 @@ fn sql_fault(error: &sqlx::Error, ledger: &LedgerPlace) -> Fault {
         Trouble::Login => coded(
             codes::LEDGER_LOGIN,
             format!("the ledger's database did not let us in: {why}"),
-            "mend user, password or database in the ledger's URL, or let this user in (`pg_hba.conf`)",
+            "mend user, password, database or `sslmode` in the ledger's URL, or let this user in (`pg_hba.conf`)",
             ledger.as_place(),
         ),
         Trouble::Rights => coded(
@@ -276,7 +277,7 @@ fn busy(ledger: &LedgerPlace, why: &str) -> Fault {
         ),
         LedgerPlace::Postgres(_) => later(
             codes::LEDGER_BUSY,
-            format!("another server has kept the ledger locked for too long: {why}"),
+            format!("the ledger was locked by another server for too long, or its database is too busy: {why}"),
             "nothing at first: it is tried again, and nothing of this step was recorded; if it stays so, \
              `pg_stat_activity` says who holds the lock",
             ledger,

@@ -19,6 +19,8 @@ use crate::{
 /// A database that does not come back for so many times its patience is asked no more what became of a
 /// commit.
 const RESOLVE_PATIENCES: u32 = 4;
+/// How long the rows of writers that are gone stay.
+const WRITERS_KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// The connection that writes.
 #[derive(Debug)]
@@ -161,15 +163,16 @@ impl Line {
     }
 
     fn mark_and_commit(&self) -> String {
+        const NOW: &str = "cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)";
         let (id, group) = (&self.id, self.group);
-        format!(
-            "insert into writer (id, last_group, at)
-             values ('{id}', {group}, cast(extract(epoch from clock_timestamp()) * 1000000 as bigint))
-             on conflict (id) do update set last_group = excluded.last_group, at = excluded.at;
-             commit"
-        )
+        let mark = format!(
+            "insert into writer (id, last_group, at) values ('{id}', {group}, {NOW})
+             on conflict (id) do update set last_group = excluded.last_group, at = excluded.at; commit"
+        );
+        if group > 1 {
+            return mark;
+        }
+        let kept = WRITERS_KEPT.as_micros();
+        format!("delete from writer where at < {NOW} - {kept}; {mark}")
     }
 }
-
-/// How long rows of writers that are gone stay.
-pub(crate) const WRITERS_KEPT: Duration = Duration::from_hours(7 * 24);

@@ -11,7 +11,6 @@ use crate::{
     LedgerPlace,
     connect::{Connect, Session},
     error::{self, Error},
-    line::WRITERS_KEPT,
     sql::{self, Conn},
 };
 
@@ -83,11 +82,6 @@ pub(crate) async fn migrate(
                 .execute(&mut *conn)
                 .await?;
         }
-        let oldest = conn.now().await?.0 - WRITERS_KEPT.as_micros() as i64;
-        sql::query("delete from writer where at < $1")
-            .bind(oldest)
-            .execute(&mut *conn)
-            .await?;
         conn.execute("commit").await?;
         Ok(found)
     }

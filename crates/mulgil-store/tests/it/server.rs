@@ -176,6 +176,32 @@ async fn two_servers_number_and_claim_as_one() {
 }
 
 #[tokio::test]
+async fn a_server_that_keeps_no_prepared_statements_is_enough() {
+    let url = format!("{}&statement-cache-capacity=0", Server::shared().url("unprepared"));
+    let place = LedgerPlace::postgres(&url, LEDGER).unwrap();
+    let (store, project) = (Store::open(&place, LEDGER).await.unwrap(), shop());
+    begin(&store, Vec::new()).await;
+    fill(&store, &project, "flights", days(0, 3), 1, 1).await;
+    assert_eq!(filled_days(&store, &project, "flights").await, "0..3");
+}
+
+#[tokio::test]
+async fn a_server_that_nobody_has_started_is_told_with_its_place() {
+    let place = LedgerPlace::postgres("postgres://mulgil@127.0.0.1:1/postgres", LEDGER).unwrap();
+    let fault = Store::open(&place, LEDGER).await.unwrap_err();
+    assert_eq!(
+        (fault.code, fault.retry),
+        (codes::LEDGER_GONE, Retry::Later),
+        "nobody listens there: {fault}"
+    );
+    assert!(
+        fault
+            .place
+            .is_some_and(|place| place.to_string().starts_with("postgres://mulgil@127.0.0.1:1/postgres"))
+    );
+}
+
+#[tokio::test]
 async fn a_scratch_copy_of_a_server_is_a_file_that_leaves_it_alone() {
     let (place, project) = (fresh_schema(), shop());
     let writer = Store::open(&place, LEDGER).await.unwrap();
