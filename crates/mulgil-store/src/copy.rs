@@ -21,7 +21,8 @@ use crate::{
     error::Error,
     lease,
     postgres::OWN_TABLES,
-    sql::{self, Conn, Value},
+    sql::{self, Conn},
+    value::Value,
 };
 
 /// Rows that are read at once.

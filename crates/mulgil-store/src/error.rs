@@ -182,6 +182,8 @@ fn trouble(error: &sqlx::Error) -> Trouble {
             Some(error) => postgres_trouble(error),
             None => sqlite_code(error).map_or(Trouble::Other, sqlite_trouble),
         },
+        // So a certificate is told that is not for this host, or signed by nobody whom we know.
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => Trouble::Login,
         // SQLite's errors of the system have codes; these come from a socket.
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolClosed => Trouble::Gone,
         // The server or its certificate is not what the URL asks for.

@@ -41,6 +41,7 @@ mod source;
 mod sql;
 mod store;
 mod text;
+mod value;
 mod writer;
 
 pub use adopt::Adopted;
