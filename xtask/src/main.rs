@@ -3,6 +3,7 @@
 
 mod generate;
 mod metadata;
+mod postgres;
 mod python;
 mod shell;
 mod test;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    generate, python,
+    generate, postgres, python,
     shell::{Shell, cargo, is_ci, target_dir},
     tidy,
 };
@@ -47,6 +47,9 @@ pub(crate) fn run() -> ExitCode {
     let interpreter = python::prepare(&target_dir())
         .map_err(|error| not_run.push(format!("tests named `{}`, figures: {error:#}", python::TESTS)))
         .ok();
+    let database = postgres::prepare(&target_dir())
+        .map_err(|error| not_run.push(format!("tests named `{}`: {error:#}", postgres::TESTS)))
+        .ok();
     let mut steps = vec![
         step("fmt", || cargo().args(["fmt", "--all", "--check"]).run()),
         step("clippy", clippy),
@@ -55,7 +58,11 @@ pub(crate) fn run() -> ExitCode {
     ];
     let interpreter = interpreter.as_deref();
     steps.extend(interpreter.map(|interpreter| step("figures", || figures(interpreter))));
-    steps.push(step("tests", || tests(interpreter, &mut totals)));
+    let needs = [
+        (python::TESTS, python::VARIABLE, interpreter),
+        (postgres::TESTS, postgres::VARIABLE, database.as_deref()),
+    ];
+    steps.push(step("tests", || tests(&needs, &mut totals)));
     let doc_tests = || {
         count(
             Runner::CargoTest,
@@ -94,23 +101,48 @@ fn figures(interpreter: &Path) -> Result<()> {
     Shell::new(interpreter).args(check).run()
 }
 
-/// All tests but the doc tests, by cargo-nextest where it is installed.
-fn tests(interpreter: Option<&Path>, totals: &mut Totals) -> Result<()> {
+/// A part of the names of tests, the variable in which they find what they need, and where that is; none
+/// where it cannot be had.
+type Need<'a> = (&'a str, &'a str, Option<&'a Path>);
+
+/// All tests but the doc tests and those whose need is not met, by cargo-nextest where it is installed.
+fn tests(needs: &[Need<'_>], totals: &mut Totals) -> Result<()> {
     let runner = if cargo().args(["nextest", "--version"]).succeeds() {
         Runner::Nextest
     } else {
         Runner::CargoTest
     };
-    let command = match runner {
+    let mut command = match runner {
         Runner::Nextest => cargo().args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"]),
         Runner::CargoTest => cargo().args(["test", "--workspace", "--all-targets", "--no-fail-fast"]),
     };
-    let command = match (interpreter, runner) {
-        (Some(interpreter), _) => command.env(python::VARIABLE, interpreter),
-        (None, Runner::Nextest) => command.args(["-E", &format!("not test({})", python::TESTS)]),
-        (None, Runner::CargoTest) => command.args(["--", "--skip", python::TESTS]),
-    };
-    count(runner, command, totals)
+    for (_, variable, place) in needs {
+        if let Some(place) = place {
+            command = command.env(variable, place);
+        }
+    }
+    let unmet: Vec<&str> = needs
+        .iter()
+        .filter(|(.., place)| place.is_none())
+        .map(|(tests, ..)| *tests)
+        .collect();
+    count(runner, command.args(without(runner, &unmet)), totals)
+}
+
+/// Leaves out the tests that have one of the words in their names.
+fn without(runner: Runner, words: &[&str]) -> Vec<String> {
+    if words.is_empty() {
+        return Vec::new();
+    }
+    match runner {
+        Runner::Nextest => {
+            let named: Vec<String> = words.iter().map(|word| format!("test({word})")).collect();
+            vec!["-E".to_owned(), format!("not ({})", named.join(" or "))]
+        }
+        Runner::CargoTest => std::iter::once("--".to_owned())
+            .chain(words.iter().flat_map(|word| ["--skip".to_owned(), (*word).to_owned()]))
+            .collect(),
+    }
 }
 
 fn count(runner: Runner, command: Shell, totals: &mut Totals) -> Result<()> {
@@ -188,6 +220,19 @@ fn last_line(totals: Totals, took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_whose_need_is_not_met_are_left_out() {
+        assert!(without(Runner::Nextest, &[]).is_empty());
+        assert_eq!(
+            without(Runner::Nextest, &["a", "b"]),
+            ["-E", "not (test(a) or test(b))"]
+        );
+        assert_eq!(
+            without(Runner::CargoTest, &["a", "b"]),
+            ["--", "--skip", "a", "--skip", "b"]
+        );
+    }
 
     #[test]
     fn reads_the_summaries_of_both_runners() {

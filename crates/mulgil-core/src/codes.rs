@@ -191,6 +191,14 @@ codes! {
     BUCKET_MISSING = 2104;
     /// An object store that lets two writers write over each other.
     STORE_UNSAFE = 2105;
+    /// A URL of a ledger's database that cannot be read.
+    LEDGER_URL = 2201;
+    /// A ledger's database that did not let us in.
+    LEDGER_LOGIN = 2202;
+    /// A ledger's database that does not allow what the ledger needs.
+    LEDGER_RIGHTS = 2203;
+    /// A schema that holds another project's ledger.
+    LEDGER_OF_ANOTHER = 2204;
 
     // --- MG3: data -----------------------------------------------------------------------------
     /// A model's SQL that does not parse, or that the engine cannot plan.
@@ -359,6 +367,20 @@ codes! {
     NOTICES_DROPPED = 5250;
     /// A webhook whose address leads where no notice may go.
     WEBHOOK_DENIED = 5251;
+    /// A ledger's database that cannot be reached, was stopped or does not answer.
+    LEDGER_GONE = 5221;
+    /// A commit to the ledger of which it is not known whether it was made.
+    LEDGER_UNCERTAIN = 5222;
+    /// A lease that is over or has passed to another.
+    LEASE_LOST = 5223;
+    /// A ledger to be copied into that is not empty.
+    COPY_NOT_EMPTY = 5224;
+    /// A copy of a ledger that is not what it was copied from.
+    COPY_DIFFERS = 5225;
+    /// A ledger to be copied that a server is working with.
+    LEDGER_IN_USE = 5226;
+    /// A PostgreSQL server that is too old for a ledger.
+    POSTGRES_TOO_OLD = 5227;
 
     // --- MG9: our bugs -------------------------------------------------------------------------
     /// Something that cannot happen has happened.

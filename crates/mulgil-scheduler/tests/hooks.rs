@@ -29,7 +29,7 @@ use mulgil_core::{
 };
 use mulgil_project::LoadOptions;
 use mulgil_scheduler::{FailedAttempt, RunRequest, RunSummary, Runner, Watch};
-use mulgil_store::Store;
+use mulgil_store::{LedgerPlace, Store};
 
 /// Says what it was asked, and fails the scripts that hold a word.
 #[derive(Default)]
@@ -215,7 +215,7 @@ impl World {
                 project: Arc::new(loaded.project.unwrap()),
                 compiler: loaded.compiler.unwrap(),
                 store: Arc::new(
-                    Store::scratch(std::env::temp_dir().as_path(), "dev", "shop/dev")
+                    Store::scratch(&LedgerPlace::folder(std::env::temp_dir(), "dev"), "shop/dev")
                         .await
                         .unwrap(),
                 ),

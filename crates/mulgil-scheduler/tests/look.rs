@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -25,7 +24,7 @@ use mulgil_core::{
     timeline::Timeline,
 };
 use mulgil_scheduler::{Known, gather, record};
-use mulgil_store::{ClaimRequest, NewRun, Store};
+use mulgil_store::{ClaimRequest, LedgerPlace, NewRun, Store};
 
 const LEDGER: &str = "shop/dev";
 
@@ -280,7 +279,9 @@ impl World {
 }
 
 async fn ledger() -> Store {
-    Store::scratch(Path::new("/nowhere"), "dev", LEDGER).await.unwrap()
+    Store::scratch(&LedgerPlace::folder("/nowhere", "dev"), LEDGER)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

@@ -212,22 +212,23 @@ async fn put_relation(conn: &mut Conn, record: &FillRecord) -> Result<(), Error>
     let growth = record.growth.unwrap_or_default();
     sql::query(
         "insert into relation (relation, schema_name, name, node, kind, columns, version, table_id, bytes, files)
-         values ($1, $2, $3, $4, $5, $6, $7, $10, max(0, $11), max(0, $12))
+         values ($1, $2, $3, $4, $5, $6, $7, $10,
+             case when $11 > 0 then $11 else 0 end, case when $12 > 0 then $12 else 0 end)
          on conflict (relation) do update set
              dropped = 0,
              node = excluded.node,
              kind = excluded.kind,
              table_id = coalesce(relation.table_id, excluded.table_id),
-             uncounted = relation.uncounted and not $9,
+             uncounted = case when $9 then 0 else relation.uncounted end,
              columns = case when $8 then excluded.columns else relation.columns end,
              bytes = case
                  when relation.version is null or relation.version + 1 = excluded.version
-                 then max(0, relation.bytes + $11)
+                 then case when relation.bytes + $11 > 0 then relation.bytes + $11 else 0 end
                  else relation.bytes
              end,
              files = case
                  when relation.version is null or relation.version + 1 = excluded.version
-                 then max(0, relation.files + $12)
+                 then case when relation.files + $12 > 0 then relation.files + $12 else 0 end
                  else relation.files
              end,
              version = case
@@ -259,8 +260,8 @@ async fn put_version(conn: &mut Conn, at: Instant, record: &FillRecord) -> Resul
     };
     sql::query(
         "update relation set
-             newest = max(coalesce(newest, $2), $2),
-             published = case when $3 then published else max(coalesce(newest, $2), $2) end,
+             newest = case when newest > $2 then newest else $2 end,
+             published = case when $3 then published when newest > $2 then newest else $2 end,
              waits_since = case
                  when not $3 then null
                  when published is null or published < $2 then coalesce(waits_since, $4)
@@ -303,7 +304,7 @@ async fn roll_back(conn: &mut Conn, seq: i64, at: Instant, back: &RolledBack) ->
     sql::query(
         "update relation set
              version = case when version is null or version + 1 = $2 then $2 else version end,
-             newest = max(coalesce(newest, $2), $2), published = $2, waits_since = null,
+             newest = case when newest > $2 then newest else $2 end, published = $2, waits_since = null,
              columns = coalesce($3, columns)
          where relation = $1",
     )
@@ -428,7 +429,7 @@ async fn target_changed(conn: &mut Conn, seq: i64, at: Instant, changed: &Target
          values ($1, $2, $3, $4, $5, '[]', $6, $10, $7, $8, $9, $6, case when $11 then null else $6 end)
          on conflict (relation) do update set
              dropped = 0, version = excluded.version, table_id = excluded.table_id, bytes = excluded.bytes, files = excluded.files,
-             uncounted = relation.uncounted or excluded.uncounted",
+             uncounted = case when excluded.uncounted <> 0 then 1 else relation.uncounted end",
     )
     .bind(text::of_relation(&changed.relation))
     .bind(&changed.relation.schema)
@@ -438,7 +439,7 @@ async fn target_changed(conn: &mut Conn, seq: i64, at: Instant, changed: &Target
     .bind(changed.version)
     .bind(changed.bytes.cast_signed())
     .bind(changed.files.cast_signed())
-    .bind(changed.commits.iter().any(ForeignCommit::is_untold))
+    .bind(i64::from(changed.commits.iter().any(ForeignCommit::is_untold)))
     .bind(&changed.table_id)
     .bind(changed.waits)
     .execute(&mut *conn)

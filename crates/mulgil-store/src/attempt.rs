@@ -251,7 +251,7 @@ impl Store {
                 .await?;
                 let runs = ids(
                     &mut *conn,
-                    "select id from run where ended_at is null and not exists (select 1 from flow_run where run = run.id)
+                    "select id from run where ended_at is null and not exists (select 1 from flow_run where flow_run.run = run.id)
                      order by id",
                 )
                 .await?;

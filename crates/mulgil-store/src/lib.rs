@@ -1,6 +1,6 @@
 //! The ledger: what happened, and what is derived of it.
 //!
-//! One SQLite file per environment holds facts, which are only ever added, and everything that is
+//! One SQLite file per environment, or one schema of a PostgreSQL database, holds facts, which are only ever added, and everything that is
 //! derived of them in the same transaction: what is filled, with what, what became stale and why,
 //! what failed, runs and attempts, files seen, tables. [`Store::rebuild`] makes all of it anew from
 //! the facts. Data is committed first and recorded here afterwards; where the two differ, the table
@@ -18,16 +18,22 @@ mod apply;
 mod apply_flow;
 mod attempt;
 mod chunk;
+mod connect;
+mod copy;
 mod document;
 mod error;
 mod evidence;
 pub mod fact;
 mod fill;
 mod flow;
+mod lease;
+mod line;
 mod load;
 mod lock;
 mod log_walk;
+mod place;
 mod pool;
+mod postgres;
 mod publish;
 mod read;
 mod readers;
@@ -37,14 +43,18 @@ mod source;
 mod sql;
 mod store;
 mod text;
+mod value;
 mod writer;
 
 pub use adopt::Adopted;
 pub use attempt::{ClaimRequest, Failure, NewRun};
+pub use copy::{CopiedTable, CopyReport};
 pub use evidence::{Evidence, FillFact};
 pub use fill::Recorded;
 pub use flow::{Begun, DecidedTicks, EndedStep, NewWalk, OpenStep, OpenWalk, ScheduleKey, StepStart, TickRow};
+pub use lease::{Lease, LeaseState};
 pub use lock::{DataLock, Holder};
+pub use place::{LedgerPlace, PostgresPlace};
 pub use publish::Versions;
 pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LastTest, LogLine, RelationEntry, TableSize};
 pub use store::{Store, schema};

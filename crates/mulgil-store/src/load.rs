@@ -229,7 +229,7 @@ async fn tables(conn: &mut Conn, only: Option<&BTreeSet<Relation>>) -> Result<BT
         Option<String>,
     );
     let rows: Vec<Row> = sql::query_as(
-        "select r.schema_name, r.name, r.version is not null, r.newest, r.published, r.uncounted, r.kind, n.instance
+        "select r.schema_name, r.name, r.version is not null, r.newest, r.published, r.uncounted <> 0, r.kind, n.instance
          from relation r left join node n on n.relation = r.relation",
     )
     .fetch_all(conn)

@@ -5,10 +5,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::sql::Conn;
+use crate::{connect::Connect, sql::Conn};
 
 /// Connections that read at the same time; whoever comes then waits.
 const READERS: usize = 4;
@@ -16,7 +15,7 @@ const READERS: usize = 4;
 /// Connections to read with.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    options: SqliteConnectOptions,
+    connect: Connect,
     permits: Semaphore,
     idle: Mutex<Vec<Conn>>,
 }
@@ -31,9 +30,9 @@ pub(crate) struct Snapshot<'p> {
 
 impl Readers {
     /// Connects to nothing yet.
-    pub(crate) fn new(options: SqliteConnectOptions) -> Self {
+    pub(crate) fn new(connect: Connect) -> Self {
         Self {
-            options,
+            connect,
             permits: Semaphore::new(READERS),
             idle: Mutex::default(),
         }
@@ -42,12 +41,13 @@ impl Readers {
     /// Begins a snapshot, on a connection that is at rest or a new one.
     pub(crate) async fn begin(&self) -> Result<Snapshot<'_>, sqlx::Error> {
         let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let idle = self.lock_idle().pop();
-        let mut conn = match idle {
-            Some(conn) => conn,
-            None => Conn::Sqlite(self.options.connect().await?),
+        let conn = if let Some(conn) = self.resume().await? {
+            conn
+        } else {
+            let mut conn = self.connect.open().await?;
+            conn.begin_read().await?;
+            conn
         };
-        conn.execute("begin").await?;
         Ok(Snapshot {
             conn,
             readers: self,
@@ -55,7 +55,29 @@ impl Readers {
         })
     }
 
-    /// Waits for those who read, then ends the connections.
+    /// A snapshot on a connection that is at rest. Where one was lost meanwhile the others are too: the
+    /// database was stopped.
+    async fn resume(&self) -> Result<Option<Conn>, sqlx::Error> {
+        let idle = self.lock_idle().pop();
+        let Some(mut conn) = idle else {
+            return Ok(None);
+        };
+        match conn.begin_read().await {
+            Ok(()) => Ok(Some(conn)),
+            Err(_) if conn.is_lost() => {
+                self.lock_idle().clear();
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a connection on which nothing is open.
+    pub(crate) fn keep(&self, conn: Conn) {
+        self.lock_idle().push(conn);
+    }
+
+    /// Ends the connections; nobody reads any more.
     pub(crate) async fn close(self) {
         let idle = std::mem::take(&mut *self.lock_idle());
         for conn in idle {
@@ -73,7 +95,7 @@ impl Snapshot<'_> {
     /// Ends the snapshot, and keeps the connection for the next one.
     pub(crate) async fn end(mut self) -> Result<(), sqlx::Error> {
         self.conn.execute("rollback").await?;
-        self.readers.lock_idle().push(self.conn);
+        self.readers.keep(self.conn);
         Ok(())
     }
 }

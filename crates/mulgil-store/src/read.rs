@@ -338,6 +338,10 @@ async fn append_log(conn: &mut Conn, attempt: i64, lines: Vec<String>, now: Inst
             text = format!("the log ends here: it has reached its {LOG_LINES_LIMIT} lines");
         }
         text.truncate(text.floor_char_boundary(LOG_LINE_BYTES_LIMIT));
+        if text.contains('\0') {
+            // PostgreSQL keeps no text with a zero in it.
+            text = text.replace('\0', "\u{fffd}");
+        }
         sql::query("insert into attempt_log (attempt, line, at, text) values ($1, $2, $3, $4)")
             .bind(attempt)
             .bind(line)

@@ -5,14 +5,23 @@
 //! opens by URL alone (no journal mode, no file that never changes), reads no truth value from SQLite,
 //! and builds a table of names for every row. It knows nothing of what the statements mean.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, time::Duration};
+use std::{borrow::Cow, io, marker::PhantomData, sync::Arc, time::Duration};
 
+use mulgil_core::interval::Instant;
 use sqlx::{
-    Arguments, Column, ColumnIndex, Connection, Database, Decode, Encode, Executor, FromRow, PgConnection, Row,
-    SqlSafeStr, SqlStr, SqliteConnection, Type, TypeInfo,
-    postgres::{PgArguments, PgRow},
+    AssertSqlSafe, Column, ColumnIndex, Connection, Database, Decode, Executor, FromRow, PgConnection, Row, SqlSafeStr,
+    SqlStr, SqliteConnection, Type, TypeInfo,
+    postgres::{PgArguments, PgDatabaseError, PgRow, PgSeverity},
     sqlite::{SqliteArguments, SqliteRow},
 };
+
+use crate::{
+    connect::Session,
+    value::{Value, arguments},
+};
+
+/// What PostgreSQL says where it only reads: a standby, or one that was a primary before.
+const READ_ONLY_SERVER: &str = "25006";
 
 /// A connection to the ledger's database.
 #[derive(Debug)]
@@ -20,7 +29,6 @@ pub(crate) enum Conn {
     /// To a file.
     Sqlite(SqliteConnection),
     /// To a server.
-    #[expect(dead_code, reason = "nothing opens one yet")]
     Postgres(PgConn),
 }
 
@@ -28,23 +36,9 @@ pub(crate) enum Conn {
 #[derive(Debug)]
 pub(crate) struct PgConn {
     conn: PgConnection,
-    /// How long one answer may take.
-    patience: Duration,
+    session: Arc<Session>,
     /// An answer is still owed, so what comes next on the line is not known.
     lost: bool,
-}
-
-/// What is bound to a place in a statement.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value<'q> {
-    /// An integer, or nothing.
-    Int(Option<i64>),
-    /// A text, or nothing.
-    Text(Option<Cow<'q, str>>),
-    /// Bytes, or nothing.
-    Bytes(Option<Cow<'q, [u8]>>),
-    /// A truth value.
-    Bool(bool),
 }
 
 /// A row that either database gives.
@@ -108,9 +102,9 @@ macro_rules! send {
                     .$method(conn)
                     .await
             }
-            Conn::Postgres(PgConn { conn, patience, lost }) => {
+            Conn::Postgres(PgConn { conn, session, lost }) => {
                 let asked = sqlx::$typed(sql, arguments::<PgArguments>(values)?).$method(conn);
-                answer(*patience, lost, asked).await
+                answer(session.patience, lost, asked).await
             }
         }
     }};
@@ -131,10 +125,12 @@ impl<'q> Query<'q> {
                 let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
                 Ok(Changed(asked.execute(conn).await?.rows_affected()))
             }
-            Conn::Postgres(PgConn { conn, patience, lost }) => {
+            Conn::Postgres(PgConn { conn, session, lost }) => {
                 let asked = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
                 Ok(Changed(
-                    answer(*patience, lost, asked.execute(conn)).await?.rows_affected(),
+                    answer(session.patience, lost, asked.execute(conn))
+                        .await?
+                        .rows_affected(),
                 ))
             }
         }
@@ -153,9 +149,9 @@ impl Query<'_> {
                 let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
                 asked.fetch_all(conn).await?.iter().map(named).collect()
             }
-            Conn::Postgres(PgConn { conn, patience, lost }) => {
+            Conn::Postgres(PgConn { conn, session, lost }) => {
                 let asked = sqlx::query_with(sql, arguments::<PgArguments>(values)?);
-                answer(*patience, lost, asked.fetch_all(conn))
+                answer(session.patience, lost, asked.fetch_all(conn))
                     .await?
                     .iter()
                     .map(named)
@@ -211,8 +207,8 @@ impl Conn {
     pub(crate) async fn execute(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(conn) => conn.execute(sql).await.map(drop),
-            Self::Postgres(PgConn { conn, patience, lost }) => {
-                answer(*patience, lost, conn.execute(sql)).await.map(drop)
+            Self::Postgres(PgConn { conn, session, lost }) => {
+                answer(session.patience, lost, conn.execute(sql)).await.map(drop)
             }
         }
     }
@@ -223,11 +219,83 @@ impl Conn {
             Self::Sqlite(conn) => conn.close().await,
             Self::Postgres(PgConn {
                 conn,
-                patience,
+                session,
                 mut lost,
-            }) => answer(patience, &mut lost, conn.close()).await,
+            }) => answer(session.patience, &mut lost, conn.close()).await,
         }
     }
+
+    /// As [`Self::execute`], with a text that was put together here.
+    pub(crate) async fn execute_text(&mut self, sql: String) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(conn) => conn.execute(sql).await.map(drop),
+            Self::Postgres(PgConn { conn, session, lost }) => {
+                answer(session.patience, lost, conn.execute(sql)).await.map(drop)
+            }
+        }
+    }
+
+    /// Begins a snapshot.
+    pub(crate) async fn begin_read(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => self.execute("begin").await,
+            Self::Postgres(PgConn { session, .. }) => {
+                let begin = session.begin_read.clone();
+                self.execute_text(begin).await
+            }
+        }
+    }
+
+    /// Begins a transaction that writes, when no other one does any more.
+    pub(crate) async fn begin_write(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => self.execute("begin immediate").await,
+            Self::Postgres(PgConn { session, .. }) => {
+                let begin = session.begin_write.clone();
+                self.execute_text(begin).await
+            }
+        }
+    }
+
+    /// Whether nothing more can be asked on it.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(conn) => conn.lost,
+        }
+    }
+
+    /// What the database says the time is, in microseconds since 1970.
+    pub(crate) async fn now(&mut self) -> Result<Instant, sqlx::Error> {
+        let now = match self {
+            Self::Sqlite(_) => "select cast(unixepoch('now', 'subsec') * 1000000 as integer)",
+            Self::Postgres(_) => "select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint)",
+        };
+        query_scalar(now).fetch_one(self).await.map(Instant)
+    }
+}
+
+impl PgConn {
+    /// A connection that was just made.
+    pub(crate) fn new(conn: PgConnection, session: Arc<Session>) -> Self {
+        Self {
+            conn,
+            session,
+            lost: false,
+        }
+    }
+
+    /// The server's version: 150018 for 15.18.
+    pub(crate) fn version(&self) -> Option<u32> {
+        self.conn.server_version_num()
+    }
+}
+
+/// What a server that says nothing any more is told as.
+pub(crate) fn no_answer(patience: Duration) -> sqlx::Error {
+    let why = format!("no answer within {} s", patience.as_secs_f32());
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, why))
 }
 
 /// Waits for what was asked; a connection on which something stays unanswered is of no more use.
@@ -238,20 +306,22 @@ async fn answer<T>(
 ) -> Result<T, sqlx::Error> {
     // It stays so where nobody waits for the answer any more.
     *lost = true;
-    let answer = tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| {
-        let why = format!("no answer within {} s", patience.as_secs());
-        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, why)))
-    });
+    let answer = tokio::time::timeout(patience, asked).await;
+    let answer = answer.unwrap_or_else(|_| Err(no_answer(patience)));
     *lost = answer.as_ref().is_err_and(is_lost);
     answer
 }
 
 /// Whether nothing more can be asked after this.
 fn is_lost(error: &sqlx::Error) -> bool {
-    matches!(
-        error,
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
-    )
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => true,
+        // The server says it and hangs up, or it has become one that only reads.
+        sqlx::Error::Database(error) => error.try_downcast_ref::<PgDatabaseError>().is_some_and(|error| {
+            matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic) || error.code() == READ_ONLY_SERVER
+        }),
+        _ => false,
+    }
 }
 
 fn named<R: Row>(row: &R) -> Result<Named, sqlx::Error>
@@ -273,109 +343,4 @@ where
     columns
         .map(|column| Ok((column.name().to_owned(), value(column)?)))
         .collect()
-}
-
-fn arguments<A>(values: Vec<Value<'_>>) -> Result<A, sqlx::Error>
-where
-    A: Arguments,
-    Option<i64>: for<'t> Encode<'t, A::Database> + Type<A::Database>,
-    Option<String>: for<'t> Encode<'t, A::Database> + Type<A::Database>,
-    Option<Vec<u8>>: for<'t> Encode<'t, A::Database> + Type<A::Database>,
-    bool: for<'t> Encode<'t, A::Database> + Type<A::Database>,
-{
-    let mut arguments = A::default();
-    for value in values {
-        match value {
-            Value::Int(value) => arguments.add(value),
-            Value::Text(value) => arguments.add(value.map(Cow::into_owned)),
-            Value::Bytes(value) => arguments.add(value.map(Cow::into_owned)),
-            Value::Bool(value) => arguments.add(value),
-        }
-        .map_err(sqlx::Error::Encode)?;
-    }
-    Ok(arguments)
-}
-
-impl fmt::Display for Value<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Int(Some(value)) => write!(f, "{value}"),
-            Self::Text(Some(value)) => write!(f, "{value}"),
-            Self::Bytes(Some(value)) => write!(f, "{value:02x?}"),
-            Self::Bool(value) => write!(f, "{value}"),
-            Self::Int(None) | Self::Text(None) | Self::Bytes(None) => f.write_str("null"),
-        }
-    }
-}
-
-impl From<i64> for Value<'_> {
-    fn from(value: i64) -> Self {
-        Self::Int(Some(value))
-    }
-}
-
-impl From<&i64> for Value<'_> {
-    fn from(value: &i64) -> Self {
-        Self::Int(Some(*value))
-    }
-}
-
-impl From<u32> for Value<'_> {
-    fn from(value: u32) -> Self {
-        Self::Int(Some(value.into()))
-    }
-}
-
-impl From<Option<i64>> for Value<'_> {
-    fn from(value: Option<i64>) -> Self {
-        Self::Int(value)
-    }
-}
-
-impl From<bool> for Value<'_> {
-    fn from(value: bool) -> Self {
-        Self::Bool(value)
-    }
-}
-
-impl<'q> From<&'q str> for Value<'q> {
-    fn from(value: &'q str) -> Self {
-        Self::Text(Some(value.into()))
-    }
-}
-
-impl<'q> From<&'q String> for Value<'q> {
-    fn from(value: &'q String) -> Self {
-        Self::Text(Some(value.into()))
-    }
-}
-
-impl From<String> for Value<'_> {
-    fn from(value: String) -> Self {
-        Self::Text(Some(value.into()))
-    }
-}
-
-impl<'q> From<Cow<'q, str>> for Value<'q> {
-    fn from(value: Cow<'q, str>) -> Self {
-        Self::Text(Some(value))
-    }
-}
-
-impl From<Option<String>> for Value<'_> {
-    fn from(value: Option<String>) -> Self {
-        Self::Text(value.map(Cow::Owned))
-    }
-}
-
-impl<'q> From<&'q Option<String>> for Value<'q> {
-    fn from(value: &'q Option<String>) -> Self {
-        Self::Text(value.as_ref().map(Cow::from))
-    }
-}
-
-impl From<Vec<u8>> for Value<'_> {
-    fn from(value: Vec<u8>) -> Self {
-        Self::Bytes(Some(value.into()))
-    }
 }

@@ -1,8 +1,9 @@
-//! Opening a ledger: the file, its schema, the one writer and the readers beside it.
+//! Opening a ledger: the file or the server's schema, the one writer and the readers beside it.
 
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,9 +15,13 @@ use sqlx::{
 };
 
 use crate::{
-    DataLock,
+    DataLock, LedgerPlace, PostgresPlace,
+    connect::{Connect, Session},
+    copy,
     error::{self, Error, io_fault},
+    line::Line,
     pool::Readers,
+    postgres,
     sql::Conn,
     writer::{Work, Writer},
 };
@@ -37,12 +42,14 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (3, "published", include_str!("../migrations/0003_published.sql")),
     (4, "rollback", include_str!("../migrations/0004_rollback.sql")),
     (5, "flows", include_str!("../migrations/0005_flows.sql")),
+    (10, "lease", include_str!("../migrations/0010_lease.sql")),
 ];
 
-/// One environment's ledger. Whoever writes it holds the [`crate::DataLock`] of its folder.
+/// One environment's ledger. Whoever writes one in a folder holds the folder's [`crate::DataLock`]; on a
+/// server several write, each group of requests alone.
 #[derive(Debug)]
 pub struct Store {
-    path: PathBuf,
+    place: LedgerPlace,
     ledger: String,
     readers: Readers,
     writer: Option<Writer>,
@@ -51,15 +58,18 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the ledger `<data_dir>/<environment>.db` to read and write, and makes what is missing.
-    /// `ledger` says whose facts these are: `<project>/<environment>`.
+    /// Opens a ledger to read and write, and makes what is missing. `ledger` says whose facts these are:
+    /// `<project>/<environment>`.
     ///
     /// # Errors
     /// A coded MG5 fault: the folder cannot be written, the disk is full, the ledger is damaged or
-    /// of a newer version.
-    pub async fn open(data_dir: &Path, environment: &str, ledger: &str) -> Result<Self, Fault> {
+    /// of a newer version; on a server also MG22, where it does not let us in or holds another's ledger.
+    pub async fn open(place: &LedgerPlace, ledger: &str) -> Result<Self, Fault> {
+        let (data_dir, path) = match place {
+            LedgerPlace::Folder { data_dir, environment } => (data_dir, file_of(data_dir, environment)),
+            LedgerPlace::Postgres(server) => return Self::open_on_server(server, place, ledger).await,
+        };
         fs::create_dir_all(data_dir).map_err(|error| io_fault(&error, "make the data folder", data_dir))?;
-        let path = path_of(data_dir, environment);
         // SQLite only says that it cannot open the file; the system says why.
         fs::OpenOptions::new()
             .create(true)
@@ -67,17 +77,44 @@ impl Store {
             .write(true)
             .open(&path)
             .map_err(|error| io_fault(&error, "open the ledger", &path))?;
-        Self::open_file(path, ledger, SqliteSynchronous::Full, None).await
+        Self::open_file(place.clone(), ledger, SqliteSynchronous::Full, None).await
+    }
+
+    /// Brings a ledger's schema up to date, or makes it: what [`Self::open`] does first. Gives the number of
+    /// the schema that was there, 0 for none, and the one that is there now.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; then the schema is as it was.
+    pub async fn migrate(place: &LedgerPlace, ledger: &str) -> Result<(i64, i64), Fault> {
+        let before = match place {
+            LedgerPlace::Folder { .. } => match place.file().filter(|path| path.exists()) {
+                Some(path) => {
+                    read_with(read_only(&path))
+                        .await
+                        .map_err(|error| error.into_fault(place))?
+                        .1
+                }
+                None => None,
+            },
+            LedgerPlace::Postgres(server) => postgres::open(&Arc::new(Session::new(server)?), place, ledger).await?.1,
+        };
+        Self::open(place, ledger).await?.close().await;
+        Ok((before.unwrap_or(0), newest_migration()))
     }
 
     /// Opens the ledger to read, beside a writer or without one; nothing where there is none yet.
     /// Changes nothing, so it works in a folder that cannot be written.
     ///
     /// # Errors
-    /// A coded MG5 fault: the ledger cannot be read, is damaged, or has another version's schema.
-    pub async fn open_read_only(data_dir: &Path, environment: &str, ledger: &str) -> Result<Option<Self>, Fault> {
+    /// A coded MG5 fault: the ledger cannot be read, is damaged, or has another version's schema; on a server
+    /// as with [`Self::open`].
+    pub async fn open_read_only(place: &LedgerPlace, ledger: &str) -> Result<Option<Self>, Fault> {
+        let (data_dir, environment) = match place {
+            LedgerPlace::Folder { data_dir, environment } => (data_dir, environment),
+            LedgerPlace::Postgres(server) => return Self::read_on_server(server, place, ledger).await,
+        };
         for _ in 0..MIGRATION_WAITS {
-            match Self::open_as_it_is(data_dir, environment, ledger).await {
+            match Self::open_as_it_is(place, ledger).await {
                 // Whoever holds it brings it up to date at this moment.
                 Err(fault) if fault.code == codes::LEDGER_SCHEMA && DataLock::is_held(data_dir, environment) => {
                     tokio::time::sleep(MIGRATION_WAIT).await;
@@ -85,11 +122,13 @@ impl Store {
                 opened => return opened,
             }
         }
-        Self::open_as_it_is(data_dir, environment, ledger).await
+        Self::open_as_it_is(place, ledger).await
     }
 
-    async fn open_as_it_is(data_dir: &Path, environment: &str, ledger: &str) -> Result<Option<Self>, Fault> {
-        let path = path_of(data_dir, environment);
+    async fn open_as_it_is(place: &LedgerPlace, ledger: &str) -> Result<Option<Self>, Fault> {
+        let Some(path) = place.file() else {
+            return Ok(None);
+        };
         match fs::metadata(&path) {
             Ok(metadata) if metadata.len() > 0 => {}
             Ok(_) => return Ok(None),
@@ -100,50 +139,52 @@ impl Store {
             Err(error) if leaves_no_room_for_wal(&error, &path) => read_with(read_only(&path).immutable(true)).await,
             other => other,
         }
-        .map_err(|error| error.into_fault(&path))?;
-        match schema {
-            None => Ok(None),
-            Some(found) => {
-                check_schema(found, &path)?;
-                if found < newest_migration() {
-                    let message = format!(
-                        "the ledger has schema {found}, and this version reads {}",
-                        newest_migration()
-                    );
-                    return Err(error::schema(
-                        &path,
-                        message,
-                        "run a command that writes, such as `mulgil run`: it brings the ledger up to date",
-                    ));
-                }
-                Ok(Some(Self {
-                    path,
-                    ledger: ledger.to_owned(),
-                    readers,
-                    writer: None,
-                    _scratch: None,
-                }))
-            }
-        }
+        .map_err(|error| error.into_fault(place))?;
+        let Some(found) = schema else {
+            return Ok(None);
+        };
+        check_to_read(found, place)?;
+        Ok(Some(Self {
+            place: place.clone(),
+            ledger: ledger.to_owned(),
+            readers,
+            writer: None,
+            _scratch: None,
+        }))
     }
 
     /// A copy of the ledger as it is now, to write into and throw away: what-if for reading commands.
-    /// An empty ledger where there is none yet.
-    pub async fn scratch(data_dir: &Path, environment: &str, ledger: &str) -> Result<Self, Fault> {
-        let folder = tempfile::tempdir().map_err(|error| io_fault(&error, "make a temporary folder", data_dir))?;
-        let copy = path_of(folder.path(), environment);
-        if let Some(original) = Self::open_read_only(data_dir, environment, ledger).await? {
-            let target = copy.to_string_lossy().into_owned();
+    /// An empty ledger where there is none yet. It is a file of this machine, wherever the ledger lies.
+    ///
+    /// # Errors
+    /// As [`Self::open_read_only`], or the machine's folder of temporary files takes no more.
+    pub async fn scratch(place: &LedgerPlace, ledger: &str) -> Result<Self, Fault> {
+        let folder = tempfile::tempdir().map_err(|error| io_fault(&error, "make a temporary folder", Path::new("")))?;
+        let environment = match place {
+            LedgerPlace::Folder { environment, .. } => environment,
+            LedgerPlace::Postgres(_) => "scratch",
+        };
+        let copy = LedgerPlace::folder(folder.path(), environment);
+        let original = Self::open_read_only(place, ledger).await?;
+        let Some(original) = original else {
+            return Self::open_file(copy, ledger, SqliteSynchronous::Off, Some(folder)).await;
+        };
+        if let (Some(from), Some(to)) = (place.file(), copy.file()) {
+            let target = to.to_string_lossy().into_owned();
             let copied: Result<_, sqlx::Error> = async {
-                let mut conn = read_only(&original.path).connect().await?;
+                let mut conn = read_only(&from).connect().await?;
                 sqlx::query("vacuum into $1").bind(target).execute(&mut conn).await?;
                 conn.close().await
             }
             .await;
-            copied.map_err(|error| Error::from(error).into_fault(&original.path))?;
+            copied.map_err(|error| Error::from(error).into_fault(place))?;
             original.close().await;
+            return Self::open_file(copy, ledger, SqliteSynchronous::Off, Some(folder)).await;
         }
-        Self::open_file(copy, ledger, SqliteSynchronous::Off, Some(folder)).await
+        let scratch = Self::open_file(copy, ledger, SqliteSynchronous::Off, Some(folder)).await?;
+        copy::tables(&original, &scratch, copy::NOT_IN_SCRATCH, copy::Users::Allowed).await?;
+        original.close().await;
+        Ok(scratch)
     }
 
     /// Whose facts these are: `<project>/<environment>`.
@@ -151,9 +192,9 @@ impl Store {
         &self.ledger
     }
 
-    /// The ledger's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where it lies.
+    pub fn place(&self) -> &LedgerPlace {
+        &self.place
     }
 
     /// Requests written and commits made since it was opened; many requests share a commit.
@@ -177,7 +218,7 @@ impl Store {
     {
         match &self.writer {
             Some(writer) => writer.write(request).await,
-            None => Err(error::not_a_writer(&self.path)),
+            None => Err(error::not_a_writer(&self.place)),
         }
     }
 
@@ -192,35 +233,74 @@ impl Store {
             snapshot.end().await?;
             Ok(value)
         };
-        result.await.map_err(|error: Error| error.into_fault(&self.path))
+        result.await.map_err(|error: Error| error.into_fault(&self.place))
     }
 
     async fn open_file(
-        path: PathBuf,
+        place: LedgerPlace,
         ledger: &str,
         synchronous: SqliteSynchronous,
         scratch: Option<tempfile::TempDir>,
     ) -> Result<Self, Fault> {
+        let path = place.file().unwrap_or_default();
         let mut conn = writing(&path, synchronous)
+            .connect()
             .await
-            .map_err(|error| Error::from(error).into_fault(&path))?;
-        check_sqlite(&mut conn, &path).await?;
-        migrate(&mut conn, &path).await?;
+            .map_err(|error| Error::from(error).into_fault(&place))?;
+        check_sqlite(&mut conn, &place).await?;
+        migrate(&mut conn, &place).await?;
+        let connect = Connect::Sqlite(Box::new(writing(&path, synchronous)));
+        let line = Line::new(Conn::Sqlite(conn), connect, &place);
         Ok(Self {
             ledger: ledger.to_owned(),
-            readers: Readers::new(read_only(&path)),
-            writer: Some(Writer::start(Conn::Sqlite(conn), &path)),
+            readers: Readers::new(Connect::Sqlite(Box::new(read_only(&path)))),
+            writer: Some(Writer::start(line, &place)),
             _scratch: scratch,
-            path,
+            place,
         })
+    }
+
+    async fn open_on_server(server: &PostgresPlace, place: &LedgerPlace, ledger: &str) -> Result<Self, Fault> {
+        let session = Arc::new(Session::new(server)?);
+        let (mut conn, found) = postgres::open(&session, place, ledger).await?;
+        check_schema(found.unwrap_or(0), place)?;
+        if found != Some(newest_migration()) {
+            postgres::migrate(&mut conn, &session, place, ledger).await?;
+        }
+        let connect = Connect::Postgres(session);
+        let line = Line::new(conn, connect.clone(), place);
+        Ok(Self {
+            place: place.clone(),
+            ledger: ledger.to_owned(),
+            readers: Readers::new(connect),
+            writer: Some(Writer::start(line, place)),
+            _scratch: None,
+        })
+    }
+
+    async fn read_on_server(server: &PostgresPlace, place: &LedgerPlace, ledger: &str) -> Result<Option<Self>, Fault> {
+        let session = Arc::new(Session::new(server)?);
+        let (conn, Some(found)) = postgres::open(&session, place, ledger).await? else {
+            return Ok(None);
+        };
+        check_to_read(found, place)?;
+        let readers = Readers::new(Connect::Postgres(session));
+        readers.keep(conn);
+        Ok(Some(Self {
+            place: place.clone(),
+            ledger: ledger.to_owned(),
+            readers,
+            writer: None,
+            _scratch: None,
+        }))
     }
 }
 
-fn path_of(data_dir: &Path, environment: &str) -> PathBuf {
+fn file_of(data_dir: &Path, environment: &str) -> PathBuf {
     data_dir.join(format!("{environment}.db"))
 }
 
-async fn writing(path: &Path, synchronous: SqliteSynchronous) -> Result<SqliteConnection, sqlx::Error> {
+fn writing(path: &Path, synchronous: SqliteSynchronous) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -228,8 +308,6 @@ async fn writing(path: &Path, synchronous: SqliteSynchronous) -> Result<SqliteCo
         .synchronous(synchronous)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()
-        .connect()
-        .await
 }
 
 fn read_only(path: &Path) -> SqliteConnectOptions {
@@ -245,7 +323,7 @@ async fn read_with(options: SqliteConnectOptions) -> Result<(Readers, Option<i64
     let mut conn = options.connect().await?;
     let schema = schema_of(&mut conn).await?;
     conn.close().await?;
-    Ok((Readers::new(options), schema))
+    Ok((Readers::new(Connect::Sqlite(Box::new(options))), schema))
 }
 
 /// SQLite wants to make its `-wal` and `-shm` files even to read. In a folder that cannot be written
@@ -280,11 +358,34 @@ pub fn schema() -> u32 {
     u32::try_from(newest_migration()).unwrap_or(u32::MAX)
 }
 
+/// The numbers of the migrations of a file.
+#[cfg(test)]
+pub(crate) fn migrations() -> impl Iterator<Item = i64> {
+    MIGRATIONS.iter().map(|(version, ..)| *version)
+}
+
 fn newest_migration() -> i64 {
     MIGRATIONS.last().map_or(0, |(version, ..)| *version)
 }
 
-fn check_schema(found: i64, path: &Path) -> Result<(), Fault> {
+/// One that reads changes nothing, so it reads no older ledger either.
+fn check_to_read(found: i64, place: &LedgerPlace) -> Result<(), Fault> {
+    check_schema(found, place)?;
+    if found == newest_migration() {
+        return Ok(());
+    }
+    let message = format!(
+        "the ledger has schema {found}, and this version reads {}",
+        newest_migration()
+    );
+    Err(error::schema(
+        place,
+        message,
+        "run a command that writes, such as `mulgil run`: it brings the ledger up to date",
+    ))
+}
+
+fn check_schema(found: i64, place: &LedgerPlace) -> Result<(), Fault> {
     let known = newest_migration();
     if found <= known {
         return Ok(());
@@ -292,26 +393,26 @@ fn check_schema(found: i64, path: &Path) -> Result<(), Fault> {
     let message =
         format!("the ledger has schema {found}, and this version knows up to {known}: a newer mulgil made it");
     Err(error::schema(
-        path,
+        place,
         message,
         "use the newer mulgil, or another data folder",
     ))
 }
 
-async fn check_sqlite(conn: &mut SqliteConnection, path: &Path) -> Result<(), Fault> {
+async fn check_sqlite(conn: &mut SqliteConnection, place: &LedgerPlace) -> Result<(), Fault> {
     let row: Result<(String,), _> = sqlx::query_as("select sqlite_version()").fetch_one(conn).await;
-    let (found,) = row.map_err(|error| Error::from(error).into_fault(path))?;
+    let (found,) = row.map_err(|error| Error::from(error).into_fault(place))?;
     let numbers: Vec<u32> = found.split('.').filter_map(|number| number.parse().ok()).collect();
     if numbers.as_slice() < LEAST_SQLITE.as_slice() {
         let least = LEAST_SQLITE.map(|number| number.to_string()).join(".");
-        return Err(error::sqlite_too_old(&found, &least, path));
+        return Err(error::sqlite_too_old(&found, &least, place));
     }
     Ok(())
 }
 
-async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<(), Fault> {
-    let found = schema_of(&mut *conn).await.map_err(|error| error.into_fault(path))?;
-    check_schema(found.unwrap_or(0), path)?;
+async fn migrate(conn: &mut SqliteConnection, place: &LedgerPlace) -> Result<(), Fault> {
+    let found = schema_of(&mut *conn).await.map_err(|error| error.into_fault(place))?;
+    check_schema(found.unwrap_or(0), place)?;
     if found == Some(newest_migration()) {
         return Ok(());
     }
@@ -325,12 +426,12 @@ async fn migrate(conn: &mut SqliteConnection, path: &Path) -> Result<(), Fault> 
     {
         Ok(()) => Ok(()),
         Err(sqlx::migrate::MigrateError::Execute(error) | sqlx::migrate::MigrateError::ExecuteMigration(error, _)) => {
-            Err(Error::from(error).into_fault(path))
+            Err(Error::from(error).into_fault(place))
         }
         Err(error) => {
             let message = format!("the ledger cannot be brought up to date: {error}");
             Err(error::schema(
-                path,
+                place,
                 message,
                 "use the mulgil that made it, or put a backup in its place",
             ))

@@ -78,6 +78,8 @@ fn escape(part: &str, out: &mut String) {
     for sign in part.chars() {
         match sign {
             '%' => out.push_str("%25"),
+            // PostgreSQL keeps no text with a zero in it.
+            '\0' => out.push_str("%00"),
             ',' => out.push_str("%2C"),
             '=' => out.push_str("%3D"),
             '[' => out.push_str("%5B"),
@@ -108,6 +110,7 @@ mod tests {
             ("kr", "sales[country=kr]"),
             ("a,b=c]d[%25", "sales[country=a%2Cb%3Dc%5Dd%5B%2525]"),
             ("한국", "sales[country=한국]"),
+            ("a\0b", "sales[country=a%00b]"),
             ("", "sales[country=]"),
         ] {
             let key = Key(BTreeMap::from([("country".to_owned(), value.to_owned())]));

@@ -2,10 +2,10 @@
 //!
 //! Requests that wait together share one transaction, each in a savepoint of its own, and each is
 //! answered after the commit. So a refused request undoes only itself, and nobody is told of a fact
-//! that is not durable. It knows nothing of what the requests write.
+//! that is not durable. Where several servers write one ledger, a group is the only one from its begin
+//! to its end, so what it reads is what it writes on. It knows nothing of what the requests write.
 
 use std::{
-    path::{Path, PathBuf},
     pin::Pin,
     sync::{
         Arc,
@@ -13,13 +13,13 @@ use std::{
     },
 };
 
-use mulgil_core::{codes, crash, diagnostic::Diagnostic, port::Fault};
+use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
-use crate::{error::Error, sql::Conn};
+use crate::{LedgerPlace, error::Error, line::Line, sql::Conn};
 
 /// Requests that may wait; whoever comes then waits to be let in.
 const QUEUE_LIMIT: usize = 1024;
@@ -35,7 +35,7 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
     task: JoinHandle<()>,
     counts: Arc<Counts>,
-    ledger: PathBuf,
+    ledger: LedgerPlace,
 }
 
 /// How much was written since the start.
@@ -47,14 +47,14 @@ struct Counts {
 
 impl Writer {
     /// Starts the task on a connection that nothing else uses.
-    pub(crate) fn start(conn: Conn, ledger: &Path) -> Self {
+    pub(crate) fn start(line: Line, ledger: &LedgerPlace) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE_LIMIT);
         let counts = Arc::new(Counts::default());
         Self {
             queue,
-            task: tokio::spawn(serve(conn, requests, Arc::clone(&counts), ledger.to_owned())),
+            task: tokio::spawn(serve(line, requests, Arc::clone(&counts), ledger.clone())),
             counts,
-            ledger: ledger.to_owned(),
+            ledger: ledger.clone(),
         }
     }
 
@@ -103,7 +103,7 @@ trait Job: Send {
 struct Request<T, F> {
     work: F,
     answer: oneshot::Sender<Result<T, Fault>>,
-    ledger: PathBuf,
+    ledger: LedgerPlace,
 }
 
 /// A request that was worked on: what becomes of its writes, and how to answer it.
@@ -161,39 +161,32 @@ where
     }
 }
 
-async fn serve(mut conn: Conn, mut requests: mpsc::Receiver<Box<dyn Job>>, counts: Arc<Counts>, ledger: PathBuf) {
+async fn serve(mut line: Line, mut requests: mpsc::Receiver<Box<dyn Job>>, counts: Arc<Counts>, ledger: LedgerPlace) {
     let mut group = Vec::new();
     while requests.recv_many(&mut group, GROUP_LIMIT).await > 0 {
         counts.requests.fetch_add(group.len() as u64, Ordering::Relaxed);
-        commit_group(&mut conn, &mut group, &counts, &ledger).await;
+        commit_group(&mut line, &mut group, &counts, &ledger).await;
     }
-    // All that was answered is durable already; closing only folds the log into the file.
-    let _ = conn.close().await;
+    // All that was answered is durable already; closing only folds SQLite's log into its file.
+    line.close().await;
 }
 
 /// One transaction for all that wait. Every request is answered, whatever happens.
-async fn commit_group(conn: &mut Conn, group: &mut Vec<Box<dyn Job>>, counts: &Counts, ledger: &Path) {
+async fn commit_group(line: &mut Line, group: &mut Vec<Box<dyn Job>>, counts: &Counts, ledger: &LedgerPlace) {
     let mut answers = Vec::with_capacity(group.len());
     let mut waiting = group.drain(..);
-    let fault = match conn.execute("begin immediate").await {
-        Ok(()) => loop {
-            let Some(job) = waiting.next() else {
-                break commit(conn, ledger).await;
-            };
-            match in_savepoint(conn, job, ledger).await {
-                Ok(answer) => answers.push(answer),
-                Err((answer, fault)) => {
-                    answers.extend(answer);
-                    break Some(fault);
-                }
-            }
-        },
-        Err(error) => Some(Error::from(error).into_fault(ledger)),
+    let done = match line.begin().await {
+        Ok(conn) => work(conn, &mut waiting, &mut answers, ledger).await,
+        Err(fault) => Err(fault),
     };
-    if fault.is_some() {
-        // SQLite may have rolled back by itself already; then this fails, and nothing is open.
-        let _ = conn.execute("rollback").await;
-    } else {
+    let fault = match done {
+        Ok(()) => line.commit().await.err(),
+        Err(fault) => {
+            line.undo().await;
+            Some(fault)
+        }
+    };
+    if fault.is_none() {
         counts.commits.fetch_add(1, Ordering::Relaxed);
     }
     for answer in answers {
@@ -206,32 +199,33 @@ async fn commit_group(conn: &mut Conn, group: &mut Vec<Box<dyn Job>>, counts: &C
 
 type Answer = Box<dyn FnOnce(Option<Fault>) + Send>;
 
-/// Runs one request so that refusing it undoes it alone.
-async fn in_savepoint(conn: &mut Conn, job: Box<dyn Job>, ledger: &Path) -> Result<Answer, (Option<Answer>, Fault)> {
+/// Works on those who wait, each in a savepoint so that refusing one undoes it alone; up to a fault that
+/// undoes them all.
+async fn work(
+    conn: &mut Conn,
+    waiting: &mut std::vec::Drain<'_, Box<dyn Job>>,
+    answers: &mut Vec<Answer>,
+    ledger: &LedgerPlace,
+) -> Result<(), Fault> {
     let lost = |error: sqlx::Error| Error::from(error).into_fault(ledger);
-    if let Err(error) = conn.execute("savepoint request").await {
-        let fault = lost(error);
-        job.refuse(fault.clone());
-        return Err((None, fault));
+    // The savepoint of one is given up together with the next one's beginning, and the last by the commit.
+    let mut savepoint = "savepoint request";
+    for job in waiting {
+        if let Err(error) = conn.execute(savepoint).await {
+            let fault = lost(error);
+            job.refuse(fault.clone());
+            return Err(fault);
+        }
+        savepoint = "release request; savepoint request";
+        let Done { outcome, answer } = job.run(&mut *conn).await;
+        answers.push(answer);
+        match outcome {
+            Outcome::Keep => {}
+            Outcome::Undo => conn.execute("rollback to request").await.map_err(lost)?,
+            Outcome::Abort(fault) => return Err(fault),
+        }
     }
-    let Done { outcome, answer } = job.run(&mut *conn).await;
-    let ended = match outcome {
-        Outcome::Keep => conn.execute("release request").await,
-        Outcome::Undo => conn.execute("rollback to request; release request").await,
-        Outcome::Abort(fault) => return Err((Some(answer), fault)),
-    };
-    match ended {
-        Ok(()) => Ok(answer),
-        Err(error) => Err((Some(answer), lost(error))),
-    }
-}
-
-async fn commit(conn: &mut Conn, ledger: &Path) -> Option<Fault> {
-    crash::write();
-    match conn.execute("commit").await {
-        Ok(()) => None,
-        Err(error) => Some(Error::from(error).into_fault(ledger)),
-    }
+    Ok(())
 }
 
 fn gone() -> Fault {
@@ -244,22 +238,20 @@ fn gone() -> Fault {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 mod tests {
-    use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
+    use std::path::Path;
+
+    use sqlx::sqlite::SqliteConnectOptions;
 
     use super::*;
-    use crate::sql;
+    use crate::{connect::Connect, sql};
 
     async fn writer(folder: &Path) -> Writer {
-        let path = folder.join("test.db");
-        let conn = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .connect()
-            .await
-            .unwrap();
-        let mut conn = Conn::Sqlite(conn);
+        let place = LedgerPlace::folder(folder, "test");
+        let file = SqliteConnectOptions::new().filename(place.file().unwrap());
+        let connect = Connect::Sqlite(Box::new(file.create_if_missing(true)));
+        let mut conn = connect.open().await.unwrap();
         conn.execute("create table line (text text not null)").await.unwrap();
-        Writer::start(conn, &path)
+        Writer::start(Line::new(conn, connect, &place), &place)
     }
 
     async fn insert(writer: &Writer, text: String) -> Result<(), Fault> {

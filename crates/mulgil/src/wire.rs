@@ -24,7 +24,7 @@ use mulgil_core::{
 use mulgil_engine::EmbeddedEngine;
 use mulgil_project::{Compiler, LoadOptions, Settings};
 use mulgil_scheduler::{Known, Runner};
-use mulgil_store::{DataLock, Holder, RelationEntry, Store};
+use mulgil_store::{DataLock, Holder, LedgerPlace, RelationEntry, Store};
 
 use crate::{
     cli::{Global, Select, dbt::Aim},
@@ -276,7 +276,7 @@ impl Opened {
     /// Everything for a run, with the lock on the data folder.
     pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, DataLock), Fault> {
         let lock = self.lock(command)?;
-        let store = Store::open(&self.data_dir, &self.project.environment, &self.ledger()).await?;
+        let store = Store::open(&self.place(), &self.ledger()).await?;
         let runner = Runner {
             project: Arc::clone(&self.project),
             compiler: self.compiler.clone(),
@@ -288,9 +288,14 @@ impl Opened {
         Ok((runner, lock))
     }
 
+    /// Where the ledger lies.
+    pub(crate) fn place(&self) -> LedgerPlace {
+        LedgerPlace::folder(&self.data_dir, &self.project.environment)
+    }
+
     /// The ledger alone, to read; nothing where there is none yet.
     pub(crate) async fn ledger_to_read(&self) -> Result<Option<Store>, Fault> {
-        Store::open_read_only(&self.data_dir, &self.project.environment, &self.ledger()).await
+        Store::open_read_only(&self.place(), &self.ledger()).await
     }
 
     /// The ledger with what changed outside since, without writing a byte into it and without a lock.
@@ -310,7 +315,7 @@ impl Opened {
         let store = match ledger {
             Some(store) if seen.news.is_empty() && !has_dead => store,
             _ => {
-                let copy = Store::scratch(&self.data_dir, &self.project.environment, &self.ledger()).await?;
+                let copy = Store::scratch(&self.place(), &self.ledger()).await?;
                 if has_dead {
                     copy.crash_live(now).await?;
                 }

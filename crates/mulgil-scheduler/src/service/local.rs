@@ -113,7 +113,7 @@ impl Executor for LocalExecutor {
         }
         Some(Box::pin(async move {
             match adopt(&dir).await {
-                Ok(Adopted::Running(running)) => ended(running, &dir, stop).await,
+                Ok(Adopted::Running(running)) => ended(*running, &dir, stop).await,
                 Ok(Adopted::Ended(exit) | Adopted::Lost(exit)) => end_of(*exit, &dir),
                 Err(fault) => crashed(fault),
             }
@@ -220,21 +220,11 @@ fn task_input(input: &Json, attempt: StepAttempt) -> TaskInput {
 
 /// Waits for a process; asks it to end where that is wanted.
 async fn ended(mut running: Running, dir: &Path, mut stop: Stop) -> StepEnd {
-    if stop.is_asked() {
-        running.stop(GRACE).await;
-    }
-    let exit = {
-        let dir = dir.to_path_buf();
-        let mut waiting = Box::pin(running.wait());
-        tokio::select! {
-            exit = &mut waiting => exit,
-            () = stop.asked() => {
-                // The one that waits has the connection; a second one asks.
-                if let Ok(Adopted::Running(mut other)) = adopt(&dir).await {
-                    other.stop(GRACE).await;
-                }
-                waiting.await
-            }
+    let exit = tokio::select! {
+        exit = running.wait() => exit,
+        () = stop.asked() => {
+            running.stop(GRACE).await;
+            running.wait().await
         }
     };
     match exit {

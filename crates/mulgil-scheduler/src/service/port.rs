@@ -57,11 +57,6 @@ pub struct StepAttempt {
 pub struct Stop(pub(crate) watch::Receiver<bool>);
 
 impl Stop {
-    /// Whether the attempt was asked to stop already.
-    pub fn is_asked(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Returns when the attempt is to stop; never where it is not.
     pub async fn asked(&mut self) {
         if self.0.wait_for(|stop| *stop).await.is_err() {

@@ -4,7 +4,6 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    path::Path,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -29,7 +28,7 @@ use mulgil_core::{
 use mulgil_scheduler::service::{
     Ask, Clock, Executor, Happening, MAX_ASKS, Pulse, Service, ServiceLimits, StepAttempt, StepEnd, Stop, Witness,
 };
-use mulgil_store::Store;
+use mulgil_store::{LedgerPlace, Store};
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -80,7 +79,9 @@ pub(crate) struct Server {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let store = Store::scratch(Path::new("/nowhere"), "dev", "shop/dev").await.unwrap();
+        let store = Store::scratch(&LedgerPlace::folder("/nowhere", "dev"), "shop/dev")
+            .await
+            .unwrap();
         let (still, ends) = std::sync::mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || ends.recv().is_ok());
         Self {

@@ -7,7 +7,7 @@ use mulgil_core::{
 };
 use mulgil_store::{Store, fact::ForeignCommit};
 
-use crate::support::*;
+use super::support::*;
 
 #[tokio::test]
 async fn our_own_commit_is_recorded_like_the_fill_that_it_was_and_only_once() {
@@ -78,7 +78,7 @@ async fn a_lost_ledger_is_made_anew_from_its_tables() {
         .unwrap();
     assert_eq!(filled_days(&new, &project, "flights").await, "0..5");
     begin(&new, Vec::new()).await;
-    let next = crate::support::claim(&new, &project, "flights", days(5, 6), 2).await;
+    let next = super::support::claim(&new, &project, "flights", days(5, 6), 2).await;
     assert!(next.seq > claim.seq && next.epoch > claim.epoch && next.attempt > claim.attempt);
     let fills = new.fills(&of, day(1)).await.unwrap();
     assert_eq!(

@@ -7,7 +7,7 @@ use mulgil_core::{
 };
 use mulgil_store::{Failure, NewRun};
 
-use crate::support::*;
+use super::support::*;
 
 fn broken(code: Code) -> Diagnostic {
     Diagnostic::error(code, "it broke").with_retry(Retry::Later)

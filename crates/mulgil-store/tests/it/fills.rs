@@ -2,7 +2,7 @@
 
 use mulgil_core::{codes, interval::Interval, run::RunState};
 
-use crate::support::*;
+use super::support::*;
 
 #[tokio::test]
 async fn a_first_fill_makes_nothing_stale_and_is_read_back() {

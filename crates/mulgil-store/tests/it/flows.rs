@@ -21,7 +21,7 @@ use mulgil_core::{
 use mulgil_store::{Begun, DecidedTicks, EndedStep, NewRun, NewWalk, ScheduleKey, StepStart, Store};
 use serde_json::json;
 
-use crate::support::*;
+use super::support::*;
 
 fn step(name: &str, needs: &[&str]) -> Step {
     let place = Place::file("flows/sales.yml");

@@ -16,7 +16,7 @@ use mulgil_core::{
 use mulgil_store::{ClaimRequest, Failure, Store};
 use proptest::prelude::*;
 
-use crate::support::*;
+use super::support::*;
 
 const TARGETS: [&str; 9] = [
     "flights",
@@ -476,8 +476,13 @@ fn code_of(event: Event) -> mulgil_core::project::CodeFp {
     code(event.content % 2)
 }
 
+/// Fewer on a server, to which every statement is a message there and back.
+fn cases() -> u32 {
+    if is_on_server() { 8 } else { 96 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_derived_step_by_step_is_what_a_rebuild_derives(events in prop::collection::vec(event(), 1..50)) {

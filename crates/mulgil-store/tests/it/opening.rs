@@ -3,17 +3,19 @@
 use std::{fs, path::Path};
 
 use mulgil_core::{codes, interval::Instant};
-use mulgil_store::{DataLock, Holder, Store};
+use mulgil_store::{DataLock, Holder, LedgerPlace, Store};
 use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 
-use crate::support::*;
+use crate::on_file::support::*;
 
 async fn open(folder: &Path) -> Store {
-    Store::open(folder, "dev", LEDGER).await.unwrap()
+    Store::open(&LedgerPlace::folder(folder, "dev"), LEDGER).await.unwrap()
 }
 
 async fn open_to_read(folder: &Path) -> Option<Store> {
-    Store::open_read_only(folder, "dev", LEDGER).await.unwrap()
+    Store::open_read_only(&LedgerPlace::folder(folder, "dev"), LEDGER)
+        .await
+        .unwrap()
 }
 
 async fn edit(folder: &Path, sql: &'static str) {
@@ -59,7 +61,9 @@ async fn a_scratch_copy_takes_what_is_written_and_leaves_the_ledger_alone() {
     let (writer, project) = (open(folder.path()).await, shop());
     begin(&writer, Vec::new()).await;
     fill(&writer, &project, "flights", days(0, 3), 1, 1).await;
-    let scratch = Store::scratch(folder.path(), "dev", LEDGER).await.unwrap();
+    let scratch = Store::scratch(&LedgerPlace::folder(folder.path(), "dev"), LEDGER)
+        .await
+        .unwrap();
     fill(&scratch, &project, "flights", days(3, 9), 1, 1).await;
     assert_eq!(filled_days(&scratch, &project, "flights").await, "0..9");
     assert_eq!(filled_days(&writer, &project, "flights").await, "0..3");
@@ -102,8 +106,12 @@ async fn a_newer_ledger_is_refused_to_writers_and_readers() {
     )
     .await;
     for fault in [
-        Store::open(folder.path(), "dev", LEDGER).await.unwrap_err(),
-        Store::open_read_only(folder.path(), "dev", LEDGER).await.unwrap_err(),
+        Store::open(&LedgerPlace::folder(folder.path(), "dev"), LEDGER)
+            .await
+            .unwrap_err(),
+        Store::open_read_only(&LedgerPlace::folder(folder.path(), "dev"), LEDGER)
+            .await
+            .unwrap_err(),
     ] {
         assert_eq!(fault.code, codes::LEDGER_SCHEMA);
         assert!(
@@ -120,8 +128,12 @@ async fn a_file_that_is_no_ledger_is_refused_and_left_alone() {
     let garbage = "these are somebody's notes, and not a database at all\n".repeat(100);
     fs::write(&path, &garbage).unwrap();
     for fault in [
-        Store::open(folder.path(), "dev", LEDGER).await.unwrap_err(),
-        Store::open_read_only(folder.path(), "dev", LEDGER).await.unwrap_err(),
+        Store::open(&LedgerPlace::folder(folder.path(), "dev"), LEDGER)
+            .await
+            .unwrap_err(),
+        Store::open_read_only(&LedgerPlace::folder(folder.path(), "dev"), LEDGER)
+            .await
+            .unwrap_err(),
     ] {
         assert_eq!(fault.code, codes::LEDGER_CORRUPT, "{fault}");
     }

@@ -3,7 +3,7 @@
 use mulgil_core::{interval::Interval, project::Materialization};
 use mulgil_store::LOG_LINES_LIMIT;
 
-use crate::support::*;
+use super::support::*;
 
 #[tokio::test]
 async fn evidence_names_both_sides_of_each_change() {

@@ -8,7 +8,7 @@ use mulgil_core::{
 };
 use mulgil_store::Store;
 
-use crate::support::*;
+use super::support::*;
 
 async fn look(store: &Store, project: &Project, source: &str, seen: &SourceSeen, at: i64) -> Vec<String> {
     let source = project.source(&name(source)).unwrap();

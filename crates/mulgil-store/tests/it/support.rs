@@ -1,6 +1,10 @@
 //! A small project made by hand, and short ways to say what happens to it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use mulgil_core::{
     data_test::Thresholds,
@@ -18,7 +22,9 @@ use mulgil_core::{
     run::{TaskKind, Trigger},
     task::{Claim, Column, FileSeen, FillSpec, Hooks},
 };
-use mulgil_store::{ClaimRequest, NewRun, Recorded, Store};
+use mulgil_store::{ClaimRequest, LedgerPlace, NewRun, Recorded, Store};
+
+use crate::postgres::Server;
 
 pub(crate) const LEDGER: &str = "shop/dev";
 /// The id of every table.
@@ -239,11 +245,29 @@ pub(crate) fn columns() -> Vec<Column> {
     }]
 }
 
-/// A ledger that need not survive a power loss.
+/// Whether this module is the one that is compiled for a ledger on a server.
+pub(crate) fn is_on_server() -> bool {
+    module_path!().contains("::with_postgres::")
+}
+
+/// A ledger of its own that need not survive a power loss.
 pub(crate) async fn scratch() -> Store {
-    Store::scratch(&PathBuf::from("/nowhere"), "dev", LEDGER)
-        .await
-        .expect("a scratch ledger")
+    if is_on_server() {
+        Store::open(&fresh_schema(), LEDGER)
+            .await
+            .expect("a ledger on a server")
+    } else {
+        Store::scratch(&LedgerPlace::folder("/nowhere", "dev"), LEDGER)
+            .await
+            .expect("a scratch ledger")
+    }
+}
+
+/// A schema of the shared server that nobody has used.
+pub(crate) fn fresh_schema() -> LedgerPlace {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let schema = format!("s{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    LedgerPlace::postgres(&Server::shared().url(&schema), LEDGER).expect("a place")
 }
 
 pub(crate) async fn begin(store: &Store, manual: Vec<(Instance, RangeSet)>) -> i64 {

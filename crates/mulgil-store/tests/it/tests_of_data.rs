@@ -11,7 +11,7 @@ use mulgil_core::{
 };
 use mulgil_store::{ClaimRequest, Store};
 
-use crate::support::*;
+use super::support::*;
 
 fn tested() -> Project {
     let mut project = shop();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mulgil_core::codes;
 use tokio::task::JoinSet;
 
-use crate::support::*;
+use super::support::*;
 
 #[tokio::test]
 async fn those_who_wait_together_share_a_commit() {

@@ -74,7 +74,7 @@ impl Control for Program {
             workers: Workers { alive: 1, lost: 0 },
             schedule_lag: micros(self.onlooker.counts.lag_us.load(Ordering::Relaxed)),
             oldest_queued: None,
-            wal_bytes: wal_bytes(self.runner.store.path()),
+            wal_bytes: wal_bytes(&self.opened),
             draining: *self.stopping.borrow(),
         }
     }
@@ -418,6 +418,9 @@ fn disk(dir: &Path) -> (u64, u64) {
     })
 }
 
-fn wal_bytes(ledger: &Path) -> u64 {
-    std::fs::metadata(ledger.with_extension("db-wal")).map_or(0, |log| log.len())
+/// Bytes of the write-ahead log of a ledger that is a file.
+fn wal_bytes(opened: &Opened) -> u64 {
+    let log = opened.place().file().map(|file| file.with_extension("db-wal"));
+    log.and_then(|log| std::fs::metadata(log).ok())
+        .map_or(0, |log| log.len())
 }

@@ -1,0 +1,14 @@
+//! What holds of a ledger wherever it lies. It is compiled twice: see `main.rs`.
+
+pub(crate) mod support;
+
+mod adoption;
+mod attempts;
+mod fills;
+mod flows;
+mod history;
+mod leases;
+mod reading;
+mod sources;
+mod tests_of_data;
+mod writing;
