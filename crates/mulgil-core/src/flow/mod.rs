@@ -7,7 +7,7 @@ mod step;
 mod view;
 mod work;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -223,8 +223,6 @@ pub enum Channel {
 pub struct Webhook {
     /// Where to.
     pub url: String,
-    /// Headers that are sent along.
-    pub headers: BTreeMap<String, String>,
     /// Where it is declared.
     pub place: Place,
 }

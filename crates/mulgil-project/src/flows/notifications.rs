@@ -51,17 +51,7 @@ fn webhook(file: &Path, entry: &Entry, templates: &Templates, faults: &mut Vec<D
         super::name_fault("a webhook", &entry.key, entry.spot.of(file)).filter(|_| bad_name(&entry.key).is_some()),
     );
     let fields = yaml::map(file, &entry.node, &what, faults);
-    yaml::check_keys(file, fields, &["url", "headers"], &what, faults);
-    let mut headers = BTreeMap::new();
-    if let Some(node) = entry.node.get("headers") {
-        for header in yaml::map(file, node, "`headers`", faults) {
-            let value = yaml::text(file, &header.node, &format!("the header `{}`", header.key), faults)?;
-            headers.insert(
-                header.key.clone(),
-                rendered::text(&value, &at(&header.node, file), templates, faults),
-            );
-        }
-    }
+    yaml::check_keys(file, fields, &["url"], &what, faults);
     let Some(node) = entry.node.get("url") else {
         if faults.len() == told {
             faults.push(
@@ -88,7 +78,6 @@ fn webhook(file: &Path, entry: &Entry, templates: &Templates, faults: &mut Vec<D
     }
     Some(Webhook {
         url,
-        headers,
         place: entry.spot.of(file),
     })
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
-    flow::{Class, Flow, Step, StepContext, StepOutcome, StepState},
+    flow::{After, Class, Flow, Late, Step, StepContext, StepOutcome, StepState},
     interval::{Instant, Interval},
     port::Fault,
     project::Fingerprint,
@@ -33,6 +33,8 @@ pub(crate) struct LiveWalk {
     pub(crate) attempts: BTreeMap<String, LiveAttempt>,
     /// Since when steps that may start wait for a slot.
     pub(crate) waiting: BTreeMap<String, Instant>,
+    /// Whether it was told that its deadline has passed, in this server's time.
+    pub(crate) is_late: bool,
     /// Why steps failed, in this server's time.
     pub(crate) faults: BTreeMap<String, Fault>,
 }
@@ -65,6 +67,7 @@ impl LiveWalk {
             rows: BTreeMap::new(),
             attempts: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            is_late: false,
             faults: BTreeMap::new(),
         }
     }
@@ -82,6 +85,7 @@ impl LiveWalk {
             rows: BTreeMap::new(),
             attempts: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            is_late: false,
             faults: BTreeMap::new(),
         }
     }
@@ -138,6 +142,17 @@ impl LiveWalk {
     pub(crate) fn ends_by(&self) -> Option<Instant> {
         let timeout = self.flow.timeout_us?;
         Some(Instant(self.started_at.0.saturating_add(timeout)))
+    }
+
+    /// By when it has to be done, and what happens then; nothing while the time does not count yet.
+    pub(crate) fn deadline(&self) -> Option<(Instant, Late)> {
+        let deadline = self.flow.deadline?;
+        let from = match deadline.after {
+            After::Scheduled => self.scheduled_at.unwrap_or(self.started_at),
+            After::Queued => self.started_at,
+            After::Started => self.walk.steps.values().filter_map(|step| step.began_at).min()?,
+        };
+        Some((Instant(from.0.saturating_add(deadline.within_us)), deadline.then))
     }
 
     /// How far a step is once an attempt of it has begun.

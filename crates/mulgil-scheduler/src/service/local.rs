@@ -177,14 +177,14 @@ impl LocalExecutor {
         attempt: StepAttempt,
         timeout_us: Option<i64>,
     ) -> Result<Task, Fault> {
-        let input = task_input(input, attempt);
+        let told = task_input(input, attempt);
         Ok(Task {
             attempt: attempt.attempt.to_string(),
             epoch: attempt.epoch,
             program,
-            environment: input.environment(&self.environment, env),
+            environment: told.environment(&self.environment, env),
             directory: self.root.join(cwd),
-            stdin: input.stdin(),
+            stdin: stdin(&told, input),
             timeout: timeout_us.map(|micros| Duration::from_micros(micros.unsigned_abs())),
             grace: GRACE,
             log: LogLimits::default(),
@@ -195,7 +195,22 @@ impl LocalExecutor {
     }
 }
 
-/// What a task is told, of what was rendered for it.
+/// The object that a task reads: what every task is told, and what else the flow has for it.
+fn stdin(told: &TaskInput, input: &Json) -> String {
+    let mut object = match serde_json::to_value(told) {
+        Ok(Json::Object(object)) => object,
+        _ => Map::new(),
+    };
+    for key in ["flow", "scheduled_at", "started_at", "timezone", "steps"] {
+        object.insert(key.to_owned(), input[key].clone());
+    }
+    object.insert("try".to_owned(), input["attempt"].clone());
+    let mut text = Json::Object(object).to_string();
+    text.push('\n');
+    text
+}
+
+/// What every task is told, of what was rendered for it.
 fn task_input(input: &Json, attempt: StepAttempt) -> TaskInput {
     let text = |key: &str| input[key].as_str().unwrap_or_default().to_owned();
     let interval = input["interval"].as_object().map(|interval| TaskInterval {

@@ -217,6 +217,19 @@ pub enum Happening {
         /// When it is tried again.
         next_try_at: Option<Instant>,
     },
+    /// A walk is not done by its deadline.
+    Late {
+        /// Its run.
+        run: i64,
+        /// The flow, as it was when the walk began.
+        flow: Arc<Flow>,
+        /// The tick that it is for.
+        scheduled_at: Option<Instant>,
+        /// When it began.
+        started_at: Instant,
+        /// Its interval.
+        interval: Interval,
+    },
     /// A walk ended.
     RunEnded {
         /// Its run.

@@ -60,63 +60,91 @@ impl Notices {
 
     /// Tells those whom a flow names.
     pub(crate) fn tell(&self, what: &Happening) {
-        let Happening::RunEnded {
-            flow, state, before, ..
-        } = what
-        else {
-            return;
-        };
-        let notify = &flow.notify;
-        let recovered = matches!(before, Some(RunState::Failed | RunState::Crashed));
-        let told: &[(Occasion, &[Channel])] = match state {
-            RunState::Success if recovered => &[
-                (Occasion::Success, &notify.on_success),
-                (Occasion::Recovery, &notify.on_recovery),
-            ],
-            RunState::Success => &[(Occasion::Success, &notify.on_success)],
-            RunState::Failed | RunState::Crashed => &[(Occasion::Failure, &notify.on_failure)],
-            RunState::Planned
-            | RunState::Queued
-            | RunState::Running
-            | RunState::Waiting
-            | RunState::Cancelled
-            | RunState::Skipped
-            | RunState::UpstreamFailed => &[],
-        };
-        for (occasion, channels) in told {
-            for Channel::Webhook(name) in *channels {
-                if let (Some(webhook), Some(notice)) = (self.webhooks.get(name), self.notice(*occasion, what)) {
-                    self.notifier.send(webhook, notice);
+        match what {
+            Happening::Late {
+                run,
+                flow,
+                scheduled_at,
+                started_at,
+                interval,
+            } => {
+                let told = Told {
+                    run: *run,
+                    flow,
+                    interval: *interval,
+                    scheduled_at: *scheduled_at,
+                    started_at: *started_at,
+                    state: RunState::Running,
+                    failed: None,
+                };
+                self.send(Occasion::Deadline, &flow.notify.on_failure, &told);
+            }
+            Happening::RunEnded {
+                run,
+                flow,
+                scheduled_at,
+                started_at,
+                interval,
+                state,
+                before,
+                faults,
+            } => {
+                let failed = faults.iter().next().map(|(step, fault)| (step.as_str(), fault));
+                let told = Told {
+                    run: *run,
+                    flow,
+                    interval: *interval,
+                    scheduled_at: *scheduled_at,
+                    started_at: *started_at,
+                    state: *state,
+                    failed: failed.filter(|_| *state != RunState::Success),
+                };
+                match state {
+                    RunState::Success => {
+                        self.send(Occasion::Success, &flow.notify.on_success, &told);
+                        if matches!(before, Some(RunState::Failed | RunState::Crashed)) {
+                            self.send(Occasion::Recovery, &flow.notify.on_recovery, &told);
+                        }
+                    }
+                    RunState::Failed | RunState::Crashed => {
+                        self.send(Occasion::Failure, &flow.notify.on_failure, &told);
+                    }
+                    RunState::Planned
+                    | RunState::Queued
+                    | RunState::Running
+                    | RunState::Waiting
+                    | RunState::Cancelled
+                    | RunState::Skipped
+                    | RunState::UpstreamFailed => {}
                 }
+            }
+            Happening::Ticked { .. }
+            | Happening::RunBegan { .. }
+            | Happening::StepBegan { .. }
+            | Happening::StepEnded { .. }
+            | Happening::LedgerFailed { .. } => {}
+        }
+    }
+
+    fn send(&self, occasion: Occasion, channels: &[Channel], told: &Told<'_>) {
+        for Channel::Webhook(name) in channels {
+            if let Some(webhook) = self.webhooks.get(name) {
+                self.notifier.send(webhook, self.notice(occasion, told));
             }
         }
     }
 
-    fn notice(&self, event: Occasion, what: &Happening) -> Option<Notice> {
-        let Happening::RunEnded {
-            run,
-            flow,
-            scheduled_at,
-            started_at,
-            interval,
-            state,
-            faults,
-            ..
-        } = what
-        else {
-            return None;
-        };
-        let failed = faults.iter().next();
-        let message = match failed {
-            Some((step, fault)) if *state != RunState::Success => {
-                format!(
-                    "run {run} of {} {}: {step}: {}",
-                    flow.name,
-                    state.as_str(),
-                    fault.message
-                )
-            }
-            _ => format!("run {run} of {}: {}", flow.name, state.as_str()),
+    fn notice(&self, event: Occasion, told: &Told<'_>) -> Notice {
+        let Told { run, flow, state, .. } = told;
+        let message = match (event, told.failed) {
+            (Occasion::Deadline, _) => format!("run {run} of {} is not done by its deadline", flow.name),
+            (_, Some((step, fault))) => format!(
+                "run {run} of {} {}: {step}: {}",
+                flow.name,
+                state.as_str(),
+                fault.message
+            ),
+            (_, None) => format!("run {run} of {}: {}", flow.name, state.as_str()),
         };
         let id = Fingerprint::of([
             self.project.name.as_bytes(),
@@ -124,7 +152,7 @@ impl Notices {
             run.to_le_bytes().as_slice(),
             event.as_str().as_bytes(),
         ]);
-        Some(Notice {
+        Notice {
             version: NOTICE_VERSION,
             id: id.to_string(),
             event,
@@ -132,16 +160,16 @@ impl Notices {
             environment: self.project.environment.clone(),
             flow: Some(flow.name.clone()),
             run: Some(*run),
-            interval: span(flow, *interval),
-            scheduled_at: scheduled_at.map(timestamp),
-            started_at: Some(timestamp(*started_at)),
-            ended_at: Some(timestamp(wire::now())),
+            interval: span(flow, told.interval),
+            scheduled_at: told.scheduled_at.map(timestamp),
+            started_at: Some(timestamp(told.started_at)),
+            ended_at: state.is_terminal().then(|| timestamp(wire::now())),
             state: *state,
-            step: failed.map(|(step, _)| step.clone()),
-            code: failed.map(|(_, fault)| fault.code.to_string()),
+            step: told.failed.map(|(step, _)| step.to_owned()),
+            code: told.failed.map(|(_, fault)| fault.code.to_string()),
             message,
             link: None,
-        })
+        }
     }
 
     /// What to measure of them.
@@ -153,6 +181,17 @@ impl Notices {
     pub(crate) async fn finish(self, within: Duration) -> usize {
         self.notifier.finish(within).await
     }
+}
+
+/// A run, as a notice tells of it.
+struct Told<'a> {
+    run: i64,
+    flow: &'a Flow,
+    interval: Interval,
+    scheduled_at: Option<Instant>,
+    started_at: Instant,
+    state: RunState,
+    failed: Option<(&'a str, &'a Fault)>,
 }
 
 fn span(flow: &Flow, interval: Interval) -> Option<Span> {

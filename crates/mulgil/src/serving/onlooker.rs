@@ -138,6 +138,7 @@ impl Onlooker {
             Happening::StepEnded { attempt: None, .. }
             | Happening::RunBegan { .. }
             | Happening::StepBegan { .. }
+            | Happening::Late { .. }
             | Happening::RunEnded { .. }
             | Happening::LedgerFailed { .. } => {}
         }
@@ -195,6 +196,11 @@ impl Onlooker {
                     self.named(&flow.name, *interval),
                     state.as_str()
                 ));
+            }
+            Happening::Late {
+                run, flow, interval, ..
+            } => {
+                say::talk(&format!("run {run}: {} is late", self.named(&flow.name, *interval)));
             }
             Happening::LedgerFailed { fault } => warn(fault),
         }

@@ -144,7 +144,7 @@ fn who_is_told() {
 
         error[MG1005]: the webhook `C` has no key `method`
           --> mulgil.yml:8:37
-        do: remove it; known here are `url` and `headers`
+        do: remove it; known here are `url`
         "#
     );
 }
