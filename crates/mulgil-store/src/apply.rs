@@ -28,10 +28,17 @@ use crate::{
 
 /// Records a fact and applies it; gives its number.
 pub(crate) async fn record(conn: &mut Conn, fact: &Fact, now: Instant) -> Result<i64, Error> {
-    let (seq,): (i64,) = sql::query_as("select coalesce(max(seq), 0) + 1 from fact")
-        .fetch_one(&mut *conn)
-        .await?;
-    record_as(conn, seq, fact, now).await?;
+    // One statement, because to a server each is a message there and back.
+    let (seq,): (i64,) = sql::query_as(
+        "insert into fact (seq, at, kind, payload) select coalesce(max(seq), 0) + 1, $1, $2, $3 from fact
+         returning seq",
+    )
+    .bind(now.0)
+    .bind(fact.kind())
+    .bind(serde_json::to_string(fact)?)
+    .fetch_one(&mut *conn)
+    .await?;
+    apply(conn, seq, now, fact).await?;
     Ok(seq)
 }
 

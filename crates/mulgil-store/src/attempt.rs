@@ -381,24 +381,20 @@ async fn refuse_second(conn: &mut Conn, relation: &Relation) -> Result<(), Error
 
 /// The run's task run of that range, if it is not done, else a new one.
 async fn task_run(conn: &mut Conn, request: &ClaimRequest) -> Result<i64, Error> {
-    let open: Option<(i64,)> = sql::query_as(
-        "select id from task_run
-         where run = $1 and instance = $2 and kind = $3 and start_at = $4 and end_at = $5
-           and state not in ('success', 'cancelled', 'skipped')",
+    let (id,): (i64,) = sql::query_as(
+        "select coalesce(
+             (select max(id) from task_run
+              where run = $1 and instance = $2 and kind = $3 and start_at = $4 and end_at = $5
+                and state not in ('success', 'cancelled', 'skipped')),
+             (select coalesce(max(id), 0) + 1 from task_run))",
     )
     .bind(request.run)
     .bind(text::of_instance(&request.instance))
     .bind(text::of_kind(request.kind))
     .bind(request.range.start.0)
     .bind(request.range.end.0)
-    .fetch_optional(&mut *conn)
+    .fetch_one(conn)
     .await?;
-    if let Some((id,)) = open {
-        return Ok(id);
-    }
-    let (id,): (i64,) = sql::query_as("select coalesce(max(id), 0) + 1 from task_run")
-        .fetch_one(conn)
-        .await?;
     Ok(id)
 }
 

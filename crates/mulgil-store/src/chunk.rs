@@ -163,6 +163,7 @@ pub(crate) async fn replace<E: Entry>(
     new: &[E],
 ) -> Result<(), Error> {
     let old = around::<E>(conn, instance, range).await?;
+    let is_new = old.is_empty();
     let mut kept: Vec<E> = old
         .into_iter()
         .flat_map(|entry| entry.outside(range))
@@ -170,12 +171,14 @@ pub(crate) async fn replace<E: Entry>(
         .collect();
     let at = kept.partition_point(|entry| entry.interval().start < range.start);
     kept.splice(at..at, new.iter().cloned());
-    sql::query(E::DELETE)
-        .bind(instance)
-        .bind(range.start.0)
-        .bind(range.end.0)
-        .execute(&mut *conn)
-        .await?;
+    if !is_new {
+        sql::query(E::DELETE)
+            .bind(instance)
+            .bind(range.start.0)
+            .bind(range.end.0)
+            .execute(&mut *conn)
+            .await?;
+    }
     // Rows of equal length: a row that has grown too long is halved, not left with a crumb beside it.
     let rows = kept.len().div_ceil(ENTRIES_IN_ROW).max(1);
     for row in kept.chunks(kept.len().div_ceil(rows).max(1)) {
