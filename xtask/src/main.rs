@@ -20,6 +20,7 @@ cargo xtask <what>
   tidy             the rules that no compiler knows: crate edges, error pages, words
   gen [--check]    writes what is generated, or says what is out of date
   deny             licences, advisories and sources of dependencies (needs cargo-deny)
+  sim [--seeds N] [--seed N]  the service's nights by seed
   chaos NAME …     kills and full disks, by seed: chaos spine|disk --rounds 100 --seed 1
   bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4;
                    MULGIL_BENCH_PROGRAM names another program, MULGIL_BENCH_DIR the folder for data
@@ -44,6 +45,7 @@ fn run() -> Result<ExitCode> {
         ["gen"] => generate::run(generate::Mode::Write),
         ["gen", "--check"] => generate::run(generate::Mode::Check),
         ["deny"] => deny(),
+        ["sim", rest @ ..] => simulate(rest),
         [verb @ ("chaos" | "bench"), rest @ ..] => long_run(verb, rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
@@ -69,6 +71,28 @@ fn deny() -> Result<()> {
     let check = |what: &[&str]| shell::cargo().args(["deny", "--workspace", "check"]).args(what).run();
     check(&["bans", "licenses", "sources"])?;
     check(&["advisories"])
+}
+
+/// The simulation is a test of the scheduler, run over as many seeds as one likes, optimized.
+fn simulate(flags: &[&str]) -> Result<()> {
+    let (name, value) = match flags {
+        [] => ("MULGIL_SIM_SEEDS", "200"),
+        ["--seeds", count] => ("MULGIL_SIM_SEEDS", *count),
+        ["--seed", seed] => ("MULGIL_SIM_SEED", *seed),
+        unknown => bail!("`{}` is not known here\n\n{USAGE}", unknown.join(" ")),
+    };
+    shell::cargo()
+        .args([
+            "test",
+            "--release",
+            "-p",
+            "mulgil-scheduler",
+            "--test",
+            "it",
+            "simulation",
+        ])
+        .env(name, value)
+        .run()
 }
 
 /// Long runs live in `mulgil-bench`, which may compile what xtask must not.

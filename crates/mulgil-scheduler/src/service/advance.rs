@@ -44,7 +44,12 @@ impl Ending {
 
 impl Service {
     /// Records that attempts are lost: nobody knows how they ended.
-    pub(super) async fn lose(&self, walk: &mut LiveWalk, lost: Vec<(String, i64, i64)>, now: Instant) -> Result<(), Fault> {
+    pub(super) async fn lose(
+        &self,
+        walk: &mut LiveWalk,
+        lost: Vec<(String, i64, i64)>,
+        now: Instant,
+    ) -> Result<(), Fault> {
         let ends = lost.into_iter().map(|(step, attempt, epoch)| Ending {
             step,
             attempt: Some((attempt, epoch)),
@@ -192,7 +197,13 @@ impl Service {
     }
 
     /// Claims attempts of steps of one walk and starts them. A step whose `when` says no is passed over.
-    pub(super) async fn start(&self, mind: &mut Mind, walk: &mut LiveWalk, steps: Vec<String>, now: Instant) -> Result<(), Fault> {
+    pub(super) async fn start(
+        &self,
+        mind: &mut Mind,
+        walk: &mut LiveWalk,
+        steps: Vec<String>,
+        now: Instant,
+    ) -> Result<(), Fault> {
         let (mut starts, mut works, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for name in steps {
             walk.waiting.remove(&name);
@@ -263,14 +274,11 @@ impl Service {
             let (run, step, end) = one.map_err(|error| bug(&format!("a step's task panicked: {error}")))?;
             let walk = mind.walks.get_mut(&run);
             if let Some(live) = walk.and_then(|walk| walk.attempts.remove(&step)) {
-                ended
-                    .entry(run)
-                    .or_default()
-                    .push(Ending {
-                        step,
-                        attempt: Some((live.attempt, live.epoch)),
-                        end,
-                    });
+                ended.entry(run).or_default().push(Ending {
+                    step,
+                    attempt: Some((live.attempt, live.epoch)),
+                    end,
+                });
             }
         }
         for (run, ends) in ended {
@@ -284,18 +292,18 @@ impl Service {
     }
 
     /// Records how attempts of a walk ended and what is passed over, then knows it.
-    pub(super) async fn record_ends(
-        &self,
-        walk: &mut LiveWalk,
-        ends: Vec<Ending>,
-        now: Instant,
-    ) -> Result<(), Fault> {
+    pub(super) async fn record_ends(&self, walk: &mut LiveWalk, ends: Vec<Ending>, now: Instant) -> Result<(), Fault> {
         if ends.is_empty() {
             return Ok(());
         }
         let mut next = walk.walk.only(ends.iter().map(|one| one.step.as_str()));
         let mut records = Vec::with_capacity(ends.len());
-        for Ending { step: name, attempt, end } in &ends {
+        for Ending {
+            step: name,
+            attempt,
+            end,
+        } in &ends
+        {
             let step = walk.flow.step(name);
             match (end.state, step) {
                 (RunState::Failed, Some(step)) => {
@@ -323,7 +331,12 @@ impl Service {
             .end_steps(run, &walk.flow.name, walk.walk.interval, records, now)
             .await?;
         crash::point("step_ended");
-        for Ending { step: name, attempt, end } in ends {
+        for Ending {
+            step: name,
+            attempt,
+            end,
+        } in ends
+        {
             if attempt.is_some_and(|(attempt, _)| fenced.contains(&attempt)) {
                 continue;
             }

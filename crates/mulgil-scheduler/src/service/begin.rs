@@ -14,7 +14,11 @@ use mulgil_core::{
 use mulgil_store::{Begun, NewWalk};
 use serde_json::Value as Json;
 
-use super::{Mind, Service, live_walk::LiveWalk, port::{Begins, Happening}};
+use super::{
+    Mind, Service,
+    live_walk::LiveWalk,
+    port::{Begins, Happening},
+};
 
 /// Schedules whose ticks are taken in one turn.
 const MAX_OWNERS_A_TURN: usize = 1_000;
@@ -134,7 +138,13 @@ impl Service {
     }
 
     /// A run that does nothing, so that its tick has a row that says why.
-    pub(super) async fn pass_over(&self, mind: &mut Mind, begins: Begins, state: RunState, now: Instant) -> Result<(), Fault> {
+    pub(super) async fn pass_over(
+        &self,
+        mind: &mut Mind,
+        begins: Begins,
+        state: RunState,
+        now: Instant,
+    ) -> Result<(), Fault> {
         if let Some(run) = self.begin_walk(mind, begins, now).await?
             && let Some(walk) = mind.walks.remove(&run)
         {

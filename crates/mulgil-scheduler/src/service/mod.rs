@@ -23,18 +23,14 @@ use std::{
 
 use mulgil_core::{
     backoff::BackOff,
-    codes, crash,
+    codes,
     diagnostic::{Diagnostic, Retry},
-    flow::{Class, DueRun, Flow, Late, OnFull},
+    flow::Flow,
     interval::{Instant, Interval},
     port::Fault,
     project::Fingerprint,
-    run::{RunState, Trigger},
-    slots::{self, Candidate, Free},
-    state::NodeState,
-    walk::{Lost, Stage},
 };
-use mulgil_store::{Begun, EndedStep, NewWalk, StepStart, Store};
+use mulgil_store::Store;
 use serde_json::Value as Json;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -367,4 +363,3 @@ fn not_active(run: i64) -> Fault {
             .with_remedy("`mulgil runs ls` shows the newest runs and how they stand"),
     )
 }
-

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::world::{Ending, HOUR_US, Script, World, flow, hourly, step, succeed};
 
-const HOUR: Duration = Duration::from_secs(3_600);
+const HOUR: Duration = Duration::from_hours(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn start(server: &crate::world::Server, name: &str) -> Result<i64, mulgil_core::port::Fault> {

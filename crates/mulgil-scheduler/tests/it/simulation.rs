@@ -48,13 +48,13 @@ fn drawn(parts: &[&[u8]]) -> u64 {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the seeds of a long run")]
 fn nights_by_seed_break_nothing_that_a_team_relies_on() {
     let number = |name| {
         std::env::var(name)
             .ok()
             .and_then(|text: String| text.parse::<u64>().ok())
     };
-    #[expect(clippy::disallowed_methods, reason = "the seeds of a long run")]
     let (only, count) = (number("MULGIL_SIM_SEED"), number("MULGIL_SIM_SEEDS"));
     let seeds = match only {
         Some(seed) => seed..seed + 1,
@@ -70,10 +70,10 @@ fn nights_by_seed_break_nothing_that_a_team_relies_on() {
                 .unwrap();
             runtime.block_on(night(seed))
         });
-        match night {
-            Ok(count) => runs += count,
-            Err(_) => panic!("seed {seed} breaks: MULGIL_SIM_SEED={seed} runs it alone"),
-        }
+        let Ok(count) = night else {
+            panic!("seed {seed} breaks: MULGIL_SIM_SEED={seed} runs it alone");
+        };
+        runs += count;
     }
     assert!(runs > 0, "nothing ran");
 }
@@ -173,7 +173,7 @@ fn script(seed: u64) -> Script {
         ];
         let drawn = drawn(&parts);
         let takes = match drawn % 10 {
-            0 => Duration::from_secs(120),
+            0 => Duration::from_mins(2),
             1..=3 => Duration::from_secs(10 + drawn % 37),
             _ => Duration::from_millis(drawn % 3_000),
         };
@@ -296,7 +296,7 @@ async fn check_ticks(store: &Store, flows: &[Flow], seed: u64) {
         for TickRow { tick, run, .. } in &rows {
             match tick.fate {
                 Fate::Runs if !flow.grid.is_cut() => {
-                    assert!(run.is_some_and(|run| runs.insert(run)), "seed {seed}: {owner} {tick:?}")
+                    assert!(run.is_some_and(|run| runs.insert(run)), "seed {seed}: {owner} {tick:?}");
                 }
                 Fate::Runs => {}
                 Fate::Coalesced { into } => {

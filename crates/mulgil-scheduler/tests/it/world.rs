@@ -133,7 +133,6 @@ impl World {
         };
         *self.pulse.lock().unwrap() = Some(pulse);
         // A server is a task, so that a test can kill it.
-        #[expect(clippy::disallowed_methods, reason = "the server of a test")]
         let ends = tokio::spawn(service.run(inbox));
         Server { asks, ends }
     }

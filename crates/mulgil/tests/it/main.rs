@@ -14,6 +14,7 @@ mod events;
 mod failures;
 mod faults;
 mod flights;
+mod flows;
 mod harness;
 mod hooks;
 mod incremental;
