@@ -24,7 +24,7 @@ const SEEDS: u64 = 10;
 /// Slots of every server.
 const SLOTS: usize = 3;
 /// Kills, jumps and pauses of one night.
-const EVENTS: u64 = 6;
+const EVENTS: u64 = 4;
 
 /// Numbers that look random and follow from a seed.
 struct Dice {
@@ -86,7 +86,7 @@ async fn night(seed: u64) -> usize {
     let script = script(seed);
     for _ in 0..EVENTS {
         let server = world.server(&flows, SLOTS, Arc::clone(&script));
-        world.pass(Duration::from_secs(60 + dice.throw(1_500))).await;
+        world.pass(Duration::from_secs(60 + dice.throw(900))).await;
         match dice.throw(4) {
             // The wall clock is set, forth or back, while it runs.
             0 => {
@@ -98,7 +98,7 @@ async fn night(seed: u64) -> usize {
             // Nobody is there for up to three days.
             1 => {
                 server.kill(&world).await;
-                world.skew(dice.throw(72) as i64 * HOUR_US);
+                world.skew(dice.throw(60) as i64 * HOUR_US);
             }
             2 => server.kill(&world).await,
             _ => server.drain(&world).await,
@@ -127,7 +127,7 @@ fn flows(dice: &mut Dice) -> Vec<Flow> {
 }
 
 fn one(index: u64, dice: &mut Dice) -> Flow {
-    let crons = ["*/10 * * * *", "7 * * * *", "0 5 * * *", "*/30 * * * *"];
+    let crons = ["*/20 * * * *", "7 * * * *", "0 5 * * *", "*/30 * * * *"];
     let steps = (0..=dice.throw(5)).map(|number| {
         let needs: Vec<String> = (0..number)
             .filter(|_| dice.chance(40))

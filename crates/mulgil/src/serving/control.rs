@@ -136,7 +136,7 @@ impl Control for Program {
             runner: Arc::clone(&self.runner),
             changes: self.changes.watch(),
             run,
-            next: from + 1,
+            next: from,
             waiting: Vec::new(),
             is_over: false,
         };

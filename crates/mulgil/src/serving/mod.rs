@@ -6,7 +6,13 @@ mod models;
 mod notices;
 mod onlooker;
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use mulgil_core::{
     codes,
@@ -76,7 +82,7 @@ impl Scheduler {
             attempts: opened.attempts_dir(),
             sdk: sdk.dir,
             python: PYTHON.to_owned(),
-            root: opened.project.root.clone(),
+            root: whole(&opened.project.root),
             environment: wire::environment(),
         };
         let clock: Clock = Arc::new(wire::now);
@@ -250,6 +256,11 @@ pub(crate) struct FlowAsked {
     /// For which intervals; all of time for a flow without any.
     pub(crate) intervals: Vec<mulgil_core::interval::Interval>,
     pub(crate) params: BTreeMap<String, serde_json::Value>,
+}
+
+/// A folder's whole path: processes are started elsewhere.
+fn whole(folder: &Path) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 /// A fault that is said and ends nothing.

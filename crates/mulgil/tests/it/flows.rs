@@ -223,7 +223,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "not in a minute: {what}");
+        assert!(began.elapsed() < Duration::from_mins(1), "not in a minute: {what}");
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }

@@ -143,7 +143,10 @@ fn tables_and_views_are_defined_whole_or_not_at_all() {
 fn what_lies_in_a_bucket_is_changed_whole_or_not_at_all_with_python() {
     let store = Store::start();
     if is_long() {
-        all_survive(Some(&store), &[&CHANGES[..], &MERGES, &DEFINITIONS].concat());
+        let mut all = [&CHANGES[..], &MERGES, &DEFINITIONS].concat();
+        // A folder is given another name by one step; what lies in a bucket is not.
+        all.retain(|statement| !statement.contains("rename to"));
+        all_survive(Some(&store), &all);
     } else {
         all_survive(Some(&store), &[CHANGES[3], MERGES[0], DEFINITIONS[3]]);
     }
