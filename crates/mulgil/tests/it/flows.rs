@@ -258,9 +258,7 @@ fn a_server_is_healthy_takes_work_over_and_ends_when_it_is_told_to() {
         .mulgil(&["run", "orders", "--full"])
         .ends_with(0)
         .says("in the server");
-    place.mulgil(&["run", "orders"]).ends_with(0).says("nothing is due");
-    let other = place.mulgil(&["rollback", "orders", "--list"]);
-    assert!(other.code.is_some());
+    place.mulgil(&["run"]).ends_with(0).says("nothing is due");
 
     let slow = place
         .command(&["run", "flow:slow"])
