@@ -205,7 +205,6 @@ impl Program {
         let (began, number) = oneshot::channel();
         let models = Arc::clone(&self.models);
         let mut stopping = self.stopping.clone();
-        #[expect(clippy::disallowed_methods, reason = "it goes on when who asked hangs up")]
         let running = tokio::spawn(async move {
             let interrupt = async move {
                 // Whoever could tell is gone where this fails.

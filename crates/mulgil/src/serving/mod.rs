@@ -114,7 +114,6 @@ impl Scheduler {
         let Self {
             service, asks, inbox, ..
         } = self;
-        #[expect(clippy::disallowed_methods, reason = "the loop lives as long as the program")]
         let ends = tokio::spawn(service.run(inbox));
         (asks, ends)
     }
@@ -171,7 +170,6 @@ pub(crate) async fn serve(opened: &Opened, flags: &cli::Serve) -> Outcome {
         opened.project.name, opened.project.environment
     ));
     let mut told = stopping.clone();
-    #[expect(clippy::disallowed_methods, reason = "the server lives as long as the program")]
     let mut server = tokio::spawn(mulgil_server::serve(listener, control, config, async move {
         // Whoever could tell is gone where this fails.
         let _ = told.wait_for(|stop| *stop).await;

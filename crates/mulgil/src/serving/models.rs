@@ -165,7 +165,6 @@ pub(crate) struct Watchman {
 
 impl Watchman {
     pub(crate) fn start(models: Arc<Models>, stopping: watch::Receiver<bool>) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the watchman lives as long as the program")]
         let ends = tokio::spawn(keep_filled(models, stopping));
         Self { ends }
     }
