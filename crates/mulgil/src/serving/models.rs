@@ -2,7 +2,6 @@
 //! what is due by itself. One run at a time has its turn; each fills several tables at once.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex as StdMutex, PoisonError},
     time::Duration,
 };
@@ -14,10 +13,11 @@ use mulgil_core::{
     decide::Scope,
     diagnostic::{Diagnostic, Retry},
     flow::ModelsSpec,
-    interval::{Instant, Interval},
+    interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     plan::Step,
     port::{Fault, TestOutcome},
+    project::Node,
     run::{TaskKind, Trigger},
     select::{self, Selection},
 };
@@ -63,24 +63,16 @@ impl Models {
         summary
     }
 
-    /// The instances that no flow owns: the watchman's.
+    /// The instances that no flow with a schedule owns: the watchman's.
     fn own(&self) -> Scope {
         let project = &self.runner.project;
-        let owned: BTreeSet<&NodeName> = project
-            .flows
-            .iter()
-            .flat_map(mulgil_core::flow::Flow::selected)
-            .collect();
-        if owned.is_empty() {
+        let is_owned = |node: &Node| project.flow_of(&node.name).is_some();
+        if !project.nodes.iter().any(is_owned) {
             return Scope::All;
         }
-        let nodes = project.nodes.iter().filter(|node| !owned.contains(&node.name));
-        let instances = nodes.flat_map(mulgil_core::project::Node::instances);
-        Scope::Only(
-            instances
-                .map(|instance| (instance, mulgil_core::interval::RangeSet::whole()))
-                .collect(),
-        )
+        let nodes = project.nodes.iter().filter(|node| !is_owned(node));
+        let instances = nodes.flat_map(Node::instances);
+        Scope::Only(instances.map(|instance| (instance, RangeSet::whole())).collect())
     }
 }
 
