@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask test` and its parts. It starts cargo and reads files; it
 //! never holds logic of Mulgil itself, so that it compiles in seconds.
 
+mod chaos;
 mod generate;
 mod metadata;
 mod postgres;
@@ -22,6 +23,8 @@ cargo xtask <what>
   deny             licences, advisories and sources of dependencies (needs cargo-deny)
   sim [--seeds N] [--seed N]  the service's nights by seed
   chaos NAME …     kills and full disks, by seed: chaos spine|disk --rounds 100 --seed 1
+  chaos scheduler [--seed N] [--rounds R] [--only FAULT] [--binary PATH] [--write]
+                   a running server, broken in every way that we know
   bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4;
                    MULGIL_BENCH_PROGRAM names another program, MULGIL_BENCH_DIR the folder for data
 ";
@@ -46,6 +49,7 @@ fn run() -> Result<ExitCode> {
         ["gen", "--check"] => generate::run(generate::Mode::Check),
         ["deny"] => deny(),
         ["sim", rest @ ..] => simulate(rest),
+        ["chaos", "scheduler", rest @ ..] => chaos::scheduler(rest),
         [verb @ ("chaos" | "bench"), rest @ ..] => long_run(verb, rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -10,10 +10,13 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    generate, postgres, python,
+    chaos, generate, postgres, python,
     shell::{Shell, cargo, is_ci, target_dir},
     tidy,
 };
+
+/// Nights in which a server is broken; the long run is `cargo xtask chaos scheduler`.
+const CHAOS_SEEDS: u64 = 10;
 
 /// What the tests came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +74,9 @@ pub(crate) fn run() -> ExitCode {
         )
     };
     steps.push(step("doc tests", doc_tests));
+    // The tests have built the program.
+    let program = target_dir().join("debug/mulgil");
+    steps.push(step("chaos", || chaos::seeds(&program, CHAOS_SEEDS)));
     report(&steps, &not_run, totals, started.elapsed());
     let is_incomplete = is_ci() && !not_run.is_empty();
     if is_incomplete || steps.iter().any(|step| step.result.is_err()) {

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use crate::{
-    chaos::{self, Options, Tables},
+    chaos::spine::{self, Options, Tables},
     place::{self, Span},
     synthetic::Random,
 };
@@ -42,8 +42,8 @@ const OPERATION: i32 = 6;
 pub(crate) fn chaos(options: Options) -> Result<()> {
     let began = Instant::now();
     let undisturbed = place::example(Span::Month)?;
-    chaos::finish(undisturbed.path())?;
-    let expected = chaos::tables(undisturbed.path())?;
+    spine::finish(undisturbed.path())?;
+    let expected = spine::tables(undisturbed.path())?;
     let needs = Needs {
         warehouse: size_of(&undisturbed.path().join("warehouse"))?,
         ledger: size_of(&undisturbed.path().join(".mulgil"))?,
@@ -74,7 +74,7 @@ pub(crate) fn chaos(options: Options) -> Result<()> {
         began.elapsed().as_secs()
     )?;
     println!("{text}");
-    chaos::write_figures("chaos-disk.md", &text)
+    spine::write_figures("chaos-disk.md", &text)
 }
 
 fn round(seed: u64, needs: &Needs, expected: &Tables) -> Result<String> {
@@ -115,7 +115,7 @@ fn round(seed: u64, needs: &Needs, expected: &Tables) -> Result<String> {
         ),
     };
     mounted.grow()?;
-    chaos::check(&work, expected)?;
+    spine::check(&work, expected)?;
     Ok(format!("{small:?} with {room} bytes: {what}"))
 }
 

@@ -19,11 +19,13 @@ mod sql;
 mod synthetic;
 mod tpc;
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 
 use crate::{ga4::Form, tpc::Suite};
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -35,10 +37,16 @@ fn main() -> Result<()> {
         ["bench", "ga4"] => ga4::bench(Form::Json, None),
         ["bench", "ga4", "json", mib] => ga4::bench(Form::Json, Some(mib)),
         ["bench", "ga4", "parquet", mib @ ..] => ga4::bench(Form::Parquet, mib.first().copied()),
-        ["chaos", "spine", options @ ..] => chaos::spine(chaos::Options::parse(options)?),
-        ["chaos", "disk", options @ ..] => disk::chaos(chaos::Options::parse(options)?),
+        ["chaos", "spine", options @ ..] => chaos::spine::chaos(chaos::spine::Options::parse(options)?),
+        ["chaos", "disk", options @ ..] => disk::chaos(chaos::spine::Options::parse(options)?),
+        ["chaos", "scheduler", options @ ..] => chaos::scheduler::chaos(options),
+        // What a round of `chaos scheduler` starts: itself, and the tasks of its flows.
+        ["chaos-round", folder, fault, seed] => chaos::scheduler::round(folder, fault, seed),
+        ["task", words @ ..] => return chaos::scheduler::task::run(words),
         _ => bail!(
-            "write `bench spine|sql|tpch|tpcds|memory|ga4`, or `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`"
+            "write `bench spine|sql|tpch|tpcds|memory|ga4`, `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`, \
+             or `chaos scheduler [--seed N] [--rounds R] [--only FAULT] [--binary PATH]`"
         ),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

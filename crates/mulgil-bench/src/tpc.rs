@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     answers::{self, Answer, Nearness},
-    chaos, measure,
+    chaos::spine,
+    measure,
     peers::{self, Duckdb, Peers, THREADS},
     place, report,
 };
@@ -84,7 +85,7 @@ pub(crate) fn project(name: &str, data: &Path, settings: &str) -> Result<PathBuf
     }
     files.push(("mulgil.yml".to_owned(), manifest));
     place::write_all(&project, files.iter().map(|(path, text)| (path.as_str(), text.clone())))?;
-    chaos::finish(&project)?;
+    spine::finish(&project)?;
     Ok(project)
 }
 
@@ -162,7 +163,7 @@ pub(crate) fn compare(suite: Suite, scales: &[&str]) -> Result<()> {
     }
     writeln!(text, "\n{}", notes(bad))?;
     if scales.is_empty() {
-        chaos::write_figures(&format!("{}.md", suite.name()), &text)?;
+        spine::write_figures(&format!("{}.md", suite.name()), &text)?;
     } else {
         println!("{text}");
     }

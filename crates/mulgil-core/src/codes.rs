@@ -71,6 +71,10 @@ codes! {
     REQUEST_TOO_SLOW = 0047;
     /// A webhook's address that cannot be used.
     BAD_WEBHOOK = 0048;
+    /// A backfill with a share or a number of intervals at once that cannot be.
+    BAD_BACKFILL = 0051;
+    /// A backfill that would have nothing to fill.
+    EMPTY_BACKFILL = 0052;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.
@@ -293,6 +297,8 @@ codes! {
     PYTHON_TARGET = 4212;
     /// A warm Python worker that died under a task.
     WORKER_CRASHED = 4213;
+    /// A task whose server did not renew its right to run it.
+    TASK_ABANDONED = 4214;
     /// A parameter's value that is of another type, or none of those allowed.
     BAD_PARAM = 4221;
     /// A parameter that the flow does not have.
@@ -309,6 +315,10 @@ codes! {
     STEP_LOST = 4233;
     /// A run that is over, or none at all, where one that goes on was named.
     RUN_NOT_ACTIVE = 4235;
+    /// A run that cannot be begun again: it goes on, has nothing left to do, or is none of a flow.
+    RUN_NOT_RETRIED = 4236;
+    /// A backfill that is over, or held back, where one that goes on was named.
+    BACKFILL_NOT_OPEN = 4241;
 
     // --- MG5: operation ------------------------------------------------------------------------
     /// An environment that another process is working on.

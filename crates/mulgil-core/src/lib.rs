@@ -1,6 +1,7 @@
 //! What Mulgil means, without any I/O: names, intervals, grids, the graph, and the one idea:
 //! `due = ((wanted − filled) ∪ stale) ∩ ready − in_flight`.
 
+pub mod backfill;
 pub mod backoff;
 mod clock;
 pub mod codes;

@@ -21,6 +21,9 @@ pub struct Candidate<'a> {
     pub since: Instant,
     /// The pool whose slot it takes besides.
     pub pool: Option<&'a str>,
+    /// Slots that live attempts of backfills may hold together, this one with them; none for what is of no
+    /// backfill.
+    pub share: Option<usize>,
 }
 
 /// The free slots.
@@ -30,33 +33,35 @@ pub struct Free {
     pub slots: usize,
     /// Of pools; one that is not named here has none.
     pub pools: BTreeMap<String, usize>,
+    /// Those that live attempts of backfills hold already.
+    pub backfilling: usize,
 }
 
 impl Free {
-    /// Whether a slot of the pool is free.
-    fn has(&self, pool: Option<&str>) -> bool {
-        pool.is_none_or(|pool| self.pools.get(pool).is_some_and(|free| *free > 0))
+    /// Whether there is a slot for it.
+    fn has(&self, one: &Candidate<'_>) -> bool {
+        let has_pool = |pool| self.pools.get(pool).is_some_and(|free| *free > 0);
+        one.pool.is_none_or(has_pool) && one.share.is_none_or(|share| self.backfilling < share)
     }
 
-    fn take(&mut self, pool: Option<&str>) {
+    fn take(&mut self, one: &Candidate<'_>) {
         self.slots -= 1;
-        if let Some(free) = pool.and_then(|pool| self.pools.get_mut(pool)) {
+        self.backfilling += usize::from(one.share.is_some());
+        if let Some(free) = one.pool.and_then(|pool| self.pools.get_mut(pool)) {
             *free -= 1;
         }
     }
 }
 
-/// The places of those that may start, in the order in which they do. A full pool holds back only its own.
+/// The places of those that may start, in the order in which they do. A full pool holds back only its own,
+/// and so does the share of backfills.
 /// `busy` says how many attempts each flow has live.
 pub fn choose(waiting: &[Candidate<'_>], mut free: Free, busy: &BTreeMap<&str, usize>, now: Instant) -> Vec<usize> {
     let mut turns = busy.clone();
     let mut left: Vec<usize> = (0..waiting.len()).collect();
     let mut chosen = Vec::new();
     while free.slots > 0 {
-        let able = left
-            .iter()
-            .enumerate()
-            .filter(|(_, index)| free.has(waiting[**index].pool));
+        let able = left.iter().enumerate().filter(|(_, index)| free.has(&waiting[**index]));
         let best = able.min_by_key(|(_, index)| {
             let one = &waiting[**index];
             let turn = turns.get(one.flow).copied().unwrap_or(0);
@@ -73,7 +78,7 @@ pub fn choose(waiting: &[Candidate<'_>], mut free: Free, busy: &BTreeMap<&str, u
         };
         left.swap_remove(place);
         let one = &waiting[index];
-        free.take(one.pool);
+        free.take(one);
         *turns.entry(one.flow).or_default() += 1;
         chosen.push(index);
     }
@@ -104,12 +109,17 @@ mod tests {
             priority: 0,
             since: Instant(0),
             pool: None,
+            share: None,
         }
     }
 
     fn slots(slots: usize, pools: &[(&str, usize)]) -> Free {
         let pools = pools.iter().map(|(name, free)| ((*name).to_owned(), *free)).collect();
-        Free { slots, pools }
+        Free {
+            slots,
+            pools,
+            backfilling: 0,
+        }
     }
 
     #[test]
@@ -135,6 +145,29 @@ mod tests {
         waiting.push(one("person", Class::Interactive));
         let chosen = choose(&waiting, slots(3, &[]), &BTreeMap::new(), Instant(0));
         assert_eq!(chosen, [1_001, 1_000, 0]);
+    }
+
+    #[test]
+    fn backfills_hold_their_share_together_and_no_more() {
+        let mut waiting = vec![one("history", Class::Backfill); 4];
+        waiting.push(one("today", Class::Scheduled));
+        for (index, share) in [1, 3, 3, 3].into_iter().enumerate() {
+            waiting[index].share = Some(share);
+        }
+        let none = BTreeMap::new();
+        // Who may hold one slot begins only while backfills hold none.
+        assert_eq!(choose(&waiting, slots(9, &[]), &none, Instant(0)), [4, 0, 1, 2]);
+        let busy = Free {
+            backfilling: 2,
+            ..slots(9, &[])
+        };
+        assert_eq!(choose(&waiting, busy, &none, Instant(0)), [4, 1]);
+        // However long it has waited.
+        let full = Free {
+            backfilling: 3,
+            ..slots(9, &[])
+        };
+        assert_eq!(choose(&waiting, full, &none, Instant(100 * AGEING_US)), [4]);
     }
 
     #[test]

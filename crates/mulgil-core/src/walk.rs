@@ -48,6 +48,36 @@ pub struct StepProgress {
     pub crashes: u32,
     /// When its first attempt began.
     pub began_at: Option<Instant>,
+    /// Attempts that it had before the walk was begun again; their failures do not count any more.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: u32,
+}
+
+impl StepProgress {
+    /// The number of its next attempt in this run, from 1.
+    pub fn next_attempt(&self) -> u32 {
+        self.before + self.failures + self.crashes + 1
+    }
+
+    /// It waits again, with a fresh count of tries.
+    fn again(&self) -> Self {
+        // Of an ended one the last attempt did not fail where it succeeded or was cancelled.
+        let last = match self.stage {
+            Stage::Ended {
+                state: RunState::Success | RunState::Cancelled,
+            } if self.began_at.is_some() => 1,
+            Stage::Ended { .. } | Stage::Waiting | Stage::Running | Stage::Retrying { .. } => 0,
+        };
+        Self {
+            before: self.before + self.failures + self.crashes + last,
+            ..Self::default()
+        }
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How far a step of a walk is.
@@ -158,7 +188,7 @@ impl Walk {
                     }
                     Verdict::End(state) => Some(state),
                 },
-                Stage::Retrying { at } if at <= now => {
+                Stage::Retrying { at } if at <= now || self.is_too_far(step, at, now) => {
                     next.start.push(step.name.clone());
                     None
                 }
@@ -189,6 +219,34 @@ impl Walk {
     /// A step is over.
     pub fn end(&mut self, step: &str, state: RunState) {
         self.steps.entry(step.to_owned()).or_default().stage = Stage::Ended { state };
+    }
+
+    /// Begins an ended walk again: what failed, was lost, was cancelled, or did not begin because of that
+    /// waits with a fresh count of tries; so does what is done at the end in any case. The rest keeps what it
+    /// gave. Gives the steps that wait again.
+    pub fn reopen(&mut self, flow: &Flow) -> Vec<String> {
+        self.is_cancelled = false;
+        let mut again: Vec<String> = Vec::new();
+        let mut has_more = false;
+        // Each step stands after what it needs, and those of `finally` are last.
+        for step in &flow.steps {
+            let waits = match self.ended(&step.name) {
+                Some(RunState::Failed | RunState::Crashed | RunState::Cancelled | RunState::UpstreamFailed) => true,
+                Some(RunState::Skipped) if !step.is_finally => step.needs.iter().any(|need| again.contains(need)),
+                Some(_) => step.is_finally && has_more,
+                None => {
+                    has_more = true;
+                    false
+                }
+            };
+            if waits {
+                has_more = true;
+                let progress = self.progress(&step.name).again();
+                self.steps.insert(step.name.clone(), progress);
+                again.push(step.name.clone());
+            }
+        }
+        again
     }
 
     /// An attempt of a step was lost; gives how the step stands now.
@@ -237,6 +295,14 @@ impl Walk {
         let stage = progress.stage;
         self.steps.insert(step.name.clone(), progress);
         stage
+    }
+
+    /// Whether a moment is further away than any pause of the step: then the clock was set back meanwhile.
+    fn is_too_far(&self, step: &Step, at: Instant, now: Instant) -> bool {
+        let progress = self.progress(&step.name);
+        let failed = step.retry.back_off().longest_us(progress.failures);
+        let crashed = CRASH_BACK_OFF.longest_us(progress.crashes);
+        at.0.saturating_sub(now.0) > failed.max(crashed)
     }
 
     /// Whether the step may not begin any more because the walk was cancelled.

@@ -32,10 +32,11 @@ use crate::{
     manifest::{self, Manifest},
     mentions::{self, Known},
     properties::{Context, Described, Properties},
+    rendered,
     rendering::{self, Rendering},
     seeds,
     template::{Facts, Globals, Mention, Rendered, Templates},
-    values,
+    values, yaml,
 };
 
 /// Loads the project in a folder.
@@ -46,7 +47,9 @@ pub(crate) fn load(root: &Path, options: &LoadOptions) -> Loaded {
         .and_then(|texts| manifest::read(root, &texts, options, &mut faults))
         .map(|manifest| {
             settings = manifest.settings.clone();
-            Assembly::new(root, options, manifest, &mut faults).run(&mut faults)
+            let mut assembly = Assembly::new(root, options, manifest, &mut faults);
+            settings.ledger = assembly.ledger(&mut faults);
+            assembly.run(&mut faults)
         });
     faults.sort_by_key(|fault| fault.place.clone());
     let usable = !faults.iter().any(|fault| fault.severity == Severity::Error);
@@ -107,6 +110,33 @@ impl<'a> Assembly<'a> {
             run_hooks: RunHooks::default(),
             own_tests: BTreeMap::new(),
         }
+    }
+
+    /// The URL of the ledger's database. It holds a password, so no fault shows it.
+    fn ledger(&mut self, faults: &mut Vec<Diagnostic>) -> Option<String> {
+        let node = self.manifest.ledger.take()?;
+        let file = Path::new(files::MANIFEST);
+        let written = yaml::text(file, &node, "`ledger`", faults)?;
+        let place = node.spot.of(file);
+        let url = rendered::text(&written, &place, &self.templates, faults);
+        if url.trim().is_empty() {
+            return None;
+        }
+        if !["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+        {
+            faults.push(
+                Diagnostic::error(codes::BAD_VALUE, "`ledger` is no URL of a PostgreSQL database")
+                    .at(place)
+                    .with_remedy(
+                        "write `ledger: \"{{ env_var('LEDGER_URL') }}\"` with a URL such as `postgres://user:password@host/database`; \
+                         without the key the ledger is a file in `.mulgil`",
+                    ),
+            );
+            return None;
+        }
+        Some(url)
     }
 
     fn run(mut self, faults: &mut Vec<Diagnostic>) -> (Project, Compiler) {

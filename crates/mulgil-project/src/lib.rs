@@ -38,6 +38,7 @@ mod snapshot;
 mod snapshots;
 mod sources;
 mod sql;
+mod stamp;
 mod template;
 mod test_assembly;
 mod test_query;
@@ -54,7 +55,7 @@ use std::{
 
 use mulgil_core::{diagnostic::Diagnostic, project::Project};
 
-pub use crate::{compile::Compiler, hooks::RunResult, template::RunFacts};
+pub use crate::{compile::Compiler, hooks::RunResult, stamp::stamp, template::RunFacts};
 
 /// What a project is loaded for.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +111,13 @@ pub struct Settings {
     pub parallel: Option<usize>,
     /// Milliseconds after which a query is ended (`query_timeout: 30m`).
     pub query_timeout_ms: Option<u64>,
+    /// The database of the ledger, as a URL with its password (`ledger: postgres://…`); absent: a file in
+    /// the data folder.
+    pub ledger: Option<String>,
+    /// For how many microseconds the logs of attempts are kept (`retention: {logs: 30d}`).
+    pub keep_logs_us: Option<i64>,
+    /// Slots of pools by name (`pools: {bigquery: 4}`): so many steps of a pool run at once.
+    pub pools: BTreeMap<String, usize>,
 }
 
 /// Reads variables as dbt's `--vars` has them: a mapping in YAML.

@@ -41,7 +41,12 @@ const KEYS: &[&str] = &[
     "threads",
     "query_timeout",
     "notifications",
+    "ledger",
+    "pools",
+    "retention",
 ];
+/// Slots that a pool may have.
+const MAX_POOL_SLOTS: i64 = 10_000;
 /// The environment that exists without being listed.
 const DEFAULT_ENVIRONMENT: &str = "dev";
 
@@ -68,6 +73,8 @@ pub(crate) struct Manifest {
     pub(crate) on_run: OnRun,
     /// `notifications:`, as it is written: its values may be templates.
     pub(crate) notifications: Node,
+    /// `ledger:` of the environment, else of the project, as it is written: it may be a template.
+    pub(crate) ledger: Option<Node>,
 }
 
 impl Manifest {
@@ -131,6 +138,7 @@ pub(crate) fn read(
         vars: reader.vars(tree.get("vars"), &name),
         settings: reader.settings(&tree),
         on_run: OnRun::default(),
+        ledger: ledger_of(&tree, &options.environment),
         notifications: tree.get("notifications").cloned().unwrap_or_else(yaml::nothing),
         name,
         zone,
@@ -236,7 +244,7 @@ impl Reader<'_> {
         for entry in entries {
             let what = format!("the environment `{}`", entry.key);
             let fields = yaml::map(self.file, &entry.node, &what, self.faults);
-            yaml::check_keys(self.file, fields, &["schema_prefix"], &what, self.faults);
+            yaml::check_keys(self.file, fields, &["schema_prefix", "ledger"], &what, self.faults);
             if !text::is_name(&entry.key) || entry.key.len() > values::MAX_NAME_BYTES {
                 self.faults.push(
                     Diagnostic::error(codes::BAD_NAME, format!("`{}` cannot name an environment", entry.key))
@@ -392,8 +400,62 @@ impl Reader<'_> {
                 );
             }
         }
+        if let Some(node) = tree.get("retention") {
+            let fields = yaml::map(self.file, node, "`retention`", self.faults);
+            yaml::check_keys(self.file, fields, &["logs"], "`retention`", self.faults);
+            settings.keep_logs_us = node.get("logs").and_then(|node| self.span(node, "logs"));
+        }
+        if let Some(node) = tree.get("pools") {
+            settings.pools = self.pools(node);
+        }
         settings
     }
+
+    /// A span of time that is not nothing, in microseconds.
+    fn span(&mut self, node: &Node, key: &str) -> Option<i64> {
+        let text = yaml::text(self.file, node, &format!("`{key}`"), self.faults)?;
+        let span = values::parse_duration(&text).filter(|span| *span > 0);
+        if span.is_none() {
+            self.bad(
+                node,
+                format!("`{key}` cannot be `{text}`"),
+                "write a number and a unit: `30d`, `12w`",
+            );
+        }
+        span
+    }
+
+    fn pools(&mut self, node: &Node) -> BTreeMap<String, usize> {
+        let mut pools = BTreeMap::new();
+        for entry in yaml::map(self.file, node, "`pools`", self.faults) {
+            if !text::is_name(&entry.key) || entry.key.len() > values::MAX_NAME_BYTES {
+                self.faults.push(
+                    Diagnostic::error(codes::BAD_NAME, format!("`{}` cannot name a pool", entry.key))
+                        .at(entry.spot.of(self.file))
+                        .with_remedy("use at most 63 letters, digits and `_`"),
+                );
+                continue;
+            }
+            match entry.node.value {
+                Value::Int(slots @ 1..=MAX_POOL_SLOTS) => {
+                    pools.insert(entry.key.clone(), usize::try_from(slots).unwrap_or(1));
+                }
+                _ => self.bad(
+                    &entry.node,
+                    format!("the pool `{}` needs a count of slots", entry.key),
+                    format!("write a whole number from 1 to {MAX_POOL_SLOTS}: so many of its steps run at once"),
+                ),
+            }
+        }
+        pools
+    }
+}
+
+fn ledger_of(tree: &Node, environment: &str) -> Option<Node> {
+    let own = tree
+        .get("environments")
+        .and_then(|all| all.get(environment)?.get("ledger"));
+    own.or_else(|| tree.get("ledger")).cloned()
 }
 
 fn parse_bytes(text: &str) -> Option<u64> {

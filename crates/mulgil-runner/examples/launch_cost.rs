@@ -175,5 +175,6 @@ fn task(program: Program, folder: &Path) -> Task {
         secrets: Vec::new(),
         memory_bytes: None,
         process_count: None,
+        lifeline: None,
     }
 }

@@ -50,5 +50,6 @@ fn task(script: &str) -> Task {
         secrets: Vec::new(),
         memory_bytes: None,
         process_count: None,
+        lifeline: None,
     }
 }

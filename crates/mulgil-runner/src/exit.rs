@@ -72,6 +72,8 @@ pub enum Why {
     CouldNotStart,
     /// The warm worker that it ran on died.
     WorkerCrashed,
+    /// Nobody renewed the right to run it.
+    Abandoned,
     /// Its supervisor was killed. Written by whoever found that out, after killing what was left.
     Lost,
 }
@@ -86,7 +88,7 @@ impl Exit {
             Why::Exited if self.code == Some(0) => RunState::Success,
             Why::Exited | Why::Timeout | Why::OutOfMemory | Why::CouldNotStart => RunState::Failed,
             Why::Cancelled => RunState::Cancelled,
-            Why::WorkerCrashed | Why::Lost => RunState::Crashed,
+            Why::WorkerCrashed | Why::Abandoned | Why::Lost => RunState::Crashed,
         }
     }
 
@@ -110,6 +112,9 @@ impl Exit {
             }),
             Why::WorkerCrashed => Diagnostic::error(codes::WORKER_CRASHED, "the Python worker died while it ran this task")
                 .with_remedy("nothing: it is tried again on another worker; if it repeats, write `warm: false` at the step")
+                .with_retry(Retry::Later),
+            Why::Abandoned => Diagnostic::error(codes::TASK_ABANDONED, "the server that started the task did not renew its right to run it, so the task was ended before another server may start it again")
+                .with_remedy("nothing: it is tried again; look at whether the server was stopped or could not reach the ledger's database")
                 .with_retry(Retry::Later),
             Why::Lost => Diagnostic::error(codes::TASK_LOST, "the process that supervised the task was killed, so nobody knows how it would have ended; what was left of it was killed")
                 .with_remedy("nothing: it is tried again; if it repeats, look in the system's log for who kills processes")

@@ -30,6 +30,17 @@ use crate::{
 /// A longer line is written in parts.
 pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024;
 
+/// Bytes that are taken at once before it is looked at how large the file is.
+const HEAD_PIECE_BYTES: usize = 4096;
+
+/// Bytes that a line has beside its text: its time and its stream.
+const LINE_COST: u64 = 36;
+
+/// Bytes that so many bytes of output may have on disk: short lines cost more than they hold.
+fn on_disk(bytes: u64) -> u64 {
+    bytes.saturating_mul(2).saturating_add(MAX_LINE_BYTES as u64)
+}
+
 /// Bytes that [`read_log`] takes at once.
 const MAX_PAGE_BYTES: usize = 4 << 20;
 
@@ -127,6 +138,7 @@ pub(crate) struct LogWriter {
     dir: std::path::PathBuf,
     lines: Lines,
     maskers: [Masker; 2],
+    head_bytes: u64,
     head_left: u64,
     tail: Option<Tail>,
     tail_bytes: u64,
@@ -162,6 +174,7 @@ impl LogWriter {
             dir: dir.to_path_buf(),
             lines: Lines::new(dir),
             maskers: [Masker::default(), Masker::default()],
+            head_bytes: limits.head_bytes,
             head_left: limits.head_bytes,
             tail: None,
             tail_bytes: limits.tail_bytes,
@@ -226,12 +239,18 @@ impl LogWriter {
             }
             return;
         }
-        let fits = usize::try_from(self.head_left).unwrap_or(usize::MAX).min(bytes.len());
-        self.lines.add(stream, at, &bytes[..fits]);
-        self.head_left -= fits as u64;
-        if fits < bytes.len() {
-            self.begin_tail(at);
-            self.add(stream, at, &bytes[fits..]);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let left = usize::try_from(self.head_left).unwrap_or(usize::MAX);
+            let fits = left.min(rest.len()).min(HEAD_PIECE_BYTES);
+            if fits == 0 || self.lines.file.size() > on_disk(self.head_bytes) {
+                self.begin_tail(at);
+                self.add(stream, at, rest);
+                return;
+            }
+            self.lines.add(stream, at, &rest[..fits]);
+            self.head_left -= fits as u64;
+            rest = &rest[fits..];
         }
     }
 
@@ -246,7 +265,7 @@ impl LogWriter {
             Ok(tail) => self.tail = Some(tail),
             Err(error) => {
                 self.lines.file.error.get_or_insert(error);
-                self.head_left = u64::MAX;
+                (self.head_left, self.head_bytes) = (u64::MAX, u64::MAX);
             }
         }
     }
@@ -335,6 +354,7 @@ impl Lines {
         };
         let held: u64 = sizes.iter().map(|(_, bytes, _)| bytes).sum();
         let mut skip = held.saturating_sub(tail_bytes);
+        skip += too_much(dir, &sizes, skip, on_disk(tail_bytes))?;
         let left_out = first + skip;
         self.end();
         if left_out > 0 {
@@ -363,7 +383,45 @@ impl Lines {
     }
 }
 
+/// Of tail files, how many bytes more are passed over so that the rest is no larger as lines than so many bytes.
+fn too_much(dir: &Path, files: &[(u64, u64, &str)], skip: u64, most: u64) -> io::Result<u64> {
+    let cost = |byte: u8| 1 + if byte == b'\n' { LINE_COST } else { 0 };
+    let mut total = 0;
+    let mut passed = skip;
+    for (_, _, name) in files {
+        tail::for_each_piece(&dir.join(name), |_, _, _, bytes| {
+            let skipped = passed.min(bytes.len() as u64);
+            passed -= skipped;
+            let kept = &bytes[skipped as usize..];
+            total += kept.len() as u64 + LINE_COST * memchr::memchr_iter(b'\n', kept).count() as u64;
+        })?;
+    }
+    let (mut excess, mut passed, mut more) = (total.saturating_sub(most), skip, 0);
+    for (_, _, name) in files {
+        if excess == 0 {
+            break;
+        }
+        tail::for_each_piece(&dir.join(name), |_, _, _, bytes| {
+            let skipped = passed.min(bytes.len() as u64);
+            passed -= skipped;
+            for byte in &bytes[skipped as usize..] {
+                if excess == 0 {
+                    return;
+                }
+                excess = excess.saturating_sub(cost(*byte));
+                more += 1;
+            }
+        })?;
+    }
+    Ok(more)
+}
+
 impl Sink {
+    /// Bytes of it, with those that are still to be written.
+    fn size(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
     fn new(path: std::path::PathBuf) -> Self {
         Self {
             path,
@@ -539,5 +597,30 @@ mod tests {
         assert_eq!(next.lines[0].text, "two \u{fffd}");
         assert_eq!(next.lines[0].at, Instant(3));
         assert!(read_log(dir.path(), next.next).expect("a log").lines.is_empty());
+    }
+
+    #[test]
+    fn a_flood_of_short_lines_is_bounded_on_disk_too() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let forms = Forms::new(&[]);
+        let limits = LogLimits {
+            head_bytes: 200_000,
+            tail_bytes: 100_000,
+        };
+        let mut log = LogWriter::new(dir.path(), limits);
+        let lines: Vec<u8> = b"a\n".repeat(500_000);
+        for piece in lines.chunks(7_000) {
+            log.feed(&forms, LogStream::Out, Instant(1_000_000), piece);
+        }
+        let left_out = log.finish(&forms, Instant(2_000_000)).expect("a disk");
+        log.sync().expect("a disk");
+        let bytes = fs::read(dir.path().join(folder::LOG)).expect("a log");
+        let most = on_disk(limits.head_bytes) + on_disk(limits.tail_bytes) + 2 * HEAD_PIECE_BYTES as u64 * LINE_COST;
+        assert!((bytes.len() as u64) < most, "{} bytes", bytes.len());
+        let text = String::from_utf8(bytes).expect("text");
+        assert!(text.contains(&format!("{left_out} bytes are left out here")));
+        let kept = text.matches(" out a\n").count() as u64;
+        assert_eq!(kept * 2 + left_out, 1_000_000);
+        assert!(text.ends_with(" out a\n"));
     }
 }

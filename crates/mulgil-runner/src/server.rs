@@ -304,7 +304,8 @@ fn conclude(dir: &Path) -> Result<Adopted, Fault> {
             | Why::Cancelled
             | Why::OutOfMemory
             | Why::CouldNotStart
-            | Why::WorkerCrashed => Adopted::Ended(Box::new(exit)),
+            | Why::WorkerCrashed
+            | Why::Abandoned => Adopted::Ended(Box::new(exit)),
         });
     }
     let unreadable = |error: io::Error| folder::fault(dir, "cannot be read", &error);

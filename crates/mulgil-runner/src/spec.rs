@@ -38,6 +38,9 @@ pub struct Task {
     pub memory_bytes: Option<u64>,
     /// Processes that its tree may have at once, where the machine lets us limit it.
     pub process_count: Option<u64>,
+    /// It is ended where this is not renewed any more; never where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifeline: Option<crate::Lifeline>,
 }
 
 /// What is run.

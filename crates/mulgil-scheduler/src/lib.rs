@@ -4,6 +4,7 @@
 //! `mulgil_core::decide`. It never keeps facts by itself: they are in the store before anything
 //! follows from them.
 
+mod backfill;
 mod live_run;
 mod log;
 mod look;
@@ -11,5 +12,6 @@ mod perform;
 mod run;
 pub mod service;
 
+pub use backfill::{BackfillTurn, backfill_turn};
 pub use look::{Known, News, Seen, gather, record};
 pub use run::{FailedAttempt, OnFailure, RunRequest, RunSummary, Runner, Watch};

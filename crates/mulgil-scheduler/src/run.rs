@@ -59,6 +59,8 @@ pub struct RunRequest {
     pub tasks: Tasks,
     /// What a failure does to the rest.
     pub on_failure: OnFailure,
+    /// The backfill of which `manual` is a slice.
+    pub backfill: Option<i64>,
 }
 
 impl RunRequest {
@@ -73,6 +75,7 @@ impl RunRequest {
             named: Vec::new(),
             tasks: Tasks::FillsAndTests,
             on_failure: OnFailure::GoOn,
+            backfill: None,
         }
     }
 }
@@ -325,6 +328,7 @@ impl Runner {
             manual: request.manual.clone(),
             again: request.again.clone(),
             named: request.named.clone(),
+            backfill: request.backfill,
         };
         let run = self.store.begin_run(new, started_at).await?.id;
         watch.began(run);

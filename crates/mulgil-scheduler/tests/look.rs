@@ -151,6 +151,7 @@ impl World {
             manual: Vec::new(),
             again: Vec::new(),
             named: Vec::new(),
+            backfill: None,
         };
         self.store.begin_run(new, self.now()).await.unwrap();
     }

@@ -87,6 +87,10 @@ pub struct HealthFacts {
     pub disk_free_bytes: u64,
     /// All bytes there.
     pub disk_total_bytes: u64,
+    /// Files that can still be made there.
+    pub disk_free_files: u64,
+    /// All that there can be; 0 where nobody counts them.
+    pub disk_total_files: u64,
     /// Who does the work.
     pub workers: Workers,
     /// By how much the last tick came too late.

@@ -2,6 +2,7 @@
 //! these types later is passed over by an older command line; a kind that it does not know is not.
 
 use mulgil_core::{
+    backfill::{self, Backfill},
     diagnostic::Diagnostic,
     interval::{Instant, Interval},
     name::Instance,
@@ -9,7 +10,7 @@ use mulgil_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::verb::Target;
+use crate::verb::{Order, Target};
 
 /// The answer to a verb that was taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,6 +113,53 @@ pub struct BackfillRow {
     /// When it ended.
     #[serde(default)]
     pub ended_at: Option<Instant>,
+    /// Intervals that were not asked for yet.
+    #[serde(default)]
+    pub left: u64,
+    /// Intervals that were asked for and are neither filled nor failed.
+    #[serde(default)]
+    pub open: u64,
+    /// Who made it.
+    #[serde(default)]
+    pub by: String,
+    /// In which order it goes.
+    #[serde(default)]
+    pub order: Order,
+    /// Intervals that may be open at once.
+    #[serde(default)]
+    pub parallel: u32,
+    /// Percent of the slots that backfills may hold together.
+    #[serde(default)]
+    pub share: u8,
+}
+
+impl From<&Backfill> for BackfillRow {
+    fn from(backfill: &Backfill) -> Self {
+        let progress = backfill.progress();
+        let state = match backfill.state {
+            backfill::BackfillState::Open => BackfillState::Running,
+            backfill::BackfillState::Paused => BackfillState::Paused,
+            backfill::BackfillState::Cancelled => BackfillState::Cancelled,
+            backfill::BackfillState::Done if progress.failed > 0 => BackfillState::Failed,
+            backfill::BackfillState::Done => BackfillState::Done,
+        };
+        Self {
+            backfill: backfill.id,
+            selector: backfill.terms.selector.clone(),
+            state,
+            intervals: progress.total,
+            filled: progress.filled,
+            failed: progress.failed,
+            made_at: backfill.made_at,
+            ended_at: backfill.ended_at,
+            left: progress.left,
+            open: progress.open,
+            by: backfill.terms.by.clone(),
+            order: backfill.terms.order.into(),
+            parallel: backfill.terms.parallel,
+            share: backfill.terms.share,
+        }
+    }
 }
 
 /// How a backfill stands.
@@ -271,9 +319,50 @@ pub struct RunEnd {
 
 #[cfg(test)]
 mod tests {
-    use mulgil_core::{codes, diagnostic::Place};
+    use mulgil_core::{
+        backfill::{Part, Terms},
+        codes,
+        diagnostic::Place,
+        grid::{Cut, Grid, Unit, Zone},
+        interval::RangeSet,
+    };
 
     use super::*;
+
+    #[test]
+    fn a_backfill_is_told_as_it_stands_and_an_older_row_is_still_read() {
+        let grid = Grid {
+            cut: Cut::Unit(Unit::Hour),
+            ..Grid::whole(Zone::UTC)
+        };
+        let hours = |from: i64, to: i64| Interval {
+            start: Instant(from * 3_600_000_000),
+            end: Instant(to * 3_600_000_000),
+        };
+        let mut part = Part::new(Instance::of("sales".into()), grid, &RangeSet::from(hours(0, 9)));
+        part.ask(2, &hours(0, 4).into());
+        part.fill(hours(0, 2), 3, 1);
+        part.fail(hours(2, 3), i64::MAX);
+        let mut backfill = Backfill {
+            id: 3,
+            terms: Terms::new("sales", "mina"),
+            state: backfill::BackfillState::Open,
+            seq: 1,
+            made_at: Instant(5),
+            ended_at: None,
+            parts: vec![part],
+        };
+        let row = BackfillRow::from(&backfill);
+        assert_eq!(
+            serde_json::to_string(&row).unwrap(),
+            r#"{"backfill":3,"selector":"sales","state":"running","intervals":9,"filled":2,"failed":1,"made_at":5,"ended_at":null,"left":5,"open":1,"by":"mina","order":"oldest_first","parallel":16,"share":50}"#
+        );
+        backfill.state = backfill::BackfillState::Done;
+        assert_eq!(BackfillRow::from(&backfill).state, BackfillState::Failed);
+        let older =
+            r#"{"backfill":3,"selector":"sales","state":"done","intervals":9,"filled":2,"failed":1,"made_at":5}"#;
+        assert_eq!(serde_json::from_str::<BackfillRow>(older).unwrap().left, 0);
+    }
 
     #[test]
     fn an_event_is_one_flat_object_and_comes_back_as_it_was() {

@@ -23,6 +23,10 @@ const PING: Duration = Duration::from_secs(2);
 const HEARTBEAT_US: i64 = 30_000_000;
 /// Less of the disk than this is too little, in percent.
 const DISK_PERCENT: u128 = 5;
+/// So many bytes are enough, however large the disk is: 10 GiB.
+const DISK_ENOUGH_BYTES: u64 = 10 << 30;
+/// So many files that can still be made are enough.
+const DISK_ENOUGH_FILES: u64 = 10_000;
 /// For how long facts are good: a flood of questions costs one look a second.
 const KEPT: Duration = Duration::from_secs(1);
 
@@ -127,16 +131,7 @@ fn reasons(seen: &Seen, is_stopping: bool) -> Vec<Reason> {
         word: "migrations",
         text: format!("{} migrations of the ledger are not done", facts.migrations_pending),
     });
-    let is_full = |facts: &&HealthFacts| {
-        u128::from(facts.disk_free_bytes) * 100 < u128::from(facts.disk_total_bytes) * DISK_PERCENT
-    };
-    let disk = facts.filter(is_full).map(|facts| Reason {
-        word: "disk",
-        text: format!(
-            "{} of {} bytes are free, less than {DISK_PERCENT} %",
-            facts.disk_free_bytes, facts.disk_total_bytes
-        ),
-    });
+    let disk = facts.and_then(disk).map(|text| Reason { word: "disk", text });
     let draining = (is_stopping || facts.is_some_and(|facts| facts.draining)).then(|| Reason {
         word: "draining",
         text: "it is about to stop and takes nothing new".to_owned(),
@@ -145,6 +140,21 @@ fn reasons(seen: &Seen, is_stopping: bool) -> Vec<Reason> {
         .into_iter()
         .flatten()
         .collect()
+}
+
+/// Why the disk takes too little: in part, and not only as a part of a large one.
+fn disk(facts: &HealthFacts) -> Option<String> {
+    let few = |free: u64, all: u64, enough: u64| {
+        let is_small_part = u128::from(free) * 100 < u128::from(all) * DISK_PERCENT;
+        is_small_part && free < enough
+    };
+    let (free, all) = (facts.disk_free_bytes, facts.disk_total_bytes);
+    if few(free, all, DISK_ENOUGH_BYTES) {
+        return Some(format!("{free} of {all} bytes are free, less than {DISK_PERCENT} %"));
+    }
+    let (free, all) = (facts.disk_free_files, facts.disk_total_files);
+    few(free, all, DISK_ENOUGH_FILES)
+        .then(|| format!("{free} of {all} files can still be made, less than {DISK_PERCENT} %"))
 }
 
 fn database(seen: &Seen) -> Option<Reason> {

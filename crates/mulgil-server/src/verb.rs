@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use mulgil_core::backfill;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -135,10 +136,10 @@ pub struct Backfill {
     /// In which order.
     #[serde(default)]
     pub order: Order,
-    /// Attempts of it at once; as the server is set where absent.
+    /// Intervals of it that may be open at once; as the server is set where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<u32>,
-    /// The share of all slots that it may hold, in percent from 1 to 100.
+    /// The share of all slots that backfills may hold together, in percent from 1 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<u8>,
     /// Only says what would be filled.
@@ -170,6 +171,24 @@ pub enum Order {
     OldestFirst,
     /// The newest intervals first.
     NewestFirst,
+}
+
+impl From<Order> for backfill::Order {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::OldestFirst => Self::OldestFirst,
+            Order::NewestFirst => Self::NewestFirst,
+        }
+    }
+}
+
+impl From<backfill::Order> for Order {
+    fn from(order: backfill::Order) -> Self {
+        match order {
+            backfill::Order::OldestFirst => Self::OldestFirst,
+            backfill::Order::NewestFirst => Self::NewestFirst,
+        }
+    }
 }
 
 /// What of a run is done again.

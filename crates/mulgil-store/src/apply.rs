@@ -13,7 +13,7 @@ use mulgil_core::{
 };
 
 use crate::{
-    apply_flow,
+    apply_backfill, apply_flow,
     chunk::{self, Cover},
     document,
     error::Error,
@@ -87,6 +87,12 @@ pub(crate) async fn apply(conn: &mut Conn, seq: i64, at: Instant, fact: &Fact) -
         Fact::StepsEnded(ended) => apply_flow::end_steps(conn, at, ended).await,
         Fact::FlowCancelled { run, .. } => apply_flow::cancel(conn, *run).await,
         Fact::FlowEnded(ended) => apply_flow::end(conn, seq, at, ended).await,
+        Fact::FlowReopened(reopened) => apply_flow::reopen(conn, at, reopened).await,
+        Fact::BackfillMade(made) => apply_backfill::made(conn, seq, at, made).await,
+        Fact::BackfillAsked(asked) => apply_backfill::asked(conn, seq, asked).await,
+        Fact::BackfillPaused(paused) => apply_backfill::paused(conn, paused).await,
+        Fact::BackfillResumed { backfill, .. } => apply_backfill::resumed(conn, *backfill).await,
+        Fact::BackfillCancelled(cancelled) => apply_backfill::cancelled(conn, at, cancelled).await,
     }
 }
 
@@ -109,6 +115,9 @@ async fn run_began(conn: &mut Conn, seq: i64, at: Instant, run: &RunBegan) -> Re
     }
     for instance in &run.named {
         document::change(&mut *conn, &text::of_instance(instance), document::Document::let_go).await?;
+    }
+    if let Some(backfill) = run.backfill {
+        apply_backfill::take(conn, seq, backfill, &run.manual).await?;
     }
     Ok(())
 }
@@ -207,6 +216,7 @@ async fn fill(conn: &mut Conn, seq: i64, at: Instant, record: &FillRecord) -> Re
     if mine.rows_affected() > 0 && !record.hooks_left {
         end_attempt(&mut *conn, record.attempt, RunState::Success, at, None).await?;
     }
+    apply_backfill::filled(&mut *conn, at, &instance, record.range, record.claim_seq).await?;
     put_relation(&mut *conn, record).await?;
     put_version(&mut *conn, at, record).await?;
     mark(conn, seq, &Cause::Upstream(record.instance.node.clone()), &record.marks).await
@@ -377,10 +387,12 @@ async fn fail(conn: &mut Conn, at: Instant, failed: &Failed) -> Result<(), Error
     let fault = failed.fault.as_ref().map(serde_json::to_string).transpose()?;
     end_attempt(&mut *conn, failed.attempt, failed.state, at, fault).await?;
     if let Some(failing) = failed.failing {
-        document::change(conn, &text::of_instance(&failed.instance), |document| {
+        let instance = text::of_instance(&failed.instance);
+        document::change(&mut *conn, &instance, |document| {
             document.failing.insert(failed.range, failing);
         })
         .await?;
+        apply_backfill::failed(conn, at, &instance, failed.range, i64::MAX).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What follows from the facts of flows, as `apply.rs` does it for those of tables.
 
 use mulgil_core::{
+    flow::name,
     interval::Instant,
     run::RunState,
     state::Cause,
@@ -11,11 +12,11 @@ use serde_json::Value as Json;
 
 use crate::{
     apply::{end_attempt, end_run},
+    apply_backfill,
     chunk::{self, Cover},
     document,
     error::Error,
-    fact::{FlowBegan, FlowEnded, Leaves, StepEnded, StepsBegan, StepsEnded, Ticked},
-    flow,
+    fact::{FlowBegan, FlowEnded, FlowReopened, Leaves, StepEnded, StepWaits, StepsBegan, StepsEnded, Ticked},
     sql::{self, Conn},
     text,
 };
@@ -45,7 +46,7 @@ pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Resul
 }
 
 pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBegan) -> Result<(), Error> {
-    let owner = flow::owner_of(&began.flow);
+    let owner = name::of_flow(&began.flow);
     sql::query("insert into run (id, \"trigger\", selector, state, started_at) values ($1, $2, $3, $4, $5)")
         .bind(began.run)
         .bind(serde_json::to_string(&began.trigger)?)
@@ -64,8 +65,8 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
         .await?;
     }
     sql::query(
-        "insert into flow_run (run, flow, scheduled_at, start_at, end_at, version, params, seq)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into flow_run (run, flow, scheduled_at, start_at, end_at, version, params, seq, backfill)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(began.run)
     .bind(&began.flow)
@@ -75,6 +76,7 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
     .bind(began.version.to_string())
     .bind(serde_json::to_string(&began.params)?)
     .bind(seq)
+    .bind(began.backfill)
     .execute(&mut *conn)
     .await?;
     if let Some(scheduled_at) = began.scheduled_at {
@@ -90,7 +92,7 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
 
 pub(crate) async fn begin_steps(conn: &mut Conn, seq: i64, at: Instant, began: &StepsBegan) -> Result<(), Error> {
     for step in &began.steps {
-        let instance = flow::step_name(&began.flow, &step.step);
+        let instance = name::of_step(&began.flow, &step.step);
         put_task_run(
             &mut *conn,
             began.run,
@@ -121,7 +123,7 @@ pub(crate) async fn end_steps(conn: &mut Conn, at: Instant, ended: &StepsEnded) 
         if let Some(attempt) = step.attempt {
             end_step(&mut *conn, at, attempt, step).await?;
         } else {
-            let instance = flow::step_name(&ended.flow, &step.step);
+            let instance = name::of_step(&ended.flow, &step.step);
             let task_run = step
                 .task_run
                 .ok_or_else(|| Error::damaged("a step that was passed over has no task run"))?;
@@ -162,6 +164,30 @@ pub(crate) async fn cancel(conn: &mut Conn, run: i64) -> Result<(), Error> {
     Ok(())
 }
 
+/// The run goes on, and what waits again of it has given nothing.
+pub(crate) async fn reopen(conn: &mut Conn, at: Instant, reopened: &FlowReopened) -> Result<(), Error> {
+    sql::query("update run set state = $2, ended_at = null where id = $1")
+        .bind(reopened.run)
+        .bind(RunState::Running.as_str())
+        .execute(&mut *conn)
+        .await?;
+    sql::query("update flow_run set ended_at = null, is_cancelled = 0, reopened_at = $2 where run = $1")
+        .bind(reopened.run)
+        .bind(at.0)
+        .execute(&mut *conn)
+        .await?;
+    for StepWaits { step, progress } in &reopened.steps {
+        put_step(&mut *conn, reopened.run, step, progress, None).await?;
+        sql::query("update task_run set state = $3 where run = $1 and instance = $2")
+            .bind(reopened.run)
+            .bind(name::of_step(&reopened.flow, step))
+            .bind(RunState::Waiting.as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn end(conn: &mut Conn, seq: i64, at: Instant, ended: &FlowEnded) -> Result<(), Error> {
     end_run(&mut *conn, ended.run, ended.state, at).await?;
     sql::query("update flow_run set ended_at = $2 where run = $1")
@@ -181,18 +207,30 @@ pub(crate) async fn end(conn: &mut Conn, seq: i64, at: Instant, ended: &FlowEnde
                 filled_at: at,
             };
             chunk::replace(&mut *conn, &instance, ended.interval, &[cover]).await?;
-            document::change(conn, &instance, |document| {
+            document::change(&mut *conn, &instance, |document| {
                 document.fill(seq, *claim_seq, ended.interval, false);
             })
-            .await
+            .await?;
+            apply_backfill::filled(conn, at, &instance, ended.interval, *claim_seq).await
         }
         Leaves::Failing(failing) => {
-            document::change(conn, &instance, |document| {
+            document::change(&mut *conn, &instance, |document| {
                 document.failing.insert(ended.interval, *failing);
                 // What a person asked for was tried; that it failed is told, and trying again is asked again.
-                document.unask(&Cause::Manual, ended.interval);
+                document.unask(&Cause::Manual, ended.interval, i64::MAX);
             })
-            .await
+            .await?;
+            apply_backfill::failed(conn, at, &instance, ended.interval, i64::MAX).await
+        }
+        Leaves::Cancelled { claim_seq, failing } => {
+            document::change(&mut *conn, &instance, |document| {
+                if let Some(failing) = failing {
+                    document.failing.insert(ended.interval, *failing);
+                }
+                document.unask(&Cause::Manual, ended.interval, *claim_seq);
+            })
+            .await?;
+            apply_backfill::failed(conn, at, &instance, ended.interval, *claim_seq).await
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct NewRun {
     pub again: Vec<(Instance, RangeSet)>,
     /// Instances that a person named: what is held of them is let go.
     pub named: Vec<Instance>,
+    /// The backfill of which `manual` is a slice.
+    pub backfill: Option<i64>,
 }
 
 /// What an attempt is to work on.
@@ -74,10 +76,16 @@ pub struct ClaimRequest {
 }
 
 impl Store {
-    /// Begins a run.
+    /// Begins a run. The slice of a backfill is asked for by it: it is not left of that any more.
+    ///
+    /// # Errors
+    /// `BACKFILL_NOT_OPEN` when the backfill is over or held back, or the slice is not left any more.
     pub async fn begin_run(&self, new: NewRun, now: Instant) -> Result<Run, Fault> {
         self.write(move |conn| {
             Box::pin(async move {
+                if let Some(backfill) = new.backfill {
+                    crate::backfill::check_slice(&mut *conn, backfill, &new.manual).await?;
+                }
                 let (run,): (i64,) = sql::query_as("select coalesce(max(id), 0) + 1 from run")
                     .fetch_one(&mut *conn)
                     .await?;
@@ -88,6 +96,7 @@ impl Store {
                     manual: new.manual,
                     again: new.again,
                     named: new.named,
+                    backfill: new.backfill,
                 };
                 apply::record(conn, &Fact::RunBegan(began), now).await?;
                 Ok(Run {
@@ -399,6 +408,17 @@ async fn task_run(conn: &mut Conn, request: &ClaimRequest) -> Result<i64, Error>
 }
 
 /// Above those of adopted commits too, which may come from a ledger that was lost.
+impl Store {
+    /// The newest number of an attempt that the ledger knows of; 0 where there is none.
+    ///
+    /// # Errors
+    /// A coded MG5 fault of the database.
+    pub async fn last_attempt(&self) -> Result<i64, Fault> {
+        let next = self.read(|conn| Box::pin(async move { next_attempt(conn).await }));
+        Ok(next.await? - 1)
+    }
+}
+
 pub(crate) async fn next_attempt(conn: &mut Conn) -> Result<i64, Error> {
     let (id,): (i64,) = sql::query_as(
         "select coalesce(max(id), 0) + 1 from

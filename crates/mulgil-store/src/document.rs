@@ -80,9 +80,9 @@ impl Document {
         }
     }
 
-    /// What was asked for is not asked for any more.
-    pub(crate) fn unask(&mut self, cause: &Cause, range: Interval) {
-        self.unmark(range, |stale| stale.cause == *cause);
+    /// What was asked for up to that fact is not asked for any more.
+    pub(crate) fn unask(&mut self, cause: &Cause, range: Interval, asked_before: i64) {
+        self.unmark(range, |stale| stale.cause == *cause && stale.seq <= asked_before);
     }
 
     /// A person named it: nothing of it is held any more.

@@ -200,6 +200,10 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
             let detail = json!({"run": run.run, "trigger": run.trigger, "selector": run.selector});
             stale.iter().map(|range| (range, detail.clone())).collect()
         }
+        Fact::BackfillAsked(asked) => {
+            let detail = json!({"backfill": asked.backfill});
+            stale.iter().map(|range| (range, detail.clone())).collect()
+        }
         Fact::Filled(record) if record.instance == *instance && *cause == Cause::Hooks => {
             let detail = json!({"attempt": record.attempt, "adopted": record.adopted});
             stale.iter().map(|range| (range, detail.clone())).collect()
@@ -261,7 +265,12 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
         | Fact::StepsBegan(_)
         | Fact::StepsEnded(_)
         | Fact::FlowCancelled { .. }
-        | Fact::FlowEnded(_) => Vec::new(),
+        | Fact::FlowEnded(_)
+        | Fact::FlowReopened(_)
+        | Fact::BackfillMade(_)
+        | Fact::BackfillPaused(_)
+        | Fact::BackfillResumed { .. }
+        | Fact::BackfillCancelled(_) => Vec::new(),
     }
 }
 

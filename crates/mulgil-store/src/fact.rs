@@ -5,7 +5,11 @@
 //! or a field that was once written is never renamed or given another meaning; new fields have a
 //! default.
 
-use std::{collections::BTreeMap, path::PathBuf};
+mod backfill;
+mod flow;
+mod target;
+
+use std::path::PathBuf;
 
 use mulgil_core::{
     diagnostic::Diagnostic,
@@ -16,10 +20,16 @@ use mulgil_core::{
     run::{RunState, TaskKind, Trigger},
     state::Failing,
     task::{Column, FileSeen},
-    tick::Tick,
-    walk::StepProgress,
 };
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    backfill::{BackfillAsked, BackfillCancelled, BackfillMade, BackfillPaused, BackfillTakes},
+    flow::{
+        FlowBegan, FlowEnded, FlowReopened, Leaves, StepBegan, StepEnded, StepWaits, StepsBegan, StepsEnded, Ticked,
+    },
+    target::{ForeignCommit, TargetChanged, TargetVanished},
+};
 
 /// Something that happened. Its place in the ledger is its number, its time stands beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +109,23 @@ pub enum Fact {
     },
     /// A walk over a flow ended.
     FlowEnded(FlowEnded),
+    /// A person had an ended walk begun again.
+    FlowReopened(FlowReopened),
+    /// A backfill was made.
+    BackfillMade(BackfillMade),
+    /// A slice of a backfill was asked for.
+    BackfillAsked(BackfillAsked),
+    /// A person held a backfill back.
+    BackfillPaused(BackfillPaused),
+    /// A person let a backfill go on.
+    BackfillResumed {
+        /// Its number.
+        backfill: i64,
+        /// Who.
+        by: String,
+    },
+    /// A person ended a backfill.
+    BackfillCancelled(BackfillCancelled),
 }
 
 impl Fact {
@@ -126,6 +153,12 @@ impl Fact {
             Self::StepsEnded(_) => "steps_ended",
             Self::FlowCancelled { .. } => "flow_cancelled",
             Self::FlowEnded(_) => "flow_ended",
+            Self::FlowReopened(_) => "flow_reopened",
+            Self::BackfillMade(_) => "backfill_made",
+            Self::BackfillAsked(_) => "backfill_asked",
+            Self::BackfillPaused(_) => "backfill_paused",
+            Self::BackfillResumed { .. } => "backfill_resumed",
+            Self::BackfillCancelled(_) => "backfill_cancelled",
         }
     }
 
@@ -140,6 +173,7 @@ impl Fact {
             Self::StepsEnded(ended) => Some(ended.run),
             Self::FlowCancelled { run, .. } => Some(*run),
             Self::FlowEnded(ended) => Some(ended.run),
+            Self::FlowReopened(reopened) => Some(reopened.run),
             Self::Filled(_)
             | Self::Failed(_)
             | Self::Tested(_)
@@ -152,7 +186,12 @@ impl Fact {
             | Self::SequenceRaised { .. }
             | Self::Crashed { .. }
             | Self::Waived { .. }
-            | Self::Ticked(_) => None,
+            | Self::Ticked(_)
+            | Self::BackfillMade(_)
+            | Self::BackfillAsked(_)
+            | Self::BackfillPaused(_)
+            | Self::BackfillResumed { .. }
+            | Self::BackfillCancelled(_) => None,
         }
     }
 }
@@ -175,6 +214,9 @@ pub struct RunBegan {
     /// Instances that a person named: what is held of them is let go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named: Vec<Instance>,
+    /// The backfill of which `manual` is a slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<i64>,
 }
 
 /// An attempt took a range. The number of this fact is the claim's sequence number and epoch.
@@ -499,230 +541,4 @@ pub struct SourceChange {
     pub old: Option<String>,
     /// The hash of what is there now; none where nothing is.
     pub new: Option<String>,
-}
-
-/// A table's log has entries that were not recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TargetChanged {
-    /// The table.
-    pub relation: Relation,
-    /// Its node.
-    pub node: NodeName,
-    /// How its rows are kept.
-    pub materialization: Materialization,
-    /// The version up to which all is recorded now.
-    pub version: i64,
-    /// The table's own id.
-    #[serde(default)]
-    pub table_id: String,
-    /// Whether it is seen only when data tests have passed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub waits: bool,
-    /// Bytes of that version.
-    pub bytes: u64,
-    /// Files of that version.
-    pub files: u64,
-    /// What others did.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub commits: Vec<ForeignCommit>,
-    /// Instances whose rows it may have changed; reasons are places in `commits`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub marks: Vec<Mark>,
-    /// Readers that were filled after such a commit and so have read its rows.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub read_by: Vec<Mark>,
-}
-
-/// What somebody else did to a table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum ForeignCommit {
-    /// A commit that is not ours.
-    Commit {
-        /// Its version.
-        version: i64,
-        /// When.
-        committed_at: Instant,
-    },
-    /// The log does not reach back to what was recorded.
-    Gap {
-        /// The newest version.
-        version: i64,
-        /// The newest recorded version.
-        recorded: Option<i64>,
-    },
-    /// Another table lies where the recorded one was, whatever its version.
-    Replaced {
-        /// The newest version.
-        version: i64,
-        /// The newest recorded version of the table that was there.
-        recorded: Option<i64>,
-    },
-    /// The table is older than what was recorded: it was restored or made anew.
-    Older {
-        /// The newest version.
-        version: i64,
-        /// The newest recorded version.
-        recorded: i64,
-    },
-}
-
-impl ForeignCommit {
-    /// Whether the versions that were recorded are not those of the table that lies there.
-    pub(crate) fn is_another_table(&self) -> bool {
-        match self {
-            Self::Commit { .. } | Self::Gap { .. } => false,
-            Self::Replaced { .. } | Self::Older { .. } => true,
-        }
-    }
-
-    /// Whether the table may have been changed in ways that its log does not tell.
-    pub(crate) fn is_untold(&self) -> bool {
-        match self {
-            Self::Commit { .. } => false,
-            Self::Gap { .. } | Self::Replaced { .. } | Self::Older { .. } => true,
-        }
-    }
-}
-
-/// A table is not there any more, or not the one of these instances any more; what it held is
-/// missing again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TargetVanished {
-    /// The table.
-    pub relation: Relation,
-    /// The instances whose rows it held.
-    pub instances: Vec<Instance>,
-}
-
-/// Ticks of a schedule have come, and what becomes of each is decided.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ticked {
-    /// Whose schedule: the name of a flow's instance or of a node.
-    pub owner: String,
-    /// The schedule as it is written, with its zone; an edited one is another.
-    pub schedule: String,
-    /// The ticks, oldest first.
-    pub ticks: Vec<Tick>,
-}
-
-/// A walk over a flow began. The number of this fact is its place in line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FlowBegan {
-    /// Its run.
-    pub run: i64,
-    /// The flow.
-    pub flow: String,
-    /// What started it.
-    pub trigger: Trigger,
-    /// The tick that it is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scheduled_at: Option<Instant>,
-    /// The interval that it is for; all of time for a flow without any.
-    pub interval: Interval,
-    /// The definition that it goes by to its end.
-    pub version: Fingerprint,
-    /// That definition, where the ledger did not have it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub definition: Option<serde_json::Value>,
-    /// Its parameters.
-    pub params: BTreeMap<String, serde_json::Value>,
-}
-
-/// Attempts of steps of one walk began.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepsBegan {
-    /// The run.
-    pub run: i64,
-    /// The flow.
-    pub flow: String,
-    /// The interval of the walk.
-    pub interval: Interval,
-    /// Which.
-    pub steps: Vec<StepBegan>,
-}
-
-/// An attempt of a step began.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepBegan {
-    /// The step.
-    pub step: String,
-    /// Its task run.
-    pub task_run: i64,
-    /// The attempt.
-    pub attempt: i64,
-    /// How far the step is with it.
-    pub progress: StepProgress,
-}
-
-/// Attempts of steps of one walk ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepsEnded {
-    /// The run.
-    pub run: i64,
-    /// The flow.
-    pub flow: String,
-    /// The interval of the walk.
-    pub interval: Interval,
-    /// Which.
-    pub steps: Vec<StepEnded>,
-}
-
-/// An attempt of a step ended, or a step ended without one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StepEnded {
-    /// The step.
-    pub step: String,
-    /// The attempt; none for a step that is passed over, which has a task run of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt: Option<i64>,
-    /// The task run of a step that is passed over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_run: Option<i64>,
-    /// How the attempt ended, or the step.
-    pub state: RunState,
-    /// Rows that it told of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rows: Option<u64>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Diagnostic>,
-    /// What it gave.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub output: serde_json::Value,
-    /// How far the step is.
-    pub progress: StepProgress,
-}
-
-/// A walk over a flow ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FlowEnded {
-    /// Its run.
-    pub run: i64,
-    /// The flow's instance.
-    pub instance: Instance,
-    /// The interval that it was for.
-    pub interval: Interval,
-    /// How it ended.
-    pub state: RunState,
-    /// What of the interval is known since: filled by a success, failing otherwise. Nothing where the
-    /// flow has no intervals.
-    pub leaves: Leaves,
-}
-
-/// What a walk leaves of its interval.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Leaves {
-    /// Nothing is kept of it.
-    Nothing,
-    /// It is filled.
-    Filled {
-        /// When the walk began: a tick after it was not made up for.
-        made_at: Instant,
-        /// The number of the fact by which the walk began: what was asked for before it is done.
-        claim_seq: i64,
-    },
-    /// It failed.
-    Failing(Failing),
 }

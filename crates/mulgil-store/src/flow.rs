@@ -1,19 +1,19 @@
 //! Ticks, and walks over flows: what came of each, and how far each step is. Every change is one request,
 //! so that a walk is never half recorded; what was recorded is where the next server goes on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use mulgil_core::{
+    backfill::Terms,
     codes,
-    diagnostic::{Diagnostic, Retry},
-    flow::Flow,
+    diagnostic::{Code, Diagnostic, Retry},
+    flow::{Flow, name},
     interval::{Instant, Interval, RangeSet},
     name::Instance,
     port::Fault,
     project::Fingerprint,
     run::{RunState, Trigger},
     state::{Failing, HELD_AFTER_FAILURES, NodeState},
-    tick::{Fate, Tick},
     walk::{StepProgress, Walk},
 };
 use serde_json::Value as Json;
@@ -21,42 +21,11 @@ use serde_json::Value as Json;
 use crate::{
     Store, apply, document,
     error::Error,
-    fact::{Fact, FlowBegan, FlowEnded, Leaves, StepBegan, StepEnded, StepsBegan, StepsEnded, Ticked},
+    fact::{Fact, FlowBegan, FlowEnded, Leaves, StepBegan, StepEnded, StepsBegan, StepsEnded},
     load,
     sql::{self, Conn},
     text,
 };
-
-/// A schedule, as ticks are kept of it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ScheduleKey {
-    /// Whose: the name of a flow's instance or of a node.
-    pub owner: String,
-    /// As it is written, with its zone.
-    pub schedule: String,
-}
-
-/// Ticks of one schedule of which it is decided what becomes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecidedTicks {
-    /// Of which.
-    pub of: ScheduleKey,
-    /// The ticks, oldest first.
-    pub ticks: Vec<Tick>,
-}
-
-/// A tick as it is recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TickRow {
-    /// Of which schedule.
-    pub of: ScheduleKey,
-    /// It, and what becomes of it.
-    pub tick: Tick,
-    /// When that was decided.
-    pub decided_at: Instant,
-    /// The run that it started; of a flow with intervals, the first of them.
-    pub run: Option<i64>,
-}
 
 /// A walk that is to begin.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +40,8 @@ pub struct NewWalk {
     pub interval: Interval,
     /// Its parameters, as [`Flow`] gave them.
     pub params: BTreeMap<String, Json>,
+    /// The backfill that asked for it.
+    pub backfill: Option<i64>,
 }
 
 /// What became of a walk that was to begin.
@@ -133,6 +104,10 @@ pub struct OpenWalk {
     pub outputs: BTreeMap<String, Json>,
     /// Attempts that were live when it was last written.
     pub live: Vec<OpenStep>,
+    /// The backfill that asked for it, with what was said of that.
+    pub backfill: Option<(i64, Terms)>,
+    /// When a person had it begun again.
+    pub reopened_at: Option<Instant>,
 }
 
 /// An attempt that the ledger says is live.
@@ -148,101 +123,7 @@ pub struct OpenStep {
     pub started_at: Instant,
 }
 
-/// How the schedule of a flow stands in `tick`, and the flow's runs in `run.selector`.
-pub(crate) fn owner_of(flow: &str) -> String {
-    format!("flow:{flow}")
-}
-
-/// How a step stands among the instances of task runs: `flow:NAME/STEP`.
-pub(crate) fn step_name(flow: &str, step: &str) -> String {
-    format!("{}/{step}", owner_of(flow))
-}
-
 impl Store {
-    /// Records what becomes of ticks; those that were decided before stay as they are.
-    pub async fn tick(&self, decided: Vec<DecidedTicks>, now: Instant) -> Result<(), Fault> {
-        self.write(move |conn| {
-            Box::pin(async move {
-                for DecidedTicks { of, ticks } in decided {
-                    let ScheduleKey { owner, schedule } = of;
-                    let ticked = Ticked { owner, schedule, ticks };
-                    apply::record(&mut *conn, &Fact::Ticked(ticked), now).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// The newest decided tick of every schedule that ever ticked.
-    pub async fn newest_ticks(&self) -> Result<BTreeMap<ScheduleKey, Instant>, Fault> {
-        self.read(|conn| {
-            Box::pin(async move {
-                let rows: Vec<(String, String, i64)> =
-                    sql::query_as("select owner, schedule, max(scheduled_at) from tick group by owner, schedule")
-                        .fetch_all(conn)
-                        .await?;
-                let newest = |(owner, schedule, at)| (ScheduleKey { owner, schedule }, Instant(at));
-                Ok(rows.into_iter().map(newest).collect())
-            })
-        })
-        .await
-    }
-
-    /// The newest ticks, newest first: of one owner, or of all.
-    pub async fn ticks(&self, owner: Option<&str>, limit: u32) -> Result<Vec<TickRow>, Fault> {
-        let owner = owner.map(str::to_owned);
-        self.read(move |conn| {
-            Box::pin(async move {
-                type Row = (String, String, i64, i64, String, Option<i64>, i64, Option<i64>);
-                let rows: Vec<Row> = sql::query_as(
-                    "select owner, schedule, scheduled_at, first_at, fate, into_at, decided_at, run from tick
-                     where $1 is null or owner = $1 order by scheduled_at desc, owner limit $2",
-                )
-                .bind(owner)
-                .bind(i64::from(limit))
-                .fetch_all(conn)
-                .await?;
-                rows.into_iter()
-                    .map(|(owner, schedule, at, first, fate, into, decided, run)| {
-                        let fate = Fate::parse(&fate, into.map(Instant))
-                            .ok_or_else(|| Error::damaged("what became of a tick cannot be read"))?;
-                        Ok(TickRow {
-                            of: ScheduleKey { owner, schedule },
-                            tick: Tick {
-                                scheduled_at: Instant(at),
-                                first_at: Instant(first),
-                                fate,
-                            },
-                            decided_at: Instant(decided),
-                            run,
-                        })
-                    })
-                    .collect()
-            })
-        })
-        .await
-    }
-
-    /// The ticks of a flow without intervals whose runs have not begun, oldest first, at most `limit`.
-    pub async fn open_ticks(&self, flow: &str, limit: u32) -> Result<Vec<Instant>, Fault> {
-        let owner = owner_of(flow);
-        self.read(move |conn| {
-            Box::pin(async move {
-                let rows: Vec<(i64,)> = sql::query_as(
-                    "select scheduled_at from tick where owner = $1 and fate = 'runs' and run is null
-                     order by scheduled_at limit $2",
-                )
-                .bind(owner)
-                .bind(i64::from(limit))
-                .fetch_all(conn)
-                .await?;
-                Ok(rows.into_iter().map(|(at,)| Instant(at)).collect())
-            })
-        })
-        .await
-    }
-
     /// Begins a walk, unless its tick had one or another is busy with its interval.
     pub async fn begin_walk(&self, new: NewWalk, now: Instant) -> Result<Begun, Fault> {
         self.write(move |conn| {
@@ -268,6 +149,7 @@ impl Store {
                         Some(serde_json::to_value(&new.flow)?)
                     },
                     params: new.params,
+                    backfill: new.backfill,
                 };
                 apply::record(conn, &Fact::FlowBegan(began), now).await?;
                 Ok(Begun::Run(run))
@@ -296,7 +178,10 @@ impl Store {
                 let mut attempt = crate::attempt::next_attempt(&mut *conn).await?;
                 let mut steps = Vec::with_capacity(starts.len());
                 for start in starts {
-                    let known = task_run_of(&mut *conn, run, &step_name(&flow, &start.step)).await?;
+                    let known = task_run_of(&mut *conn, run, &name::of_step(&flow, &start.step)).await?;
+                    if let Some(known) = known {
+                        check_no_live(&mut *conn, run, known, &start.step).await?;
+                    }
                     steps.push(StepBegan {
                         task_run: known.unwrap_or(task_run),
                         step: start.step,
@@ -345,7 +230,7 @@ impl Store {
                     }
                     let mut own = None;
                     if end.attempt.is_none() {
-                        let known = task_run_of(&mut *conn, run, &step_name(&flow, &end.step)).await?;
+                        let known = task_run_of(&mut *conn, run, &name::of_step(&flow, &end.step)).await?;
                         own = Some(known.unwrap_or(task_run));
                         task_run += i64::from(known.is_none());
                     }
@@ -413,17 +298,24 @@ impl Store {
                 let leaves = match state {
                     RunState::Success if is_cut => Leaves::Filled { made_at, claim_seq },
                     RunState::Failed | RunState::Crashed if is_cut => {
-                        let known = document::load(&mut *conn, &text::of_instance(&instance)).await?.failing;
-                        let counted = known.within(interval).map(|(_, failing)| failing.equal_count).max();
-                        Leaves::Failing(Failing {
-                            equal_count: counted.unwrap_or(0).saturating_add(1).min(HELD_AFTER_FAILURES),
-                            code: codes::RUN_FAILED,
-                            failed_at: now,
+                        let failing = Ended {
+                            at: now,
                             next_try_at,
-                            retry: Retry::Later,
-                            code_fp: mulgil_core::project::CodeFp::default(),
-                            rolled_back_to: None,
-                        })
+                            code: codes::RUN_FAILED,
+                        };
+                        Leaves::Failing(failing.once_more(&mut *conn, &instance, interval).await?)
+                    }
+                    RunState::Cancelled if is_cut => {
+                        let failing = Ended {
+                            at: now,
+                            next_try_at,
+                            code: codes::TASK_CANCELLED,
+                        };
+                        let failing = failing.once_more(&mut *conn, &instance, interval).await?;
+                        Leaves::Cancelled {
+                            claim_seq,
+                            failing: Some(failing),
+                        }
                     }
                     _ => Leaves::Nothing,
                 };
@@ -467,56 +359,8 @@ impl Store {
 
     /// The walks that have not ended, oldest first.
     pub async fn open_walks(&self) -> Result<Vec<OpenWalk>, Fault> {
-        self.read(|conn| Box::pin(async move { open_walks(conn).await })).await
-    }
-
-    /// The facts of a run, oldest first, with their numbers and times; nothing where nothing of it began.
-    pub async fn run_facts(&self, run: i64) -> Result<Vec<(i64, Instant, Fact)>, Fault> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let rows: Vec<(i64,)> = sql::query_as(
-                    "select seq from flow_run where run = $1
-                     union all select a.seq from attempt a join task_run t on t.id = a.task_run where t.run = $1
-                     order by 1 limit 1",
-                )
-                .bind(run)
-                .fetch_all(&mut *conn)
-                .await?;
-                let Some((first,)) = rows.first() else {
-                    return Ok(Vec::new());
-                };
-                let facts = crate::rebuild::facts_after(conn, first - 1, i64::MAX).await?;
-                let mut attempts = BTreeSet::new();
-                let mut is_of_run = |fact: &Fact| match fact {
-                    Fact::Claimed(claimed) if claimed.run == run => attempts.insert(claimed.attempt),
-                    Fact::Filled(filled) => attempts.contains(&filled.attempt) && !filled.adopted,
-                    Fact::Failed(failed) => attempts.contains(&failed.attempt),
-                    Fact::Tested(tested) => attempts.contains(&tested.attempt),
-                    other => other.run() == Some(run),
-                };
-                Ok(facts.into_iter().filter(|(_, _, fact)| is_of_run(fact)).collect())
-            })
-        })
-        .await
-    }
-
-    /// Whether an attempt is live.
-    pub async fn is_live(&self, attempt: i64) -> Result<bool, Fault> {
-        self.read(move |conn| {
-            Box::pin(async move {
-                let row: Option<(i64,)> = sql::query_as("select id from attempt where id = $1 and state = 'running'")
-                    .bind(attempt)
-                    .fetch_optional(conn)
-                    .await?;
-                Ok(row.is_some())
-            })
-        })
-        .await
-    }
-
-    /// Takes part in a write of the ledger, to see that it can be written.
-    pub async fn ping(&self) -> Result<(), Fault> {
-        self.write(|_| Box::pin(async { Ok(()) })).await
+        self.read(|conn| Box::pin(async move { open_walks(conn, None).await }))
+            .await
     }
 
     /// How the newest ended run of a flow before this one ended; nothing where there is none.
@@ -553,18 +397,7 @@ async fn already(conn: &mut Conn, new: &NewWalk) -> Result<Option<Begun>, Error>
             return Ok(Some(Begun::Ran(run)));
         }
     }
-    if !new.flow.grid.is_cut() {
-        return Ok(None);
-    }
-    let active: Option<(i64,)> = sql::query_as(
-        "select run from flow_run where flow = $1 and start_at < $3 and end_at > $2 and ended_at is null",
-    )
-    .bind(&new.flow.name)
-    .bind(new.interval.start.0)
-    .bind(new.interval.end.0)
-    .fetch_optional(conn)
-    .await?;
-    Ok(active.map(|(run,)| Begun::Active(run)))
+    Ok(active(conn, &new.flow, new.interval).await?.map(Begun::Active))
 }
 
 async fn is_known(conn: &mut Conn, version: Fingerprint) -> Result<bool, Error> {
@@ -605,6 +438,46 @@ async fn is_live(conn: &mut Conn, attempt: i64, epoch: i64) -> Result<bool, Erro
     Ok(row.is_some())
 }
 
+/// A walk that ended without filling its interval.
+struct Ended {
+    at: Instant,
+    next_try_at: Instant,
+    code: Code,
+}
+
+impl Ended {
+    /// What is known of the interval since: as often as before, and once more.
+    async fn once_more(&self, conn: &mut Conn, of: &Instance, interval: Interval) -> Result<Failing, Error> {
+        let known = document::load(conn, &text::of_instance(of)).await?.failing;
+        let counted = known.within(interval).map(|(_, failing)| failing.equal_count).max();
+        Ok(Failing {
+            equal_count: counted.unwrap_or(0).saturating_add(1).min(HELD_AFTER_FAILURES),
+            code: self.code,
+            failed_at: self.at,
+            next_try_at: self.next_try_at,
+            retry: Retry::Later,
+            code_fp: mulgil_core::project::CodeFp::default(),
+            rolled_back_to: None,
+        })
+    }
+}
+
+/// One attempt of a step at a time.
+async fn check_no_live(conn: &mut Conn, run: i64, task_run: i64, step: &str) -> Result<(), Error> {
+    let (live,): (i64,) = sql::query_as("select count(*) from attempt where task_run = $1 and state = 'running'")
+        .bind(task_run)
+        .fetch_one(conn)
+        .await?;
+    if live == 0 {
+        return Ok(());
+    }
+    let message = format!("an attempt of the step `{step}` of run {run} is live");
+    Err(Diagnostic::error(codes::CLAIM_HELD, message)
+        .with_remedy("nothing: the server reads again how the run stands")
+        .with_retry(Retry::Later)
+        .into())
+}
+
 async fn task_run_of(conn: &mut Conn, run: i64, instance: &str) -> Result<Option<i64>, Error> {
     let row: Option<(i64,)> = sql::query_as("select id from task_run where run = $1 and instance = $2")
         .bind(run)
@@ -622,7 +495,6 @@ async fn next(conn: &mut Conn, sql: &'static str) -> Result<i64, Error> {
 type OpenRow = (
     i64,
     String,
-    String,
     Option<i64>,
     i64,
     i64,
@@ -631,36 +503,33 @@ type OpenRow = (
     i64,
     String,
     String,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
 );
 
-async fn open_walks(conn: &mut Conn) -> Result<Vec<OpenWalk>, Error> {
+/// Of one run, or of all that have not ended.
+pub(crate) async fn open_walks(conn: &mut Conn, only: Option<i64>) -> Result<Vec<OpenWalk>, Error> {
     let rows: Vec<OpenRow> = sql::query_as(
-        "select f.run, f.flow, r.\"trigger\", f.scheduled_at, f.start_at, f.end_at, f.is_cancelled, f.seq, r.started_at,
-                f.params, v.definition
+        "select f.run, r.\"trigger\", f.scheduled_at, f.start_at, f.end_at, f.is_cancelled, f.seq, r.started_at,
+                f.params, v.definition, f.backfill, b.terms, f.reopened_at
          from flow_run f join run r on r.id = f.run join flow_version v on v.fingerprint = f.version
-         where f.ended_at is null order by f.run",
+             left join backfill b on b.id = f.backfill
+         where f.ended_at is null and ($1 is null or f.run = $1) order by f.run",
     )
+    .bind(only)
     .fetch_all(&mut *conn)
     .await?;
     let mut walks = Vec::with_capacity(rows.len());
-    for (run, _, trigger, scheduled_at, start, end, is_cancelled, seq, at, params, definition) in rows {
+    for row in rows {
+        let (run, trigger, scheduled_at, start, end, is_cancelled, seq, at, params, definition, asking, terms, again) =
+            row;
         let interval = Interval::new(Instant(start), Instant(end))
             .ok_or_else(|| Error::damaged(format!("the interval of run {run} is empty")))?;
-        let mut walk = Walk::new(run, interval);
+        let (mut walk, outputs) = progress(&mut *conn, run, interval).await?;
         walk.is_cancelled = is_cancelled != 0;
-        let mut outputs = BTreeMap::new();
-        let steps: Vec<(String, String, Option<String>)> =
-            sql::query_as("select step, progress, output from flow_step where run = $1")
-                .bind(run)
-                .fetch_all(&mut *conn)
-                .await?;
-        for (step, progress, output) in steps {
-            if let Some(output) = output {
-                outputs.insert(step.clone(), serde_json::from_str(&output)?);
-            }
-            walk.steps.insert(step, serde_json::from_str(&progress)?);
-        }
         let flow: Flow = serde_json::from_str(&definition)?;
+        let terms = terms.as_deref().map(serde_json::from_str).transpose()?;
         walks.push(OpenWalk {
             live: live_steps(&mut *conn, run, &flow.name).await?,
             flow,
@@ -671,9 +540,49 @@ async fn open_walks(conn: &mut Conn) -> Result<Vec<OpenWalk>, Error> {
             params: serde_json::from_str(&params)?,
             walk,
             outputs,
+            backfill: asking.zip(terms),
+            reopened_at: again.map(Instant),
         });
     }
     Ok(walks)
+}
+
+/// How far the steps of a run are, and what they gave.
+pub(crate) async fn progress(
+    conn: &mut Conn,
+    run: i64,
+    interval: Interval,
+) -> Result<(Walk, BTreeMap<String, Json>), Error> {
+    let mut walk = Walk::new(run, interval);
+    let mut outputs = BTreeMap::new();
+    let steps: Vec<(String, String, Option<String>)> =
+        sql::query_as("select step, progress, output from flow_step where run = $1")
+            .bind(run)
+            .fetch_all(conn)
+            .await?;
+    for (step, progress, output) in steps {
+        if let Some(output) = output {
+            outputs.insert(step.clone(), serde_json::from_str(&output)?);
+        }
+        walk.steps.insert(step, serde_json::from_str(&progress)?);
+    }
+    Ok((walk, outputs))
+}
+
+/// The run that is busy with an interval of a flow that has them.
+pub(crate) async fn active(conn: &mut Conn, flow: &Flow, interval: Interval) -> Result<Option<i64>, Error> {
+    if !flow.grid.is_cut() {
+        return Ok(None);
+    }
+    let active: Option<(i64,)> = sql::query_as(
+        "select run from flow_run where flow = $1 and start_at < $3 and end_at > $2 and ended_at is null",
+    )
+    .bind(&flow.name)
+    .bind(interval.start.0)
+    .bind(interval.end.0)
+    .fetch_optional(conn)
+    .await?;
+    Ok(active.map(|(run,)| run))
 }
 
 async fn live_steps(conn: &mut Conn, run: i64, flow: &str) -> Result<Vec<OpenStep>, Error> {
@@ -684,7 +593,7 @@ async fn live_steps(conn: &mut Conn, run: i64, flow: &str) -> Result<Vec<OpenSte
     .bind(run)
     .fetch_all(conn)
     .await?;
-    let prefix = step_name(flow, "");
+    let prefix = name::of_step(flow, "");
     let step = |(instance, attempt, epoch, at): (String, i64, i64, i64)| OpenStep {
         step: instance.strip_prefix(&prefix).unwrap_or(&instance).to_owned(),
         attempt,

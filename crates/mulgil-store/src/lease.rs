@@ -34,6 +34,18 @@ pub struct Lease {
     pub expires_at: Instant,
 }
 
+/// What a ledger lets its writer do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fence {
+    /// All of it: something else sees to it that nobody else writes.
+    #[default]
+    Open,
+    /// Nothing but taking a lease.
+    Closed,
+    /// All of it while this lease holds; each group of requests looks at it in its own transaction.
+    Lease(Lease),
+}
+
 /// What is known of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseState {
@@ -50,13 +62,40 @@ impl Store {
     /// # Errors
     /// A coded MG5 fault of the database.
     pub async fn take_lease(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Lease>, Fault> {
+        self.take(name, holder, ttl, None).await
+    }
+
+    /// As [`Self::take_lease`], and takes it too from a holder whose name begins with `dead`: the caller knows
+    /// that no such process lives.
+    ///
+    /// # Errors
+    /// A coded MG5 fault of the database.
+    pub async fn inherit_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        ttl: Duration,
+        dead: &str,
+    ) -> Result<Option<Lease>, Fault> {
+        self.take(name, holder, ttl, Some(dead.to_owned())).await
+    }
+
+    async fn take(
+        &self,
+        name: &str,
+        holder: &str,
+        ttl: Duration,
+        dead: Option<String>,
+    ) -> Result<Option<Lease>, Fault> {
         let (name, holder) = (name.to_owned(), holder.to_owned());
-        self.write(move |conn| {
+        self.write_lease(move |conn| {
             Box::pin(async move {
                 let now = conn.now().await?;
+                let is_dead = |last: &Lease| dead.as_ref().is_some_and(|dead| last.holder.starts_with(dead.as_str()));
                 let epoch = match load(&mut *conn, &name).await? {
                     Some(last) if last.expires_at <= now => last.epoch + 1,
                     Some(last) if last.holder == holder => last.epoch,
+                    Some(last) if is_dead(&last) => last.epoch + 1,
                     Some(_) => return Ok(None),
                     None => 1,
                 };
@@ -80,7 +119,7 @@ impl Store {
     /// done any more. Else a coded MG5 fault of the database; then the lease may be renewed or not.
     pub async fn renew_lease(&self, lease: &Lease, ttl: Duration) -> Result<Lease, Fault> {
         let mut lease = lease.clone();
-        self.write(move |conn| {
+        self.write_lease(move |conn| {
             Box::pin(async move {
                 let now = conn.now().await?;
                 check(&mut *conn, &lease, now).await?;
@@ -99,7 +138,7 @@ impl Store {
     /// A coded MG5 fault of the database; then the lease ends by itself.
     pub async fn release_lease(&self, lease: &Lease) -> Result<(), Fault> {
         let lease = lease.clone();
-        self.write(move |conn| {
+        self.write_lease(move |conn| {
             Box::pin(async move {
                 sql::query(
                     "update lease set expires_at = $4
@@ -185,6 +224,21 @@ async fn save(conn: &mut Conn, lease: &Lease) -> Result<(), Error> {
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Whether a lease holds, by the database's clock.
+pub(crate) async fn check_now(conn: &mut Conn, lease: &Lease) -> Result<(), Error> {
+    let now = conn.now().await?;
+    check(conn, lease, now).await
+}
+
+/// Why nothing is written where no lease is held.
+pub(crate) fn not_held() -> Fault {
+    Box::new(
+        Diagnostic::error(codes::LEASE_LOST, "another process has the right to write this ledger")
+            .with_remedy("nothing: this one waits until it is its turn")
+            .with_retry(Retry::Later),
+    )
 }
 
 async fn check(conn: &mut Conn, lease: &Lease, now: Instant) -> Result<(), Error> {

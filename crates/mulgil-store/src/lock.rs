@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::Write,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -16,6 +17,9 @@ use mulgil_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::error::io_fault;
+
+/// Tells one boot of a machine from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Who holds a data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +38,7 @@ pub struct Holder {
 #[derive(Debug)]
 pub struct DataLock {
     /// Held open, because closing it gives the lock up.
-    _file: File,
+    file: File,
     facts: PathBuf,
 }
 
@@ -62,7 +66,20 @@ impl DataLock {
         }
         let facts = facts_path(data_dir, environment);
         write_facts(&facts, &holder).map_err(|error| io_fault(&error, "write who holds the data folder", &facts))?;
-        Ok(Self { _file: file, facts })
+        Ok(Self { file, facts })
+    }
+
+    /// What no other process that lives has: this boot of this machine, and the file that is locked. A lease
+    /// of that name in the ledger's database is of a process that died, once the lock is taken.
+    ///
+    /// # Errors
+    /// A coded MG5 fault: the lock's file cannot be read.
+    pub fn identity(&self) -> Result<String, Fault> {
+        let path = Path::new(BOOT_ID);
+        let boot = fs::read_to_string(path).map_err(|error| io_fault(&error, "read which boot this is", path))?;
+        let file = self.file.metadata();
+        let file = file.map_err(|error| io_fault(&error, "look at the lock file", &self.facts))?;
+        Ok(format!("{}:{}:{}", boot.trim(), file.dev(), file.ino()))
     }
 
     /// Who wrote that it holds the folder. Only a conflict of [`Self::acquire`] proves that it

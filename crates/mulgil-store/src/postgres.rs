@@ -22,6 +22,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "ledger", include_str!("../migrations/postgres/0004_ledger.sql")),
     (5, "flows", include_str!("../migrations/postgres/0005_flows.sql")),
     (10, "lease", include_str!("../migrations/postgres/0010_lease.sql")),
+    (12, "backfill", include_str!("../migrations/postgres/0012_backfill.sql")),
+    (13, "reopened", include_str!("../migrations/postgres/0013_reopened.sql")),
 ];
 
 /// Tables that say of the schema what it is. They are never copied.

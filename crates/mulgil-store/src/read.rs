@@ -14,6 +14,7 @@ use mulgil_core::{
 use crate::{
     Store,
     error::Error,
+    fact::Fact,
     sql::{self, Conn},
     text,
 };
@@ -122,6 +123,50 @@ impl Store {
                     Some(row) => Ok(Some((run(row)?, task_runs(conn, id).await?))),
                     None => Ok(None),
                 }
+            })
+        })
+        .await
+    }
+
+    /// The facts of a run, oldest first, with their numbers and times; nothing where nothing of it began.
+    pub async fn run_facts(&self, run: i64) -> Result<Vec<(i64, Instant, Fact)>, Fault> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(i64,)> = sql::query_as(
+                    "select seq from flow_run where run = $1
+                     union all select a.seq from attempt a join task_run t on t.id = a.task_run where t.run = $1
+                     order by 1 limit 1",
+                )
+                .bind(run)
+                .fetch_all(&mut *conn)
+                .await?;
+                let Some((first,)) = rows.first() else {
+                    return Ok(Vec::new());
+                };
+                let facts = crate::rebuild::facts_after(conn, first - 1, i64::MAX).await?;
+                let mut attempts = BTreeSet::new();
+                let mut is_of_run = |fact: &Fact| match fact {
+                    Fact::Claimed(claimed) if claimed.run == run => attempts.insert(claimed.attempt),
+                    Fact::Filled(filled) => attempts.contains(&filled.attempt) && !filled.adopted,
+                    Fact::Failed(failed) => attempts.contains(&failed.attempt),
+                    Fact::Tested(tested) => attempts.contains(&tested.attempt),
+                    other => other.run() == Some(run),
+                };
+                Ok(facts.into_iter().filter(|(_, _, fact)| is_of_run(fact)).collect())
+            })
+        })
+        .await
+    }
+
+    /// Whether an attempt is live.
+    pub async fn is_live(&self, attempt: i64) -> Result<bool, Fault> {
+        self.read(move |conn| {
+            Box::pin(async move {
+                let row: Option<(i64,)> = sql::query_as("select id from attempt where id = $1 and state = 'running'")
+                    .bind(attempt)
+                    .fetch_optional(conn)
+                    .await?;
+                Ok(row.is_some())
             })
         })
         .await

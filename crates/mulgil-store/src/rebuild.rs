@@ -31,6 +31,8 @@ const DERIVED: &[&str] = &[
     "flow_version",
     "flow_run",
     "flow_step",
+    "backfill",
+    "backfill_part",
 ];
 
 impl Store {

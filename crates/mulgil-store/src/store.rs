@@ -15,7 +15,7 @@ use sqlx::{
 };
 
 use crate::{
-    DataLock, LedgerPlace, PostgresPlace,
+    DataLock, Fence, LedgerPlace, PostgresPlace,
     connect::{Connect, Session},
     copy,
     error::{self, Error, io_fault},
@@ -23,7 +23,7 @@ use crate::{
     pool::Readers,
     postgres,
     sql::Conn,
-    writer::{Work, Writer},
+    writer::{Fenced, Work, Writer},
 };
 
 /// Versions below can corrupt a database in WAL mode that several connections use.
@@ -43,6 +43,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "rollback", include_str!("../migrations/0004_rollback.sql")),
     (5, "flows", include_str!("../migrations/0005_flows.sql")),
     (10, "lease", include_str!("../migrations/0010_lease.sql")),
+    (12, "backfill", include_str!("../migrations/0012_backfill.sql")),
+    (13, "reopened", include_str!("../migrations/0013_reopened.sql")),
 ];
 
 /// One environment's ledger. Whoever writes one in a folder holds the folder's [`crate::DataLock`]; on a
@@ -210,14 +212,43 @@ impl Store {
         self.readers.close().await;
     }
 
+    /// Takes part in a write of the ledger, to see that it can be written, by whoever may.
+    pub async fn ping(&self) -> Result<(), Fault> {
+        self.write_as(Fenced::No, |_| Box::pin(async { Ok(()) })).await
+    }
+
+    /// From now on only that is written which the fence lets through; see [`Fence`].
+    pub fn fence(&self, fence: Fence) {
+        if let Some(writer) = &self.writer {
+            writer.fence(fence);
+        }
+    }
+
     /// Runs a request on the writing connection; see [`Writer::write`].
     pub(crate) async fn write<T, F>(&self, request: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
     {
+        self.write_as(Fenced::Yes, request).await
+    }
+
+    /// Runs a request that is about leases themselves, which no fence holds back.
+    pub(crate) async fn write_lease<T, F>(&self, request: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.write_as(Fenced::No, request).await
+    }
+
+    async fn write_as<T, F>(&self, fenced: Fenced, request: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
+    {
         match &self.writer {
-            Some(writer) => writer.write(request).await,
+            Some(writer) => writer.write(fenced, request).await,
             None => Err(error::not_a_writer(&self.place)),
         }
     }

@@ -8,7 +8,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -19,7 +19,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{LedgerPlace, error::Error, line::Line, sql::Conn};
+use crate::{
+    Lease, LedgerPlace,
+    error::Error,
+    lease::{self, Fence},
+    line::Line,
+    sql::Conn,
+};
 
 /// Requests that may wait; whoever comes then waits to be let in.
 const QUEUE_LIMIT: usize = 1024;
@@ -35,7 +41,16 @@ pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
     task: JoinHandle<()>,
     counts: Arc<Counts>,
+    fence: Arc<Mutex<Fence>>,
     ledger: LedgerPlace,
+}
+
+/// Whether a request is held back by the fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fenced {
+    Yes,
+    /// It is about leases themselves and looks at them, or changes nothing.
+    No,
 }
 
 /// How much was written since the start.
@@ -50,22 +65,35 @@ impl Writer {
     pub(crate) fn start(line: Line, ledger: &LedgerPlace) -> Self {
         let (queue, requests) = mpsc::channel(QUEUE_LIMIT);
         let counts = Arc::new(Counts::default());
+        let fence: Arc<Mutex<Fence>> = Arc::default();
+        let group = Group {
+            counts: Arc::clone(&counts),
+            fence: Arc::clone(&fence),
+            ledger: ledger.clone(),
+        };
         Self {
             queue,
-            task: tokio::spawn(serve(line, requests, Arc::clone(&counts), ledger.clone())),
+            task: tokio::spawn(serve(line, requests, group)),
             counts,
+            fence,
             ledger: ledger.clone(),
         }
     }
 
+    /// From the next group on only that is written which the fence lets through.
+    pub(crate) fn fence(&self, fence: Fence) {
+        *self.fence.lock().unwrap_or_else(PoisonError::into_inner) = fence;
+    }
+
     /// Runs a request in the next group; returns when it is durable, or undone.
-    pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, Fault>
+    pub(crate) async fn write<T, F>(&self, fenced: Fenced, work: F) -> Result<T, Fault>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let request = Request {
+            fenced,
             work,
             answer,
             ledger: self.ledger.clone(),
@@ -94,6 +122,7 @@ impl Writer {
 
 /// A request whose type is forgotten.
 trait Job: Send {
+    fn fenced(&self) -> Fenced;
     /// Does the work inside the group's transaction.
     fn run(self: Box<Self>, conn: &mut Conn) -> Work<'_, Done>;
     /// Answers without having done it.
@@ -101,6 +130,7 @@ trait Job: Send {
 }
 
 struct Request<T, F> {
+    fenced: Fenced,
     work: F,
     answer: oneshot::Sender<Result<T, Fault>>,
     ledger: LedgerPlace,
@@ -127,9 +157,15 @@ where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut Conn) -> Work<'c, Result<T, Error>> + Send + 'static,
 {
+    fn fenced(&self) -> Fenced {
+        self.fenced
+    }
+
     fn run(self: Box<Self>, conn: &mut Conn) -> Work<'_, Done> {
         Box::pin(async move {
-            let Self { work, answer, ledger } = *self;
+            let Self {
+                work, answer, ledger, ..
+            } = *self;
             // Whoever asked may have gone meanwhile: a failed send is no matter in any branch.
             match work(conn).await {
                 Ok(value) => Done {
@@ -161,71 +197,105 @@ where
     }
 }
 
-async fn serve(mut line: Line, mut requests: mpsc::Receiver<Box<dyn Job>>, counts: Arc<Counts>, ledger: LedgerPlace) {
-    let mut group = Vec::new();
-    while requests.recv_many(&mut group, GROUP_LIMIT).await > 0 {
-        counts.requests.fetch_add(group.len() as u64, Ordering::Relaxed);
-        commit_group(&mut line, &mut group, &counts, &ledger).await;
+/// What groups are committed with.
+struct Group {
+    counts: Arc<Counts>,
+    fence: Arc<Mutex<Fence>>,
+    ledger: LedgerPlace,
+}
+
+async fn serve(mut line: Line, mut requests: mpsc::Receiver<Box<dyn Job>>, group: Group) {
+    let mut waiting = Vec::new();
+    while requests.recv_many(&mut waiting, GROUP_LIMIT).await > 0 {
+        group.counts.requests.fetch_add(waiting.len() as u64, Ordering::Relaxed);
+        group.commit(&mut line, &mut waiting).await;
     }
     // All that was answered is durable already; closing only folds SQLite's log into its file.
     line.close().await;
 }
 
-/// One transaction for all that wait. Every request is answered, whatever happens.
-async fn commit_group(line: &mut Line, group: &mut Vec<Box<dyn Job>>, counts: &Counts, ledger: &LedgerPlace) {
-    let mut answers = Vec::with_capacity(group.len());
-    let mut waiting = group.drain(..);
-    let done = match line.begin().await {
-        Ok(conn) => work(conn, &mut waiting, &mut answers, ledger).await,
-        Err(fault) => Err(fault),
-    };
-    let fault = match done {
-        Ok(()) => line.commit().await.err(),
-        Err(fault) => {
-            line.undo().await;
-            Some(fault)
-        }
-    };
-    if fault.is_none() {
-        counts.commits.fetch_add(1, Ordering::Relaxed);
-    }
-    for answer in answers {
-        answer(fault.clone());
-    }
-    for (job, fault) in waiting.zip(std::iter::repeat_with(|| fault.clone())) {
-        job.refuse(fault.unwrap_or_else(gone));
-    }
-}
-
 type Answer = Box<dyn FnOnce(Option<Fault>) + Send>;
 
-/// Works on those who wait, each in a savepoint so that refusing one undoes it alone; up to a fault that
-/// undoes them all.
-async fn work(
-    conn: &mut Conn,
-    waiting: &mut std::vec::Drain<'_, Box<dyn Job>>,
-    answers: &mut Vec<Answer>,
-    ledger: &LedgerPlace,
-) -> Result<(), Fault> {
-    let lost = |error: sqlx::Error| Error::from(error).into_fault(ledger);
-    // The savepoint of one is given up together with the next one's beginning, and the last by the commit.
-    let mut savepoint = "savepoint request";
-    for job in waiting {
-        if let Err(error) = conn.execute(savepoint).await {
-            let fault = lost(error);
-            job.refuse(fault.clone());
-            return Err(fault);
+impl Group {
+    /// One transaction for all that wait. Every request is answered, whatever happens.
+    async fn commit(&self, line: &mut Line, waiting: &mut Vec<Box<dyn Job>>) {
+        let mut answers = Vec::with_capacity(waiting.len());
+        let mut waiting = waiting.drain(..);
+        let done = match line.begin().await {
+            Ok(conn) => self.work(conn, &mut waiting, &mut answers).await,
+            Err(fault) => Err(fault),
+        };
+        let fault = match done {
+            Ok(()) => line.commit().await.err(),
+            Err(fault) => {
+                line.undo().await;
+                Some(fault)
+            }
+        };
+        if fault.is_none() {
+            self.counts.commits.fetch_add(1, Ordering::Relaxed);
         }
-        savepoint = "release request; savepoint request";
-        let Done { outcome, answer } = job.run(&mut *conn).await;
-        answers.push(answer);
-        match outcome {
-            Outcome::Keep => {}
-            Outcome::Undo => conn.execute("rollback to request").await.map_err(lost)?,
-            Outcome::Abort(fault) => return Err(fault),
+        for answer in answers {
+            answer(fault.clone());
+        }
+        for (job, fault) in waiting.zip(std::iter::repeat_with(|| fault.clone())) {
+            job.refuse(fault.unwrap_or_else(gone));
         }
     }
-    Ok(())
+
+    /// Works on those who wait, each in a savepoint so that refusing one undoes it alone; up to a fault
+    /// that undoes them all.
+    async fn work(
+        &self,
+        conn: &mut Conn,
+        waiting: &mut std::vec::Drain<'_, Box<dyn Job>>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Fault> {
+        let lost = |error: sqlx::Error| Error::from(error).into_fault(&self.ledger);
+        let refused = self.refused(&mut *conn).await?;
+        // The savepoint of one is given up together with the next one's beginning, and the last by the
+        // commit.
+        let mut savepoint = "savepoint request";
+        for job in waiting {
+            if let Some(fault) = refused.as_ref().filter(|_| job.fenced() == Fenced::Yes) {
+                job.refuse(fault.clone());
+                continue;
+            }
+            if let Err(error) = conn.execute(savepoint).await {
+                let fault = lost(error);
+                job.refuse(fault.clone());
+                return Err(fault);
+            }
+            savepoint = "release request; savepoint request";
+            let Done { outcome, answer } = job.run(&mut *conn).await;
+            answers.push(answer);
+            match outcome {
+                Outcome::Keep => {}
+                Outcome::Undo => conn.execute("rollback to request").await.map_err(lost)?,
+                Outcome::Abort(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// Why nothing may be written now but what is about leases. It is looked at inside of the group's
+    /// transaction, so nobody can take the lease between this look and the commit.
+    async fn refused(&self, conn: &mut Conn) -> Result<Option<Fault>, Fault> {
+        let fence = self.fence.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match fence {
+            Fence::Open => Ok(None),
+            Fence::Closed => Ok(Some(lease::not_held())),
+            Fence::Lease(held) => self.still(conn, &held).await,
+        }
+    }
+
+    async fn still(&self, conn: &mut Conn, held: &Lease) -> Result<Option<Fault>, Fault> {
+        match lease::check_now(conn, held).await {
+            Ok(()) => Ok(None),
+            Err(error) if error.ends_transaction() => Err(error.into_fault(&self.ledger)),
+            Err(error) => Ok(Some(error.into_fault(&self.ledger))),
+        }
+    }
 }
 
 fn gone() -> Fault {
@@ -256,7 +326,7 @@ mod tests {
 
     async fn insert(writer: &Writer, text: String) -> Result<(), Fault> {
         writer
-            .write(move |conn| {
+            .write(Fenced::Yes, move |conn| {
                 Box::pin(async move {
                     sql::query("insert into line (text) values ($1)")
                         .bind(text)
@@ -269,7 +339,7 @@ mod tests {
     }
 
     async fn run(writer: &Writer, sql: &'static str) {
-        let ran = writer.write(move |conn| {
+        let ran = writer.write(Fenced::Yes, move |conn| {
             Box::pin(async move {
                 conn.execute(sql).await?;
                 Ok(())
@@ -279,7 +349,7 @@ mod tests {
     }
 
     async fn count(writer: &Writer) -> i64 {
-        let counted = writer.write(|conn| {
+        let counted = writer.write(Fenced::Yes, |conn| {
             Box::pin(async move {
                 let (count,): (i64,) = sql::query_as("select count(*) from line").fetch_one(conn).await?;
                 Ok(count)

@@ -24,6 +24,15 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// A count of things that cannot be none.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("write a number from 1".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("it is no whole number".to_owned()),
+    }
+}
+
 /// What applies to every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
@@ -66,8 +75,13 @@ pub(crate) enum Command {
     /// The flows: schedules and the steps that they start
     #[command(subcommand)]
     Flows(Flows),
+    /// Serve while you work on the project: what you save is loaded at once
+    Dev(Serve),
     /// Keep time: run flows, fill what is due, and answer on this machine, until it is told to end
     Serve(Serve),
+    /// The ledger's database: bring it up to date, copy it to another
+    #[command(subcommand)]
+    Db(Db),
     /// Type statements and see their results; or run those of a script
     Sql(Sql),
     /// What ran, and ending what does
@@ -137,7 +151,7 @@ pub(crate) struct Demo {
     #[arg(long)]
     pub(crate) no_serve: bool,
     /// How many attempts may run at once
-    #[arg(long, short = 'j', value_name = "N")]
+    #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,
 }
 
@@ -171,14 +185,55 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) full: bool,
     /// How many attempts may run at once
-    #[arg(long, short = 'j', value_name = "N")]
+    #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,
+}
+
+/// `backfill`: makes one, or does something with those that there are.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Backfill {
+    /// What is done with those that a server has.
+    #[command(subcommand)]
+    pub(crate) command: Option<Backfills>,
+    /// What is filled.
+    #[command(flatten)]
+    pub(crate) make: MakeBackfill,
+}
+
+/// Backfills that a server has.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Backfills {
+    /// List backfills, newest first, and how far they are
+    Ls {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hold a backfill back: what runs ends, nothing more of it begins
+    Pause {
+        /// Its number
+        #[arg(value_name = "BACKFILL")]
+        backfill: i64,
+    },
+    /// Let a backfill go on that is held back
+    Resume {
+        /// Its number
+        #[arg(value_name = "BACKFILL")]
+        backfill: i64,
+    },
+    /// End a backfill; what of it runs is ended too
+    Cancel {
+        /// Its number
+        #[arg(value_name = "BACKFILL")]
+        backfill: i64,
+    },
 }
 
 /// Flags of `backfill`, which has to be told what to fill.
 #[derive(Debug, Args)]
-pub(crate) struct Backfill {
-    /// Which nodes
+pub(crate) struct MakeBackfill {
+    /// Which nodes, or one flow: `flow:NAME`
     #[command(flatten)]
     pub(crate) select: Select,
     /// The first interval
@@ -196,11 +251,20 @@ pub(crate) struct Backfill {
     /// Only what is filled and no longer right
     #[arg(long)]
     pub(crate) stale: bool,
+    /// The newest intervals first
+    #[arg(long)]
+    pub(crate) newest_first: bool,
+    /// Percent of the server's slots that backfills of flows may hold together, 1 to 100; 50 when absent
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) share: Option<u8>,
+    /// A parameter of the flow; may be given again
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    pub(crate) params: Vec<String>,
     /// Only say what would be filled
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How many attempts may run at once
-    #[arg(long, short = 'j', value_name = "N")]
+    /// How many intervals may be filled at once; without a server, how many attempts
+    #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,
 }
 
@@ -356,11 +420,27 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "PORT", default_value_t = 4455)]
     pub(crate) port: u16,
     /// How many steps of flows may run at once
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) slots: Option<usize>,
     /// How many tables may be filled at once
-    #[arg(long, short = 'j', value_name = "N")]
+    #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,
+}
+
+/// The ledger's database.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// Make the ledger, or bring it up to date; every command that writes does so too
+    Migrate,
+    /// Copy the ledger into an empty database and compare both; then change `ledger:` in mulgil.yml
+    Copy {
+        /// Where to: `postgres://user:password@host/database`, or `file` for the one in `.mulgil`
+        #[arg(long, value_name = "URL", env = "MULGIL_DB_TO", hide_env_values = true)]
+        to: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What ran.
@@ -371,6 +451,18 @@ pub(crate) enum Runs {
         /// Its number
         #[arg(value_name = "RUN")]
         run: i64,
+    },
+    /// Do a run of a flow again: what failed in it, and what did not begin because of that
+    Retry {
+        /// Its number
+        #[arg(value_name = "RUN")]
+        run: i64,
+        /// All of it, as a new run
+        #[arg(long)]
+        all: bool,
+        /// All of it, as a new run, by the flow as it is now
+        #[arg(long)]
+        latest: bool,
     },
     /// List runs, newest first
     Ls {
@@ -400,6 +492,9 @@ pub(crate) struct Logs {
     /// One attempt of it
     #[arg(long, value_name = "ATTEMPT")]
     pub(crate) attempt: Option<i64>,
+    /// Then print what is said until the run has ended
+    #[arg(long, short = 'f')]
+    pub(crate) follow: bool,
 }
 
 /// Flags of `explain`.

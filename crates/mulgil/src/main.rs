@@ -6,6 +6,7 @@ mod command;
 mod generated;
 mod output;
 mod progress;
+mod right;
 mod say;
 mod serving;
 mod wire;

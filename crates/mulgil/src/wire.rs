@@ -15,7 +15,7 @@ use mulgil_core::{
     interval::Instant,
     name::NodeName,
     port::{EngineConfig, Fault, SessionSpec, SharedEngine, SourceSeen},
-    project::Project,
+    project::{Fingerprint, Project},
     publish::ReadVersions,
     select::{self, Selection},
     state::State,
@@ -23,12 +23,14 @@ use mulgil_core::{
 };
 use mulgil_engine::EmbeddedEngine;
 use mulgil_project::{Compiler, LoadOptions, Settings};
+use mulgil_runner::Lifeline;
 use mulgil_scheduler::{Known, Runner};
-use mulgil_store::{DataLock, Holder, LedgerPlace, RelationEntry, Store};
+use mulgil_store::{DataLock, Holder, LEAD, LeadTimes, LedgerPlace, RelationEntry, Store};
 
 use crate::{
     cli::{Global, Select, dbt::Aim},
     command::Faults,
+    right::Right,
     say,
 };
 
@@ -46,6 +48,9 @@ const SPILL_BYTES: u64 = 100 << 30;
 
 /// Milliseconds after which a query is ended, when nobody says: half an hour.
 const QUERY_TIMEOUT_MS: u64 = 30 * 60 * 1000;
+
+/// Microseconds for which logs are kept, when nobody says: 30 days.
+const KEEP_LOGS_US: i64 = 30 * 86_400_000_000;
 
 /// Memory for queries where the machine does not say how much it has.
 const MEMORY_BYTES: u64 = 2 << 30;
@@ -262,40 +267,90 @@ impl Opened {
         self.data_dir.join("sql_history")
     }
 
-    /// The lock on the data folder, for what writes.
-    pub(crate) fn lock(&self, command: &str) -> Result<DataLock, Fault> {
-        let holder = Holder {
-            pid: std::process::id(),
-            host: host(),
-            command: command.to_owned(),
-            since: now(),
+    /// The right to write the warehouse and its ledger, without a runner: for statements that are typed.
+    pub(crate) async fn right(&self, command: &str) -> Result<Right, Fault> {
+        let lock = DataLock::acquire(&self.data_dir, &self.project.environment, holder(command))?;
+        let right = match self.place()? {
+            LedgerPlace::Folder { .. } => Right::of_folder(lock),
+            place @ LedgerPlace::Postgres(_) => {
+                let store = Arc::new(Store::open(&place, &self.ledger()).await?);
+                Right::of_server(lock, store, &holder(command), self.lifeline())?
+            }
         };
-        DataLock::acquire(&self.data_dir, &self.project.environment, holder)
+        right.take().await
     }
 
-    /// Everything for a run, with the lock on the data folder.
-    pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, DataLock), Fault> {
-        let lock = self.lock(command)?;
-        let store = Store::open(&self.place(), &self.ledger()).await?;
+    /// Everything for a run, with the right to write.
+    pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, Right), Fault> {
+        let (runner, right) = self.runner_in_waiting(command, parallel).await?;
+        Ok((runner, right.take().await?))
+    }
+
+    /// Everything for a run. Where the ledger lies on a server the right to write it is still to be taken.
+    pub(crate) async fn runner_in_waiting(
+        &self,
+        command: &str,
+        parallel: Option<usize>,
+    ) -> Result<(Runner, Right), Fault> {
+        let lock = DataLock::acquire(&self.data_dir, &self.project.environment, holder(command))?;
+        let place = self.place()?;
+        let store = Arc::new(Store::open(&place, &self.ledger()).await?);
+        let right = match place {
+            LedgerPlace::Folder { .. } => Right::of_folder(lock),
+            LedgerPlace::Postgres(_) => Right::of_server(lock, Arc::clone(&store), &holder(command), self.lifeline())?,
+        };
         let runner = Runner {
             project: Arc::clone(&self.project),
             compiler: self.compiler.clone(),
-            store: Arc::new(store),
+            store,
             engine: self.engine()?,
             parallel: parallel.or(self.settings.parallel).unwrap_or(DEFAULT_PARALLEL).max(1),
             clock: now,
         };
-        Ok((runner, lock))
+        Ok((runner, right))
     }
 
     /// Where the ledger lies.
-    pub(crate) fn place(&self) -> LedgerPlace {
+    pub(crate) fn place(&self) -> Result<LedgerPlace, Fault> {
+        match &self.settings.ledger {
+            Some(url) => LedgerPlace::postgres(url, &self.ledger()),
+            None => Ok(self.folder()),
+        }
+    }
+
+    /// Where the ledger lies when nobody says where.
+    pub(crate) fn folder(&self) -> LedgerPlace {
         LedgerPlace::folder(&self.data_dir, &self.project.environment)
+    }
+
+    /// What says to the supervisors of tasks that this machine still leads.
+    pub(crate) fn lifeline(&self) -> Lifeline {
+        Lifeline {
+            file: self.data_dir.join(format!("{}.lifeline", self.project.environment)),
+            patience: LeadTimes::default().give_up,
+        }
+    }
+
+    /// Changes when a file does that the project is read from.
+    pub(crate) fn stamp(&self) -> Fingerprint {
+        let root = &self.project.root;
+        let tables = self.project.warehouse.folder().map(|folder| root.join(folder));
+        mulgil_project::stamp(root, tables.as_slice())
+    }
+
+    /// For how many microseconds logs are kept.
+    pub(crate) fn keep_logs_us(&self) -> i64 {
+        self.settings.keep_logs_us.unwrap_or(KEEP_LOGS_US)
+    }
+
+    /// Slots of pools, by name.
+    pub(crate) fn pools(&self) -> BTreeMap<String, usize> {
+        self.settings.pools.clone()
     }
 
     /// The ledger alone, to read; nothing where there is none yet.
     pub(crate) async fn ledger_to_read(&self) -> Result<Option<Store>, Fault> {
-        Store::open_read_only(&self.place(), &self.ledger()).await
+        Store::open_read_only(&self.place()?, &self.ledger()).await
     }
 
     /// The ledger with what changed outside since, without writing a byte into it and without a lock.
@@ -309,13 +364,13 @@ impl Opened {
         let seen = mulgil_scheduler::gather(&self.project, engine.as_ref(), &known).await?;
         // What a killed process left live is over, although no run has said so yet.
         let has_dead = match &ledger {
-            Some(store) => store.has_live().await? && !DataLock::is_held(&self.data_dir, &self.project.environment),
+            Some(store) => store.has_live().await? && !self.is_led(store).await?,
             None => false,
         };
         let store = match ledger {
             Some(store) if seen.news.is_empty() && !has_dead => store,
             _ => {
-                let copy = Store::scratch(&self.place(), &self.ledger()).await?;
+                let copy = Store::scratch(&self.place()?, &self.ledger()).await?;
                 if has_dead {
                     copy.crash_live(now).await?;
                 }
@@ -330,9 +385,27 @@ impl Opened {
         Ok(View { state, store, now })
     }
 
+    /// Whether a process writes the ledger now.
+    async fn is_led(&self, store: &Store) -> Result<bool, Fault> {
+        Ok(match store.place() {
+            LedgerPlace::Folder { .. } => DataLock::is_held(&self.data_dir, &self.project.environment),
+            LedgerPlace::Postgres(_) => store.lease(LEAD).await?.is_some_and(|state| state.is_live),
+        })
+    }
+
     /// Whose facts: `<project>/<environment>`.
-    fn ledger(&self) -> String {
+    pub(crate) fn ledger(&self) -> String {
         format!("{}/{}", self.project.name, self.project.environment)
+    }
+}
+
+/// This process, as others are told of it.
+pub(crate) fn holder(command: &str) -> Holder {
+    Holder {
+        pid: std::process::id(),
+        host: host(),
+        command: command.to_owned(),
+        since: now(),
     }
 }
 

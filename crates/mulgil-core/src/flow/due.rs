@@ -1,7 +1,7 @@
 //! Which intervals of a flow are due: the same terms as for a node (`core/due.rs`), because a flow is to
 //! them a node without upstreams whose rows are what its runs have done.
 
-use super::Flow;
+use super::{Flow, name};
 use crate::{
     due,
     interval::{Instant, Interval, RangeSet},
@@ -10,10 +10,7 @@ use crate::{
     state::{Cause, NodeState},
 };
 
-/// Before the name of a flow, where it stands among nodes.
-const PREFIX: &str = "flow:";
-
-/// An interval that a run of the flow may begin for now.
+/// An interval for which a run of the flow may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueRun {
     /// Which.
@@ -38,17 +35,21 @@ pub enum Class {
 impl Flow {
     /// The flow as the ledger knows it: what has an interval set of its own.
     pub fn instance(&self) -> Instance {
-        Instance::of(NodeName::new(format!("{PREFIX}{}", self.name)))
-    }
-
-    /// The name of the flow whose instance it is; nothing where it is a node's.
-    pub fn named_by(instance: &Instance) -> Option<&str> {
-        instance.node.as_str().strip_prefix(PREFIX)
+        Instance::of(NodeName::new(name::of_flow(&self.name)))
     }
 
     /// The intervals that are due, those first that should begin first, at most `limit`. None for a flow
-    /// without intervals: its ticks are its runs. `active` is what runs are busy with.
-    pub fn due(&self, state: &NodeState, active: &RangeSet, now: Instant, limit: usize) -> Vec<DueRun> {
+    /// without intervals: its ticks are its runs. `active` is what runs are busy with. `turn` are intervals
+    /// that a person asked for, in the order in which they come; those that it does not name come after
+    /// them, oldest first.
+    pub fn due(
+        &self,
+        state: &NodeState,
+        active: &RangeSet,
+        turn: &[Interval],
+        now: Instant,
+        limit: usize,
+    ) -> Vec<DueRun> {
         if !self.grid.is_cut() {
             return Vec::new();
         }
@@ -75,8 +76,15 @@ impl Flow {
                 .map(|interval| DueRun { interval, class })
                 .collect::<Vec<_>>()
         };
+        let turn = turn.iter().filter(|interval| asked.covers(**interval));
+        let in_turn: Vec<Interval> = turn.copied().take(limit).collect();
+        let others = asked.subtract(&in_turn.iter().copied().collect());
         let mut runs = of_class(&scheduled, Class::Scheduled);
-        runs.extend(of_class(&asked, Class::Backfill));
+        runs.extend(in_turn.into_iter().map(|interval| DueRun {
+            interval,
+            class: Class::Backfill,
+        }));
+        runs.extend(of_class(&others, Class::Backfill));
         runs.extend(of_class(&holes, Class::Healing));
         runs.truncate(limit);
         runs

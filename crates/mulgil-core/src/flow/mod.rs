@@ -2,6 +2,7 @@
 //! renders a template or knows what ran. It owns no grid of the models that it selects.
 
 mod due;
+pub mod name;
 mod params;
 mod step;
 mod view;
@@ -15,11 +16,11 @@ use serde_json::Value as Json;
 pub use self::{
     due::{Class, DueRun},
     step::{Entry, OnLost, Program, Retry, RunIf, Step, StepKind, Template},
-    work::{ModelsSpec, ProcessSpec, PythonSpec, StepContext, StepOutcome, StepState, StepWork},
+    work::{ModelsSpec, ProcessSpec, PythonSpec, StepContext, StepOutcome, StepWork},
 };
 use crate::{
     diagnostic::Place,
-    grid::Grid,
+    grid::{Grid, Zone},
     name::NodeName,
     project::{Fingerprint, Missed},
     schedule::Schedule,
@@ -73,6 +74,32 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// A flow that says nothing but its name: started by hand, without intervals and without steps.
+    pub fn new(name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        let file = file.into();
+        Self {
+            name: name.into(),
+            description: None,
+            owner: None,
+            tags: Vec::new(),
+            schedule: None,
+            missed: Missed::Latest,
+            grid: Grid::whole(Zone::UTC),
+            lookback: 0,
+            partial: false,
+            params: Vec::new(),
+            max_active: 1,
+            on_full: OnFull::default(),
+            timeout_us: None,
+            deadline: None,
+            notify: Notify::default(),
+            steps: Vec::new(),
+            fingerprint: Fingerprint::default(),
+            place: Place::file(&file),
+            file,
+        }
+    }
+
     /// The step of that name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|step| step.name == name)
@@ -80,7 +107,7 @@ impl Flow {
 
     /// The step as a node of the project, which has facts: `flow.step`.
     pub fn node_of(&self, step: &Step) -> NodeName {
-        NodeName::new(format!("{}.{}", self.name, step.name))
+        NodeName::new(name::told_step(&self.name, &step.name))
     }
 
     /// The models that its steps select, step by step.

@@ -109,6 +109,32 @@ pub enum StepKind {
     },
 }
 
+impl Step {
+    /// A step that says nothing but what it does.
+    pub fn new(name: impl Into<String>, kind: StepKind, place: Place) -> Self {
+        Self {
+            name: name.into(),
+            description: None,
+            kind,
+            needs: Vec::new(),
+            when: None,
+            run_if: RunIf::default(),
+            retry: Retry::default(),
+            timeout_us: None,
+            total_timeout_us: None,
+            allow_failure: false,
+            is_finally: false,
+            pool: None,
+            priority: 0,
+            on_lost: OnLost::default(),
+            params: BTreeMap::new(),
+            env: BTreeMap::new(),
+            reads: Vec::new(),
+            place,
+        }
+    }
+}
+
 impl StepKind {
     /// The key that says it.
     pub fn word(&self) -> &'static str {

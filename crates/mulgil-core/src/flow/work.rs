@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::step::Entry;
 use crate::{
     interval::{Instant, Interval},
+    run::RunState,
     task::ScriptSpec,
 };
 
@@ -35,45 +36,13 @@ pub struct StepContext {
 /// How a step ended, as later ones see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepOutcome {
-    /// How.
-    pub state: StepState,
+    /// How: a terminal state.
+    pub state: RunState,
     /// Rows that it wrote, where it counts them.
     pub rows: Option<u64>,
     /// What it gave as its result; null where it gave none.
     #[serde(default)]
     pub output: Json,
-}
-
-/// How a step ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepState {
-    /// Well.
-    Success,
-    /// It was wrong.
-    Failed,
-    /// What it ran on died, and no try was left.
-    Crashed,
-    /// Somebody ended it.
-    Cancelled,
-    /// Its `when` or `run_if` said no.
-    Skipped,
-    /// It never began because what it needs failed.
-    UpstreamFailed,
-}
-
-impl StepState {
-    /// As templates see it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::Crashed => "crashed",
-            Self::Cancelled => "cancelled",
-            Self::Skipped => "skipped",
-            Self::UpstreamFailed => "upstream_failed",
-        }
-    }
 }
 
 /// What one attempt of a step does.

@@ -4,8 +4,6 @@ use super::*;
 use crate::{
     diagnostic::Place,
     flow::{Retry, StepKind, Template},
-    grid::{Grid, Zone},
-    project::Missed,
 };
 
 /// `name`, `name <- a b`, with words behind `:`: `always`, `failed`, `any_success`, `allow_failure`,
@@ -20,18 +18,15 @@ fn flow(lines: &[&str]) -> Flow {
             let mut values = words.split_whitespace().filter_map(|said| said.strip_prefix(key));
             values.next()?.parse().ok()
         };
-        Step {
-            name: name.trim().to_owned(),
-            description: None,
-            kind: StepKind::Sql {
-                script: Template {
-                    text: "select 1".to_owned(),
-                    place: place(),
-                },
-                content: Fingerprint::default(),
+        let kind = StepKind::Sql {
+            script: Template {
+                text: "select 1".to_owned(),
+                place: place(),
             },
+            content: Fingerprint::default(),
+        };
+        Step {
             needs: needs.split_whitespace().map(str::to_owned).collect(),
-            when: None,
             run_if: match () {
                 () if word("always") || word("finally") => RunIf::Always,
                 () if word("failed") => RunIf::Failed,
@@ -42,43 +37,20 @@ fn flow(lines: &[&str]) -> Flow {
                 max: number("retry=").unwrap_or(0) as u32,
                 ..Retry::default()
             },
-            timeout_us: None,
             total_timeout_us: number("within=").map(|seconds| seconds * 1_000_000),
             allow_failure: word("allow_failure"),
             is_finally: word("finally"),
-            pool: None,
-            priority: 0,
             on_lost: if word("at_most_once") {
                 OnLost::Fail
             } else {
                 OnLost::Retry
             },
-            env: BTreeMap::new(),
-            reads: Vec::new(),
-            params: BTreeMap::new(),
-            place: place(),
+            ..Step::new(name.trim(), kind, place())
         }
     };
     Flow {
-        name: "test".to_owned(),
-        description: None,
-        owner: None,
-        tags: Vec::new(),
-        schedule: None,
-        missed: Missed::Latest,
-        grid: Grid::whole(Zone::named("UTC").unwrap()),
-        lookback: 0,
-        partial: false,
-        params: Vec::new(),
-        max_active: 1,
-        on_full: crate::flow::OnFull::Queue,
-        timeout_us: None,
-        deadline: None,
-        notify: crate::flow::Notify::default(),
         steps: lines.iter().map(step).collect(),
-        fingerprint: Fingerprint::default(),
-        file: "flows/test.yml".into(),
-        place: place(),
+        ..Flow::new("test", "flows/test.yml")
     }
 }
 
@@ -343,4 +315,75 @@ proptest::proptest! {
         }
         proptest::prop_assert!(false, "it does not end: {walk:?}");
     }
+}
+
+#[test]
+fn a_walk_that_is_begun_again_does_what_is_not_done_and_tidies_up_again() {
+    let flow = flow(&[
+        "load",
+        "when <- load",
+        "check <- load",
+        "sums <- check: retry=1",
+        "report <- sums",
+        "alarm <- sums: failed",
+        "calm <- load: failed",
+        "tidy: finally",
+    ]);
+    let mut walk = Walk::new(1, Interval::WHOLE);
+    for (step, state) in [
+        ("load", RunState::Success),
+        ("when", RunState::Skipped),
+        ("check", RunState::Cancelled),
+        ("sums", RunState::Failed),
+        ("report", RunState::UpstreamFailed),
+        ("alarm", RunState::Success),
+        ("calm", RunState::Skipped),
+        ("tidy", RunState::Success),
+    ] {
+        if !matches!(state, RunState::Skipped | RunState::UpstreamFailed) {
+            walk.began(step, at(1));
+        }
+        walk.end(step, state);
+    }
+    let sums = walk.steps.get_mut("sums").unwrap();
+    (sums.failures, sums.crashes) = (2, 1);
+    walk.is_cancelled = true;
+    assert_eq!(walk.reopen(&flow), ["check", "sums", "report", "tidy"]);
+    assert!(!walk.is_cancelled);
+    assert_eq!(walk.next(&flow, at(2)).start, ["check"]);
+    // A fresh count of tries; the numbers go on.
+    let told = |step: &str| {
+        let progress = walk.progress(step);
+        (progress.failures + progress.crashes, progress.next_attempt())
+    };
+    assert_eq!(
+        ["check", "sums", "report", "tidy"].map(told),
+        [(0, 2), (0, 4), (0, 1), (0, 2)]
+    );
+    for step in ["check", "sums", "report", "tidy"] {
+        walk.began(step, at(3));
+        walk.end(step, RunState::Success);
+    }
+    assert_eq!(walk.next(&flow, at(4)).result, Some(RunState::Success));
+    assert!(walk.reopen(&flow).is_empty(), "nothing is left to do");
+}
+
+#[test]
+fn what_was_skipped_because_of_a_failure_is_looked_at_again() {
+    let flow = flow(&[
+        "load",
+        "some <- load: any_success",
+        "alarm <- load: failed",
+        "next <- alarm",
+    ]);
+    let mut walk = Walk::new(1, Interval::WHOLE);
+    for (step, state) in [
+        ("load", RunState::Failed),
+        ("some", RunState::UpstreamFailed),
+        ("alarm", RunState::Skipped),
+        ("next", RunState::Skipped),
+    ] {
+        walk.end(step, state);
+    }
+    assert_eq!(walk.reopen(&flow), ["load", "some", "alarm", "next"]);
 }

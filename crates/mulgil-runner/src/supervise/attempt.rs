@@ -36,6 +36,7 @@ use crate::{
     exit::{Exit, Why},
     folder,
     kin::{self, Groups},
+    lifeline,
     log::{LogStream, LogWriter},
     mask::Forms,
     process,
@@ -52,6 +53,10 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 
 /// How often SIGKILL is repeated, for what the kernel cannot end at once.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a task may tidy up when nobody has the right to run it any more: another server may start it
+/// again soon.
+const LAST_GRACE: Duration = Duration::from_secs(5);
 
 /// Bytes that are read from a pipe at once, and how often before others have their turn.
 const READ_BYTES: usize = 64 * 1024;
@@ -98,6 +103,8 @@ struct Attempt<'h> {
     kill_at: Option<Clock>,
     timeout_at: Option<Clock>,
     look_at: Clock,
+    /// When the right to run it was last renewed, since the machine started.
+    renewed_at: Duration,
     peak: Option<u64>,
     measured: Measured,
 }
@@ -168,6 +175,7 @@ pub(crate) fn run(host: &mut Host, order: Order, listener: UnixListener) -> bool
         failure: None,
         kill_at: None,
         look_at: now + GROUP_AFTER,
+        renewed_at: lifeline::since_boot().unwrap_or_default(),
         peak: None,
     };
     let begun = attempt.begin();
@@ -437,8 +445,21 @@ impl Attempt<'_> {
         if self.look_at <= now {
             self.look_at = now + SAMPLE_EVERY;
             self.gather();
+            self.hold_lifeline();
             let peak = self.main.as_ref().and_then(|main| kin::peak_of(main.pid));
             self.peak = self.peak.max(peak);
+        }
+    }
+
+    /// Ends the task where nobody renews the right to run it.
+    fn hold_lifeline(&mut self) {
+        let Some(lifeline) = &self.task.lifeline else {
+            return;
+        };
+        self.renewed_at = lifeline.renewed_at().unwrap_or_default().max(self.renewed_at);
+        let is_cut = lifeline::since_boot().is_ok_and(|now| now.saturating_sub(self.renewed_at) > lifeline.patience);
+        if is_cut {
+            self.stop(Why::Abandoned, self.task.grace.min(LAST_GRACE));
         }
     }
 

@@ -116,6 +116,7 @@ pub(crate) fn task(attempt: &str, program: Program, variables: &[(&str, String)]
         secrets: Vec::new(),
         memory_bytes: None,
         process_count: None,
+        lifeline: None,
     }
 }
 

@@ -1,9 +1,9 @@
 //! How tasks end, and that nothing of them is left.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mulgil_core::{codes, run::RunState};
-use mulgil_runner::{Launcher, LauncherLimits, LogLimits, Program, Why};
+use mulgil_runner::{Launcher, LauncherLimits, Lifeline, LogLimits, Program, Why};
 
 use crate::common::{Place, is_alive, program, shell, supervisor, task};
 
@@ -307,4 +307,33 @@ async fn a_supervisor_ends_when_it_waited_too_long_or_ran_enough() {
             .expect("a launch");
         assert_eq!(running.wait().await.expect("an end").code, Some(0));
     }
+}
+
+#[tokio::test]
+async fn a_task_ends_when_nobody_renews_the_right_to_run_it() {
+    let place = Place::new();
+    let lifeline = Lifeline {
+        file: place.path("lifeline"),
+        patience: Duration::from_millis(1500),
+    };
+    lifeline.renew(Instant::now()).unwrap();
+    let ready = place.gate("ready");
+    let script = "trap 'echo tidied; exit 5' TERM; echo $$ > $READY; while :; do sleep 0.01; done";
+    let mut task = shell("1", script, &[("READY", ready.path())]);
+    task.lifeline = Some(lifeline.clone());
+    let mut running = place.launch(task).await;
+    let pid = ready.read().await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        lifeline.renew(Instant::now()).unwrap();
+    }
+    assert!(is_alive(&pid), "it is renewed for longer than its patience");
+    let exit = running.wait().await.expect("an end");
+    assert_eq!(
+        (exit.why, exit.code, exit.state()),
+        (Why::Abandoned, Some(5), RunState::Crashed)
+    );
+    assert_eq!(exit.fault().map(|fault| fault.code), Some(codes::TASK_ABANDONED));
+    assert!(place.log("1").contains(&"out tidied".to_owned()));
+    assert!(!is_alive(&pid));
 }

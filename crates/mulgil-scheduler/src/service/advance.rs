@@ -93,7 +93,7 @@ impl Service {
                 self.store.cancel_walk(walk.walk.run, "timeout", now).await?;
                 walk.cancel();
             } else if ends_by > now {
-                mind.wake_at = Some(mind.wake_at.map_or(ends_by, |at| at.min(ends_by)));
+                mind.wake_by(ends_by);
             }
         }
         if let Some((at, then)) = walk.deadline().filter(|_| !walk.is_late) {
@@ -111,7 +111,7 @@ impl Service {
                     walk.cancel();
                 }
             } else {
-                mind.wake_at = Some(mind.wake_at.map_or(at, |earlier| earlier.min(at)));
+                mind.wake_by(at);
             }
         }
         loop {
@@ -125,7 +125,7 @@ impl Service {
                 continue;
             }
             if let Some(at) = next.wake_at {
-                mind.wake_at = Some(mind.wake_at.map_or(at, |earlier| earlier.min(at)));
+                mind.wake_by(at);
             }
             if next.result.is_some() {
                 return Ok(next.result);
@@ -155,6 +155,10 @@ impl Service {
                         priority: step.priority,
                         since,
                         pool: step.pool.as_deref(),
+                        share: walk
+                            .backfill
+                            .as_ref()
+                            .map(|(_, terms)| terms.share_of(self.limits.slots)),
                     });
                     named.push((*run, &step.name));
                 }
@@ -179,6 +183,7 @@ impl Service {
         let mut free = Free {
             slots: self.limits.slots,
             pools: self.limits.pools.clone(),
+            backfilling: 0,
         };
         for walk in mind.walks.values() {
             for pool in walk.flow.steps.iter().filter_map(|step| step.pool.as_ref()) {
@@ -187,6 +192,9 @@ impl Service {
         }
         for walk in mind.walks.values() {
             free.slots = free.slots.saturating_sub(walk.attempts.len());
+            if walk.backfill.is_some() {
+                free.backfilling += walk.attempts.len();
+            }
             for step in walk.attempts.keys().filter_map(|step| walk.flow.step(step)) {
                 if let Some(left) = step.pool.as_ref().and_then(|pool| free.pools.get_mut(pool)) {
                     *left = left.saturating_sub(1);
@@ -358,7 +366,11 @@ impl Service {
                 walk.outputs.insert(name.clone(), end.output);
             }
             walk.rows.extend(end.rows.map(|rows| (name.clone(), rows)));
-            walk.faults.extend(end.fault.map(|fault| (name, fault)));
+            // Of a step that succeeds in the end nobody says that it failed.
+            match end.fault {
+                Some(fault) => walk.faults.insert(name, fault),
+                None => walk.faults.remove(&name),
+            };
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
+    backfill::Backfill,
     codes, crash,
     diagnostic::{Diagnostic, Retry},
-    flow::{Class, DueRun, Flow, OnFull},
+    flow::{Class, DueRun, Flow, OnFull, name},
     interval::{Instant, Interval},
     port::Fault,
     run::{RunState, Trigger},
@@ -16,6 +17,7 @@ use serde_json::Value as Json;
 
 use super::{
     Mind, Service,
+    backfills::{asking, in_turn},
     live_walk::LiveWalk,
     port::{Begins, Happening},
 };
@@ -43,29 +45,33 @@ impl Service {
                     owner: owner.clone(),
                     ticks: came.decided.ticks.clone(),
                 });
-                mind.flagged.extend(owner.strip_prefix("flow:").map(str::to_owned));
+                mind.flagged.extend(name::flow_in(owner).map(str::to_owned));
             }
         }
     }
 
     /// Begins the walks that are due.
     pub(super) async fn begin(&self, mind: &mut Mind, now: Instant) -> Result<(), Fault> {
-        let flagged: Vec<Arc<Flow>> = std::mem::take(&mut mind.flagged)
-            .iter()
-            .filter_map(|name| self.flows.get(name).cloned())
-            .collect();
-        for flow in flagged {
+        let mut flagged = std::mem::take(&mut mind.flagged);
+        let backfills = self.ask_backfills(&mut flagged, now).await?;
+        for flow in flagged.iter().filter_map(|name| self.flows.get(name)) {
             if flow.grid.is_cut() {
-                self.begin_intervals(mind, &flow, now).await?;
+                self.begin_intervals(mind, flow, &backfills, now).await?;
             } else if flow.schedule.is_some() {
-                self.begin_ticks(mind, &flow, now).await?;
+                self.begin_ticks(mind, flow, now).await?;
             }
         }
         Ok(())
     }
 
     /// The intervals of a flow that are due, as far as there may be more active runs.
-    pub(super) async fn begin_intervals(&self, mind: &mut Mind, flow: &Arc<Flow>, now: Instant) -> Result<(), Fault> {
+    pub(super) async fn begin_intervals(
+        &self,
+        mind: &mut Mind,
+        flow: &Arc<Flow>,
+        backfills: &[Backfill],
+        now: Instant,
+    ) -> Result<(), Fault> {
         let free = free_runs(mind, flow);
         if free == 0 {
             return Ok(());
@@ -74,20 +80,25 @@ impl Service {
         let state = states.get(&flow.instance()).cloned().unwrap_or_else(NodeState::default);
         let active = self.store.active_intervals(&flow.name).await?;
         let tick = flow.schedule.as_ref().and_then(|schedule| schedule.last_tick(now));
-        for DueRun { interval, class } in flow.due(&state, &active, now, free) {
+        let turn = in_turn(backfills, flow);
+        for DueRun { interval, class } in flow.due(&state, &active, &turn, now, free) {
             let (trigger, scheduled_at) = match class {
                 Class::Scheduled => (Trigger::Schedule, tick),
                 Class::Healing => (Trigger::Schedule, None),
                 Class::Interactive => (Trigger::Manual, None),
                 Class::Backfill => (Trigger::Backfill, None),
             };
+            let asking = asking(backfills, flow, interval).filter(|_| class == Class::Backfill);
+            let asking = asking.map(|backfill| (backfill.id, backfill.terms.clone()));
+            let params = asking.as_ref().map(|(_, terms)| terms.params.clone());
             let begins = Begins {
                 flow: Arc::clone(flow),
                 trigger,
                 class,
                 scheduled_at,
                 interval,
-                params: unasked_params(flow),
+                params: params_of(flow, &params.unwrap_or_default()),
+                backfill: asking,
             };
             self.begin_walk(mind, begins, now).await?;
         }
@@ -115,7 +126,8 @@ impl Service {
                 class: Class::Scheduled,
                 scheduled_at: Some(at),
                 interval: Interval::WHOLE,
-                params: unasked_params(flow),
+                params: params_of(flow, &BTreeMap::new()),
+                backfill: None,
             };
             if index < free {
                 self.begin_walk(mind, begins, now).await?;
@@ -161,6 +173,7 @@ impl Service {
             scheduled_at: begins.scheduled_at,
             interval: begins.interval,
             params: begins.params.clone(),
+            backfill: begins.backfill.as_ref().map(|(id, _)| *id),
         };
         let run = match self.store.begin_walk(new, now).await? {
             Begun::Run(run) => run,
@@ -199,6 +212,7 @@ impl Service {
             scheduled_at: None,
             interval,
             params,
+            backfill: None,
         };
         self.begin_walk(mind, begins, now)
             .await?
@@ -212,19 +226,20 @@ fn free_runs(mind: &Mind, flow: &Flow) -> usize {
     (flow.max_active as usize).saturating_sub(active)
 }
 
-/// The parameters of a run that nobody gives any; a flow with a schedule has a default for each.
-fn unasked_params(flow: &Flow) -> BTreeMap<String, Json> {
-    flow.params(&BTreeMap::new()).unwrap_or_default()
+/// The parameters of a run that nobody waits for: what was given, with the flow's defaults. What is given does
+/// not fit any more where the flow was edited since; then its steps say what they miss.
+fn params_of(flow: &Flow, given: &BTreeMap<String, Json>) -> BTreeMap<String, Json> {
+    flow.params(given).unwrap_or_else(|_| given.clone())
 }
 
-fn not_found(flow: &str) -> Fault {
+pub(super) fn not_found(flow: &str) -> Fault {
     Box::new(
         Diagnostic::error(codes::NOT_FOUND, format!("there is no flow `{flow}`"))
             .with_remedy("`mulgil flows ls` shows the flows of this project"),
     )
 }
 
-fn busy(flow: &str) -> Fault {
+pub(super) fn busy(flow: &str) -> Fault {
     Box::new(
         Diagnostic::error(
             codes::CLAIM_HELD,
@@ -235,7 +250,7 @@ fn busy(flow: &str) -> Fault {
     )
 }
 
-fn draining() -> Fault {
+pub(super) fn draining() -> Fault {
     Box::new(
         Diagnostic::error(codes::DATA_HELD, "the server is about to stop, and begins nothing more")
             .with_remedy("try again when it has started anew")

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mulgil_core::{
-    flow::{After, Class, Flow, Late, Step, StepContext, StepOutcome, StepState},
+    backfill::Terms,
+    flow::{After, Class, Flow, Late, Step, StepContext, StepOutcome},
     interval::{Instant, Interval},
     port::Fault,
     project::Fingerprint,
-    run::{RunState, Trigger},
+    run::Trigger,
     slots::Free,
-    walk::{Next, Stage, StepProgress, Walk},
+    walk::{Next, StepProgress, Walk},
 };
 use mulgil_store::OpenWalk;
 use serde_json::Value as Json;
@@ -24,7 +25,11 @@ pub(crate) struct LiveWalk {
     pub(crate) class: Class,
     pub(crate) scheduled_at: Option<Instant>,
     pub(crate) started_at: Instant,
+    /// When a person had it begun again: from then on its time counts.
+    pub(crate) reopened_at: Option<Instant>,
     pub(crate) params: BTreeMap<String, Json>,
+    /// The backfill that asked for it, with what was said of that.
+    pub(crate) backfill: Option<(i64, Terms)>,
     pub(crate) walk: Walk,
     pub(crate) outputs: BTreeMap<String, Json>,
     /// Rows that steps told of, in this server's time.
@@ -52,24 +57,24 @@ impl LiveWalk {
     /// A walk as the ledger has it.
     pub(crate) fn of(open: OpenWalk) -> Self {
         let class = match open.trigger {
+            // Somebody waits for what they had begun again, whatever began it first.
+            _ if open.reopened_at.is_some() => Class::Interactive,
             Trigger::Manual => Class::Interactive,
             Trigger::Schedule => Class::Scheduled,
             Trigger::Backfill => Class::Backfill,
         };
-        Self {
+        let begun = Begins {
             flow: Arc::new(open.flow),
+            trigger: open.trigger,
             class,
             scheduled_at: open.scheduled_at,
-            started_at: open.started_at,
+            interval: open.walk.interval,
             params: open.params,
-            walk: open.walk,
-            outputs: open.outputs,
-            rows: BTreeMap::new(),
-            attempts: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            is_late: false,
-            faults: BTreeMap::new(),
-        }
+            backfill: open.backfill.filter(|_| open.reopened_at.is_none()),
+        };
+        let mut walk = Self::begun_as(open.walk.run, begun, open.started_at);
+        (walk.walk, walk.outputs, walk.reopened_at) = (open.walk, open.outputs, open.reopened_at);
+        walk
     }
 
     /// A walk that begins.
@@ -79,7 +84,9 @@ impl LiveWalk {
             class: begins.class,
             scheduled_at: begins.scheduled_at,
             started_at: now,
+            reopened_at: None,
             params: begins.params,
+            backfill: begins.backfill,
             walk: Walk::new(run, begins.interval),
             outputs: BTreeMap::new(),
             rows: BTreeMap::new(),
@@ -141,7 +148,8 @@ impl LiveWalk {
     /// When the whole has to be over, where the flow says so.
     pub(crate) fn ends_by(&self) -> Option<Instant> {
         let timeout = self.flow.timeout_us?;
-        Some(Instant(self.started_at.0.saturating_add(timeout)))
+        let from = self.reopened_at.unwrap_or(self.started_at);
+        Some(Instant(from.0.saturating_add(timeout)))
     }
 
     /// By when it has to be done, and what happens then; nothing while the time does not count yet.
@@ -152,6 +160,7 @@ impl LiveWalk {
             After::Queued => self.started_at,
             After::Started => self.walk.steps.values().filter_map(|step| step.began_at).min()?,
         };
+        let from = self.reopened_at.map_or(from, |again| again.max(from));
         Some((Instant(from.0.saturating_add(deadline.within_us)), deadline.then))
     }
 
@@ -166,11 +175,8 @@ impl LiveWalk {
     pub(crate) fn context(&self, step: &Step) -> StepContext {
         let progress = self.walk.progress(&step.name);
         let outcome = |(name, progress): (&String, &StepProgress)| {
-            let Stage::Ended { state } = progress.stage else {
-                return None;
-            };
             let outcome = StepOutcome {
-                state: ended(state)?,
+                state: progress.stage.ended()?,
                 rows: self.rows.get(name).copied(),
                 output: self.outputs.get(name).cloned().unwrap_or_default(),
             };
@@ -183,7 +189,7 @@ impl LiveWalk {
             interval: self.interval(),
             params: self.params.clone(),
             steps: self.walk.steps.iter().filter_map(outcome).collect(),
-            attempt: progress.failures + progress.crashes + 1,
+            attempt: progress.next_attempt(),
             idempotency_id: self.idempotency_id(step),
         }
     }
@@ -200,16 +206,4 @@ impl LiveWalk {
         ])
         .to_string()
     }
-}
-
-fn ended(state: RunState) -> Option<StepState> {
-    Some(match state {
-        RunState::Success => StepState::Success,
-        RunState::Failed => StepState::Failed,
-        RunState::Crashed => StepState::Crashed,
-        RunState::Cancelled => StepState::Cancelled,
-        RunState::Skipped => StepState::Skipped,
-        RunState::UpstreamFailed => StepState::UpstreamFailed,
-        RunState::Planned | RunState::Queued | RunState::Running | RunState::Waiting => return None,
-    })
 }

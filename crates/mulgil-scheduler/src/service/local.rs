@@ -12,15 +12,15 @@ use std::{
 
 use async_trait::async_trait;
 use mulgil_core::{
-    flow::{Entry, Flow, ModelsSpec, ProcessSpec, PythonSpec, Step, StepContext, StepWork},
+    flow::{Entry, Flow, ModelsSpec, ProcessSpec, PythonSpec, Step, StepContext, StepWork, name},
     port::{Fault, SharedEngine},
     run::RunState,
     task::ScriptSpec,
 };
 use mulgil_project::Compiler;
 use mulgil_runner::{
-    Adopted, Event, Exit, Launcher, LogLimits, Program, PythonStep, Running, Task, TaskInput, TaskInterval, adopt,
-    read_events,
+    Adopted, Event, Exit, Launcher, Lifeline, LogLimits, Program, PythonStep, Running, Task, TaskInput, TaskInterval,
+    adopt, read_events,
 };
 use mulgil_store::Store;
 use serde_json::{Map, Value as Json};
@@ -59,6 +59,8 @@ pub struct LocalExecutor {
     pub root: PathBuf,
     /// The server's environment; tasks inherit little of it.
     pub environment: BTreeMap<String, String>,
+    /// Where the right to run tasks can pass to another machine: what says that it is held here.
+    pub lifeline: Option<Lifeline>,
 }
 
 #[async_trait]
@@ -191,6 +193,7 @@ impl LocalExecutor {
             secrets: self.compiler.secrets(),
             memory_bytes: None,
             process_count: None,
+            lifeline: self.lifeline.clone(),
         })
     }
 }
@@ -224,7 +227,7 @@ fn task_input(input: &Json, attempt: StepAttempt) -> TaskInput {
         .filter_map(|(name, told)| Some((name.clone(), told.get("output")?.clone())));
     TaskInput {
         run: text("run_id"),
-        step: format!("{}.{}", text("flow"), text("step")),
+        step: name::told_step(&text("flow"), &text("step")),
         attempt: attempt.attempt.to_string(),
         idempotency_id: text("idempotency_id"),
         interval,

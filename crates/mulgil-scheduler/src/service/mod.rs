@@ -6,10 +6,12 @@
 //! head and begins again from the ledger, as after a crash.
 
 mod advance;
+mod backfills;
 mod begin;
 mod live_walk;
 mod local;
 mod port;
+mod retry;
 mod timers;
 
 use std::{
@@ -22,6 +24,7 @@ use std::{
 };
 
 use mulgil_core::{
+    backfill::{Backfill, Change},
     backoff::BackOff,
     codes,
     diagnostic::{Diagnostic, Retry},
@@ -30,7 +33,7 @@ use mulgil_core::{
     port::Fault,
     project::Fingerprint,
 };
-use mulgil_store::Store;
+use mulgil_store::{MadeBackfill, NewBackfill, Store};
 use serde_json::Value as Json;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -96,7 +99,8 @@ impl Pulse {
         self.is_resting.load(Ordering::SeqCst)
     }
 
-    fn beat(&self, now: Instant) {
+    /// The loop, or whoever waits in its place, lives.
+    pub fn beat(&self, now: Instant) {
         self.beat_us.store(now.0, Ordering::Relaxed);
     }
 
@@ -142,8 +146,48 @@ pub enum Ask {
         /// Told when it is recorded.
         answer: oneshot::Sender<Result<(), Fault>>,
     },
+    /// To do a run again.
+    Retry {
+        /// Its run.
+        run: i64,
+        /// What of it.
+        what: Retried,
+        /// Who wants it.
+        by: String,
+        /// Told the run that does it, when it is recorded.
+        answer: oneshot::Sender<Result<i64, Fault>>,
+    },
+    /// To make a backfill.
+    Backfill {
+        /// Of what.
+        new: NewBackfill,
+        /// Told it when it is recorded.
+        answer: oneshot::Sender<Result<MadeBackfill, Fault>>,
+    },
+    /// To hold a backfill back, to let it go on, or to end it.
+    ChangeBackfill {
+        /// Its number.
+        backfill: i64,
+        /// What is done to it.
+        change: Change,
+        /// Who wants it.
+        by: String,
+        /// Told how it stands when that is recorded.
+        answer: oneshot::Sender<Result<Backfill, Fault>>,
+    },
     /// To begin nothing more, and to end when all that goes on has.
     Drain,
+}
+
+/// What of a run is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// What failed, and what did not begin because of it: the same run goes on, by its own definition.
+    Unfinished,
+    /// All of it, clean, by a new run that goes by the definition of this one.
+    All,
+    /// All of it, clean, by a new run that goes by the newest definition.
+    Latest,
 }
 
 /// What the loop has in its head; all of it can be made anew from the ledger.
@@ -158,6 +202,13 @@ struct Mind {
     wake_at: Option<Instant>,
     work: JoinSet<(i64, String, StepEnd)>,
     is_draining: bool,
+}
+
+impl Mind {
+    /// Looks again at that moment at the latest.
+    fn wake_by(&mut self, at: Instant) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
 }
 
 /// An attempt that ended: its run, its step, and how.
@@ -175,14 +226,15 @@ impl Service {
     /// not mend.
     ///
     /// # Errors
-    /// A fault of the ledger that does not pass by itself, and any bug of ours.
-    pub async fn run(self, mut asks: mpsc::Receiver<Ask>) -> Result<(), Fault> {
+    /// A fault of the ledger that does not pass by itself, any bug of ours, and `LEASE_LOST` where another
+    /// process has the ledger: then nothing more may be recorded, and what goes on is given up.
+    pub async fn run(self, asks: &mut mpsc::Receiver<Ask>) -> Result<(), Fault> {
         let mut failures = 0;
         let mut is_draining = false;
         loop {
             let ended = match self.recover(is_draining).await {
                 Ok(mut mind) => {
-                    let ended = self.turns(&mut mind, &mut asks, &mut failures).await;
+                    let ended = self.turns(&mut mind, asks, &mut failures).await;
                     is_draining = mind.is_draining;
                     mind.work.shutdown().await;
                     ended
@@ -192,8 +244,7 @@ impl Service {
             let Err(fault) = ended else {
                 return Ok(());
             };
-            let passes = fault.retry == Retry::Later && fault.code.0 / 1000 == 5;
-            if !passes {
+            if !passes(&fault) {
                 return Err(fault);
             }
             failures += 1;
@@ -330,6 +381,20 @@ impl Service {
                 let told = self.start_now(mind, &flow, interval, params, now).await;
                 let _ = answer.send(told);
             }
+            Ask::Retry { run, what, by, answer } => {
+                let _ = answer.send(self.retry(mind, run, what, &by, now).await);
+            }
+            Ask::Backfill { new, answer } => {
+                let _ = answer.send(self.make_backfill(mind, new, now).await);
+            }
+            Ask::ChangeBackfill {
+                backfill,
+                change,
+                by,
+                answer,
+            } => {
+                let _ = answer.send(self.change_backfill(mind, backfill, change, &by).await);
+            }
         }
         Ok(())
     }
@@ -346,6 +411,17 @@ impl Service {
 
     fn now(&self) -> Instant {
         (self.clock)()
+    }
+}
+
+/// Whether a fault of the ledger is waited for: what passes by itself, and a disk that takes nothing until a
+/// person makes room. Not a lead that was lost: what went on is another's now.
+fn passes(fault: &Diagnostic) -> bool {
+    let is_of_ledger = fault.code.0 / 1000 == 5;
+    match fault.code {
+        codes::LEASE_LOST => false,
+        codes::DISK_FULL | codes::READ_ONLY => true,
+        _ => fault.retry == Retry::Later && is_of_ledger,
     }
 }
 

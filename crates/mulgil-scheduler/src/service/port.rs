@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use mulgil_core::{
+    backfill::Terms,
     codes,
     diagnostic::{Diagnostic, Retry},
     flow::{Class, Flow, Step, StepContext, StepWork},
@@ -164,6 +165,8 @@ pub struct Begins {
     pub interval: Interval,
     /// Its parameters.
     pub params: BTreeMap<String, Json>,
+    /// The backfill that asked for it, with what was said of that.
+    pub backfill: Option<(i64, Terms)>,
 }
 
 /// Told what happens, after it is recorded. Calls return at once.

@@ -188,6 +188,7 @@ async fn a_backfill_of_a_thousand_hours_delays_no_tick_by_more_than_one_claim() 
         manual: vec![(flows[0].instance(), RangeSet::whole())],
         again: Vec::new(),
         named: Vec::new(),
+        backfill: None,
     };
     let asking = world.store.begin_run(asked, world.now()).await.unwrap();
     world
@@ -298,6 +299,16 @@ async fn a_failure_is_tried_again_and_what_would_fail_again_is_not() {
     assert_eq!(told.state, RunState::Success);
     let counts: Vec<_> = tasks.iter().map(|task| (task.state, task.attempts.len())).collect();
     assert_eq!(counts, [(RunState::Success, 3), (RunState::Failed, 1)]);
+    let happenings = world.seen.happenings.lock().unwrap();
+    let told: Vec<_> = happenings
+        .iter()
+        .filter_map(|(_, what)| match what {
+            Happening::RunEnded { faults, .. } => Some(faults.keys().cloned().collect::<Vec<_>>()),
+            _ => None,
+        })
+        .collect();
+    // Who succeeds in the end has not failed.
+    assert_eq!(told, [["never"]]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -331,4 +342,23 @@ async fn who_drains_begins_nothing_more() {
     world.pass(SECOND * 25).await;
     assert_eq!(world.runs("tidy").await, [RunState::Success]);
     server.drain(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_whose_run_always_takes_too_long_is_tried_at_ticks_and_then_held() {
+    let world = World::new().await;
+    let mut late = hourly(flow("late", "20 * * * *", vec![step("a", &[])]));
+    late.timeout_us = Some(30_000_000);
+    let begin = world.now();
+    let server = world.server(&[late], 4, succeed(3_600_000));
+    world.pass(HOUR * 9).await;
+    server.kill(&world).await;
+    let runs = world.runs("late").await;
+    // Each interval once at each of three ticks: the first hour is over at 01:00.
+    let mut expected = 0;
+    for hour in 1..=8 {
+        expected += 3.min(9 - hour);
+    }
+    assert_eq!(runs.len(), expected, "{begin:?} {runs:?}");
+    assert!(runs.iter().all(|state| *state == RunState::Cancelled));
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod backfills;
 mod loops;
+mod retries;
 mod simulation;
 mod world;

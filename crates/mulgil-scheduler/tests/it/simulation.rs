@@ -9,15 +9,20 @@ use std::{
 };
 
 use mulgil_core::{
+    backfill::{Backfill, BackfillState, Change, Order, Terms},
     flow::{Flow, OnFull, OnLost, RunIf},
-    interval::{Interval, RangeSet},
+    interval::{Instant, Interval, RangeSet},
     project::{Fingerprint, Missed},
     run::{RunState, TaskRun},
     tick::Fate,
 };
-use mulgil_store::{Store, TickRow};
+use mulgil_scheduler::service::Retried;
+use mulgil_store::{Store, TickRow, fact::Fact};
 
-use crate::world::{Ending, HOUR_US, Script, World, flow, hourly, step};
+use crate::{
+    backfills, retries,
+    world::{Ending, HOUR_US, Script, Server, World, flow, hourly, step},
+};
 
 /// Seeds that are run where nobody says how many.
 const SEEDS: u64 = 10;
@@ -60,7 +65,7 @@ fn nights_by_seed_break_nothing_that_a_team_relies_on() {
         Some(seed) => seed..seed + 1,
         None => 0..count.unwrap_or(SEEDS),
     };
-    let mut runs = 0;
+    let (mut runs, mut backfills) = (0, 0);
     for seed in seeds {
         let night = std::panic::catch_unwind(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -70,23 +75,38 @@ fn nights_by_seed_break_nothing_that_a_team_relies_on() {
                 .unwrap();
             runtime.block_on(night(seed))
         });
-        let Ok(count) = night else {
+        let Ok(made) = night else {
             panic!("seed {seed} breaks: MULGIL_SIM_SEED={seed} runs it alone");
         };
-        runs += count;
+        runs += made.runs;
+        backfills += made.backfills;
     }
     assert!(runs > 0, "nothing ran");
+    assert!(backfills > 0 || only.is_some(), "nobody asked for a backfill");
 }
 
-/// Gives how many runs there were.
-async fn night(seed: u64) -> usize {
+/// What there was in a night.
+struct Made {
+    runs: usize,
+    backfills: usize,
+}
+
+async fn night(seed: u64) -> Made {
     let world = World::new().await;
     let mut dice = Dice { seed, thrown: 0 };
     let flows = flows(&mut dice);
     let script = script(seed);
+    // The flows were seen once, and then there is something of the past to ask for.
+    let server = world.server(&flows, SLOTS, Arc::clone(&script));
+    world.pass(Duration::from_secs(1)).await;
+    server.kill(&world).await;
+    world.skew(dice.throw(30) as i64 * HOUR_US);
     for _ in 0..EVENTS {
         let server = world.server(&flows, SLOTS, Arc::clone(&script));
         world.pass(Duration::from_secs(60 + dice.throw(900))).await;
+        say_something_of_backfills(&world, &server, &flows, &mut dice).await;
+        do_some_again(&world, &server, &mut dice).await;
+        world.pass(Duration::from_secs(dice.throw(60))).await;
         match dice.throw(4) {
             // The wall clock is set, forth or back, while it runs.
             0 => {
@@ -111,14 +131,62 @@ async fn night(seed: u64) -> usize {
         Arc::new(|_, _, _| (Duration::from_millis(10), Ending::Success)),
     );
     world.skew(2 * HOUR_US + HOUR_US / 2);
+    for backfill in world.store.open_backfills().await.unwrap() {
+        if backfill.state == BackfillState::Paused {
+            backfills::change(&server, backfill.id, Change::Resume).await.unwrap();
+        }
+    }
     for _ in 0..400 {
         world.pass(Duration::from_secs(10)).await;
-        if world.store.open_walks().await.unwrap().is_empty() {
+        let is_idle = world.store.open_walks().await.unwrap().is_empty();
+        if is_idle && world.store.open_backfills().await.unwrap().is_empty() {
             break;
         }
     }
     server.drain(&world).await;
     check(&world, &flows, seed).await
+}
+
+/// A person makes a backfill, or holds one back, lets it go on or ends it.
+async fn say_something_of_backfills(world: &World, server: &Server, flows: &[Flow], dice: &mut Dice) {
+    for flow in flows.iter().filter(|flow| flow.grid.is_cut()) {
+        let known = world.store.open_backfills().await.unwrap();
+        match dice.throw(10) {
+            0..=4 => {
+                let begin = flow.grid.begin.unwrap();
+                let over = (world.now().0 - begin.0).max(0) / HOUR_US;
+                let from = flow.grid.ahead(begin, dice.throw(over as u64 + 2) as u32);
+                let to = flow.grid.ahead(from, 1 + dice.throw(30) as u32);
+                let terms = Terms {
+                    order: [Order::OldestFirst, Order::NewestFirst][dice.throw(2) as usize],
+                    parallel: 1 + dice.throw(6) as u32,
+                    share: [1, 50, 100][dice.throw(3) as usize],
+                    ..Terms::new(format!("flow:{}", flow.name), "mina")
+                };
+                let range = Interval { start: from, end: to };
+                // It may be that nothing of it is over, or that others have it.
+                let _ = backfills::make(server, &flow.name, terms, range.into()).await;
+            }
+            said @ 5..=8 => {
+                let change = [Change::Pause, Change::Pause, Change::Resume, Change::Cancel][said as usize - 5];
+                if let Some(backfill) = known.get(dice.throw(known.len().max(1) as u64) as usize) {
+                    // One that was cancelled may still have live runs.
+                    let _ = backfills::change(server, backfill.id, change).await;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A person has some of the newest runs done again, whatever came of them; those that go on are refused.
+async fn do_some_again(world: &World, server: &Server, dice: &mut Dice) {
+    for run in world.store.runs(12).await.unwrap() {
+        if dice.chance(25) {
+            let what = [Retried::Unfinished, Retried::Unfinished, Retried::All, Retried::Latest];
+            let _ = retries::retry(server, run.id, what[dice.throw(4) as usize]).await;
+        }
+    }
 }
 
 fn flows(dice: &mut Dice) -> Vec<Flow> {
@@ -188,9 +256,10 @@ fn script(seed: u64) -> Script {
 }
 
 /// What holds of every ledger, whatever happened.
-async fn check(world: &World, flows: &[Flow], seed: u64) -> usize {
+async fn check(world: &World, flows: &[Flow], seed: u64) -> Made {
     let store = &world.store;
     let runs = store.runs(1_000_000).await.unwrap();
+    let again = begun_again(store, seed).await;
     let mut attempts = Vec::new();
     for run in &runs {
         let (run, tasks) = store.run(run.id).await.unwrap().unwrap();
@@ -215,16 +284,20 @@ async fn check(world: &World, flows: &[Flow], seed: u64) -> usize {
             assert_eq!(tasks.len(), flow.steps.len(), "seed {seed}: run {}", run.id);
         }
         for task in &tasks {
-            check_attempts(task, seed);
+            check_attempts(task, again.contains(&run.id), seed);
             let own = task.attempts.iter();
             attempts.extend(own.map(|attempt| (attempt.started_at, attempt.ended_at.unwrap())));
         }
-        check_order(flow, &tasks, seed);
+        // In a run that was begun again steps follow failures that are mended since.
+        if !again.contains(&run.id) {
+            check_order(flow, &tasks, seed);
+        }
     }
     check_ticks(store, flows, seed).await;
     for flow in flows {
         check_intervals(world, flow, seed).await;
     }
+    let backfills = check_backfills(world, flows, seed).await;
     assert!(
         world.seen.most_live.load(Ordering::SeqCst) <= SLOTS as i64,
         "seed {seed}: slots"
@@ -233,16 +306,38 @@ async fn check(world: &World, flows: &[Flow], seed: u64) -> usize {
     let before = store.derived().await.unwrap();
     store.rebuild().await.unwrap();
     assert_eq!(store.derived().await.unwrap(), before, "seed {seed}: rebuilt");
-    runs.len()
+    Made {
+        runs: runs.len(),
+        backfills,
+    }
+}
+
+/// The runs that a person had begun again: each of them had ended, and each end is told once.
+async fn begun_again(store: &Store, seed: u64) -> BTreeSet<i64> {
+    let mut again = BTreeSet::new();
+    let mut open = BTreeSet::new();
+    for (seq, _, fact) in store.facts().await.unwrap() {
+        match fact {
+            Fact::FlowBegan(began) => assert!(open.insert(began.run), "seed {seed}: fact {seq}"),
+            Fact::FlowEnded(ended) => assert!(open.remove(&ended.run), "seed {seed}: fact {seq}"),
+            Fact::FlowReopened(reopened) => {
+                assert!(open.insert(reopened.run), "seed {seed}: run {} went on", reopened.run);
+                again.insert(reopened.run);
+            }
+            _ => {}
+        }
+    }
+    again
 }
 
 /// Only the last attempt may have succeeded, and none begins before the one before it has ended.
-fn check_attempts(task: &TaskRun, seed: u64) {
+fn check_attempts(task: &TaskRun, is_again: bool, seed: u64) {
     for pair in task.attempts.windows(2) {
         let [before, after] = pair else { unreachable!() };
         assert!(before.id < after.id);
         assert!(
-            matches!(before.state, RunState::Failed | RunState::Crashed),
+            matches!(before.state, RunState::Failed | RunState::Crashed)
+                || (is_again && before.state == RunState::Cancelled),
             "seed {seed}: an attempt follows one that is {:?}",
             before.state
         );
@@ -327,4 +422,68 @@ async fn check_intervals(world: &World, flow: &Flow, seed: u64) {
         "seed {seed}: nobody knows of {left:?} of {}",
         flow.name
     );
+}
+
+/// A backfill is over, and each of its intervals is filled, failing or was ended by somebody; none was
+/// filled for it twice.
+async fn check_backfills(world: &World, flows: &[Flow], seed: u64) -> usize {
+    let backfills = world.store.backfills(1_000).await.unwrap();
+    let facts = world.store.facts().await.unwrap();
+    for backfill in &backfills {
+        assert!(backfill.ended_at.is_some(), "seed {seed}: {backfill:?}");
+        let told = backfill.progress();
+        assert_eq!((told.left, told.open), (0, 0), "seed {seed}: {told:?}");
+        if backfill.state == BackfillState::Done {
+            assert_eq!(
+                told.filled + told.failed,
+                told.total,
+                "seed {seed}: backfill {}",
+                backfill.id
+            );
+        }
+        for part in &backfill.parts {
+            let flow = flows.iter().find(|flow| flow.instance() == part.instance).unwrap();
+            let states = world.store.flow_states(std::slice::from_ref(flow)).await.unwrap();
+            let state = &states[&flow.instance()];
+            assert!(state.filled.keys().is_superset(&part.filled), "seed {seed}: {part:?}");
+            let known = state.filled.keys().union(&state.failing.keys());
+            let ended = runs_of(backfill, &facts, Some(RunState::Cancelled));
+            let left = part.failed.subtract(&known.union(&ended.into_iter().collect()));
+            assert!(
+                left.is_empty(),
+                "seed {seed}: nobody knows of {left:?} of {}",
+                part.instance
+            );
+            let mut filled = runs_of(backfill, &facts, Some(RunState::Success));
+            let count = filled.len();
+            filled.sort_by_key(|interval| interval.start);
+            filled.dedup();
+            assert_eq!(filled.len(), count, "seed {seed}: backfill {} fills twice", backfill.id);
+            assert!(
+                runs_of(backfill, &facts, None)
+                    .into_iter()
+                    .all(|interval| part.all.covers(interval)),
+                "seed {seed}: a run of what backfill {} does not name",
+                backfill.id
+            );
+        }
+    }
+    backfills.len()
+}
+
+/// The intervals of runs that a backfill began, of those that ended so.
+fn runs_of(backfill: &Backfill, facts: &[(i64, Instant, Fact)], how: Option<RunState>) -> Vec<Interval> {
+    let began = facts.iter().filter_map(|(_, _, fact)| match fact {
+        Fact::FlowBegan(began) if began.backfill == Some(backfill.id) => Some((began.run, began.interval)),
+        _ => None,
+    });
+    let ended_so = |run: i64| {
+        facts
+            .iter()
+            .any(|(_, _, fact)| matches!(fact, Fact::FlowEnded(ended) if ended.run == run && Some(ended.state) == how))
+    };
+    began
+        .filter(|(run, _)| how.is_none() || ended_so(*run))
+        .map(|(_, interval)| interval)
+        .collect()
 }

@@ -17,7 +17,7 @@ use mulgil_core::{
     codes,
     cron::Cron,
     diagnostic::{Diagnostic, Place, Retry},
-    flow::{self, Flow, ModelsSpec, Notify, OnFull, OnLost, RunIf, Step, StepContext, StepKind, StepWork, Template},
+    flow::{Flow, ModelsSpec, Step, StepContext, StepKind, StepWork, Template},
     grid::{Cut, Grid, Unit, Zone},
     interval::Instant,
     port::Fault,
@@ -105,7 +105,7 @@ impl World {
     }
 
     pub(crate) fn server(&self, flows: &[Flow], slots: usize, script: Script) -> Server {
-        let (asks, inbox) = mpsc::channel(MAX_ASKS);
+        let (asks, mut inbox) = mpsc::channel(MAX_ASKS);
         let world = self.clone();
         let clock: Clock = Arc::new(move || world.now());
         let hands = Hands {
@@ -133,7 +133,7 @@ impl World {
         };
         *self.pulse.lock().unwrap() = Some(pulse);
         // A server is a task, so that a test can kill it.
-        let ends = tokio::spawn(service.run(inbox));
+        let ends = tokio::spawn(async move { service.run(&mut inbox).await });
         Server { asks, ends }
     }
 
@@ -285,58 +285,26 @@ pub(crate) fn succeed(millis: u64) -> Script {
 
 pub(crate) fn step(name: &str, needs: &[&str]) -> Step {
     let place = Place::file("flows/test.yml");
+    let script = Template {
+        text: String::new(),
+        place: place.clone(),
+    };
+    let content = Fingerprint::default();
     Step {
-        name: name.to_owned(),
-        description: None,
-        kind: StepKind::Sql {
-            script: Template {
-                text: String::new(),
-                place: place.clone(),
-            },
-            content: Fingerprint::default(),
-        },
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-        when: None,
-        run_if: RunIf::Success,
-        retry: flow::Retry::default(),
-        timeout_us: None,
-        total_timeout_us: None,
-        allow_failure: false,
-        is_finally: false,
-        pool: None,
-        priority: 0,
-        on_lost: OnLost::Retry,
-        env: BTreeMap::new(),
-        reads: Vec::new(),
-        params: BTreeMap::new(),
-        place,
+        ..Step::new(name, StepKind::Sql { script, content }, place)
     }
 }
 
 pub(crate) fn flow(name: &str, cron: &str, steps: Vec<Step>) -> Flow {
     Flow {
-        name: name.to_owned(),
-        description: None,
-        owner: None,
-        tags: Vec::new(),
         schedule: (!cron.is_empty()).then(|| Schedule {
             cron: Cron::parse(cron).unwrap(),
             zone: Zone::UTC,
         }),
-        missed: Missed::Latest,
-        grid: Grid::whole(Zone::UTC),
-        lookback: 0,
-        partial: false,
-        params: Vec::new(),
-        max_active: 1,
-        on_full: OnFull::Queue,
-        timeout_us: None,
-        deadline: None,
-        notify: Notify::default(),
         fingerprint: Fingerprint::of_text(&format!("{name} {steps:?}")),
         steps,
-        file: "flows/test.yml".into(),
-        place: Place::file("flows/test.yml"),
+        ..Flow::new(name, "flows/test.yml")
     }
 }
 

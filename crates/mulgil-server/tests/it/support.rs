@@ -239,6 +239,8 @@ pub(crate) fn well() -> HealthFacts {
         heartbeat_at: Some(Instant(NOW.0 - 1_000_000)),
         disk_free_bytes: 50,
         disk_total_bytes: 100,
+        disk_free_files: 0,
+        disk_total_files: 0,
         workers: Workers { alive: 1, lost: 0 },
         schedule_lag: Duration::from_millis(20),
         oldest_queued: None,

@@ -183,6 +183,7 @@ async fn naming_a_node_lets_go_of_what_is_held_and_asking_lifts_a_waiver() {
         manual: vec![(of.clone(), set([day(1)]))],
         again: Vec::new(),
         named: vec![of.clone()],
+        backfill: None,
     };
     let run = store.begin_run(named, minute(4)).await.unwrap();
     assert_eq!(
@@ -255,4 +256,20 @@ async fn what_is_live_at_the_start_has_crashed() {
             .get(&instance("flights"))
             .is_none_or(|node| node.live.is_empty())
     );
+}
+
+#[tokio::test]
+async fn lines_of_attempts_that_ended_long_ago_are_forgotten() {
+    let store = scratch().await;
+    let project = shop();
+    begin(&store, Vec::new()).await;
+    let claim = claim(&store, &project, "flights", days(0, 5), 1).await;
+    let lines = vec!["said".to_owned()];
+    store.append_log(claim.attempt, lines, minute(2)).await.unwrap();
+    assert_eq!(store.forget_logs(minute(100)).await.unwrap(), 0, "it is live");
+    assert_eq!(store.crash_live(minute(10)).await.unwrap(), 1);
+    assert_eq!(store.forget_logs(minute(10)).await.unwrap(), 0, "it ended just now");
+    assert_eq!(store.log(claim.attempt).await.unwrap().len(), 1);
+    assert_eq!(store.forget_logs(minute(11)).await.unwrap(), 1);
+    assert!(store.log(claim.attempt).await.unwrap().is_empty());
 }

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-use mulgil_core::codes;
-use mulgil_store::{DataLock, Holder, LedgerPlace, Store};
+use mulgil_core::{backfill::Terms, codes, grid::Unit};
+use mulgil_store::{DataLock, Holder, LedgerPlace, NewBackfill, Store};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, sqlite::SqliteConnectOptions};
 
 use crate::{on_file::support::*, postgres::Server, with_postgres::support::fresh_schema};
@@ -31,6 +31,12 @@ async fn filled_ledger(folder: &Path) -> (LedgerPlace, Store) {
         .record_source(&project, &project.sources[0], &seen, minute(2))
         .await
         .unwrap();
+    let takes = vec![(instance("months"), by(Unit::Day), set([days(0, 9)]))];
+    let new = NewBackfill {
+        terms: Terms::new("months", "mina"),
+        takes,
+    };
+    store.make_backfill(new, minute(3)).await.unwrap();
     let lines = vec!["한국 \0 'quoted'\\".to_owned(), String::new()];
     store.append_log(1, lines, minute(3)).await.unwrap();
     let lease = store.take_lease("clock", "a", Duration::from_mins(1)).await.unwrap();
@@ -46,7 +52,8 @@ async fn a_ledger_goes_to_a_server_and_back_with_every_row() {
     let there = source.copy_to(&server, holder()).await.unwrap();
     assert!(there.tables.iter().all(|table| table.source == table.target));
     let rows = |name: &str| there.tables.iter().find(|table| table.table == name).unwrap().rows;
-    assert_eq!((rows("fact"), rows("attempt_log"), rows("lease")), (10, 2, 1));
+    assert_eq!((rows("fact"), rows("attempt_log"), rows("lease")), (11, 2, 1));
+    assert_eq!((rows("backfill"), rows("backfill_part")), (1, 1));
     assert_eq!(rows("source_file"), 150, "more than are read at once");
     let returned = Store::open(&LedgerPlace::folder(back.path(), "dev"), LEDGER)
         .await

@@ -7,11 +7,11 @@ use mulgil_core::{
     codes,
     cron::Cron,
     diagnostic::Place,
-    flow::{Class, DueRun, Flow, Notify, OnFull, OnLost, Retry, RunIf, Step, StepKind, Template},
+    flow::{Class, DueRun, Flow, Step, StepKind, Template},
     grid::{Grid, Unit, Zone},
     interval::{Instant, Interval, RangeSet},
     name::Instance,
-    project::{Fingerprint, Missed},
+    project::Fingerprint,
     run::{RunState, TaskKind, Trigger},
     schedule::Schedule,
     state::NodeState,
@@ -25,58 +25,27 @@ use super::support::*;
 
 fn step(name: &str, needs: &[&str]) -> Step {
     let place = Place::file("flows/sales.yml");
+    let script = Template {
+        text: "select 1".to_owned(),
+        place: place.clone(),
+    };
+    let content = Fingerprint::default();
     Step {
-        name: name.to_owned(),
-        description: None,
-        kind: StepKind::Sql {
-            script: Template {
-                text: "select 1".to_owned(),
-                place: place.clone(),
-            },
-            content: Fingerprint::default(),
-        },
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-        when: None,
-        run_if: RunIf::Success,
-        retry: Retry::default(),
-        timeout_us: None,
-        total_timeout_us: None,
-        allow_failure: false,
-        is_finally: false,
-        pool: None,
-        priority: 0,
-        on_lost: OnLost::Retry,
-        env: BTreeMap::new(),
-        reads: Vec::new(),
-        params: BTreeMap::new(),
-        place,
+        ..Step::new(name, StepKind::Sql { script, content }, place)
     }
 }
 
 fn flow(grid: Grid) -> Flow {
     Flow {
-        name: "sales".to_owned(),
-        description: None,
-        owner: None,
-        tags: Vec::new(),
         schedule: Some(Schedule {
             cron: Cron::parse("0 5 * * *").unwrap(),
             zone: Zone::UTC,
         }),
-        missed: Missed::Latest,
         grid,
-        lookback: 0,
-        partial: false,
-        params: Vec::new(),
-        max_active: 1,
-        on_full: OnFull::Queue,
-        timeout_us: None,
-        deadline: None,
-        notify: Notify::default(),
         steps: vec![step("load", &[]), step("report", &["load"])],
         fingerprint: Fingerprint::of_text("sales 1"),
-        file: "flows/sales.yml".into(),
-        place: Place::file("flows/sales.yml"),
+        ..Flow::new("sales", "flows/sales.yml")
     }
 }
 
@@ -97,6 +66,7 @@ fn walk(flow: &Flow, scheduled_at: Option<Instant>, interval: Interval) -> NewWa
         scheduled_at,
         interval,
         params: BTreeMap::from([("country".to_owned(), json!("kr"))]),
+        backfill: None,
     }
 }
 
@@ -342,7 +312,7 @@ async fn a_walk_goes_by_the_definition_that_it_began_with() {
 
 fn due(flow: &Flow, state: &NodeState, active: &RangeSet, now: Instant) -> Vec<(String, Class)> {
     let told = |run: DueRun| (in_days(&run.interval.into()), run.class);
-    flow.due(state, active, now, 5).into_iter().map(told).collect()
+    flow.due(state, active, &[], now, 5).into_iter().map(told).collect()
 }
 
 #[tokio::test]
@@ -394,6 +364,7 @@ async fn what_a_person_asks_for_is_due_until_it_was_tried() {
         manual: vec![(Instance::of("flow:sales".into()), RangeSet::from(days(96, 98)))],
         again: Vec::new(),
         named: Vec::new(),
+        backfill: None,
     };
     let asking = store.begin_run(asked, now).await.unwrap();
     store.end_run(asking.id, RunState::Success, now).await.unwrap();

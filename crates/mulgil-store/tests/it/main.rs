@@ -22,6 +22,8 @@ mod with_postgres;
 #[path = "copies.rs"]
 mod copies_with_postgres;
 mod golden;
+#[path = "leads.rs"]
+mod leads_with_postgres;
 mod opening;
 #[path = "server.rs"]
 mod server_with_postgres;

@@ -50,6 +50,7 @@ async fn run(store: &Store, selector: &str) -> Result<Run, Fault> {
         manual: Vec::new(),
         again: Vec::new(),
         named: Vec::new(),
+        backfill: None,
     };
     store.begin_run(new, minute(0)).await
 }

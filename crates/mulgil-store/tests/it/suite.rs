@@ -4,11 +4,13 @@ pub(crate) mod support;
 
 mod adoption;
 mod attempts;
+mod backfills;
 mod fills;
 mod flows;
 mod history;
 mod leases;
 mod reading;
+mod retries;
 mod sources;
 mod tests_of_data;
 mod writing;

@@ -277,6 +277,7 @@ pub(crate) async fn begin(store: &Store, manual: Vec<(Instance, RangeSet)>) -> i
         manual,
         again: Vec::new(),
         named: Vec::new(),
+        backfill: None,
     };
     store.begin_run(new, minute(0)).await.expect("a run").id
 }

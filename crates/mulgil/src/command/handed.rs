@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use mulgil_core::interval::Interval;
-use mulgil_server::{Answer, Answered, Happened, Run, Select, Target, Verb, client::Client};
+use mulgil_core::{codes, diagnostic::Diagnostic, interval::Interval};
+use mulgil_server::{
+    Answer, Answered, BackfillRow, BackfillState, Definitions, Happened, Retried, Run, Select, Target, Verb,
+    client::Client,
+};
 use serde_json::Value as Json;
 
 use crate::{
     cli,
-    command::{Faults, Outcome},
-    say,
+    command::{Faults, Outcome, runs},
+    say, serving,
     wire::{self, Opened},
 };
 
@@ -57,8 +60,26 @@ fn tell(answer: &Answer) {
         Answered::NothingDue {} => say::talk("nothing is due"),
         Answered::RunQueued { run } => say::talk(&format!("run {run}, in the server; Ctrl-C leaves it running")),
         Answered::RunCancelled { run, .. } => say::talk(&format!("run {run} is told to end")),
-        Answered::Backfill(_) | Answered::Backfills { .. } | Answered::Preview { .. } | Answered::Approved { .. } => {}
+        Answered::Backfill(row) => tell_backfill(row),
+        Answered::Backfills { .. } | Answered::Preview { .. } | Answered::Approved { .. } => {}
     }
+}
+
+/// How a backfill stands, in a line.
+pub(crate) fn tell_backfill(row: &BackfillRow) {
+    let BackfillRow { backfill, .. } = row;
+    let how = match row.state {
+        BackfillState::Running => "goes on",
+        BackfillState::Paused => "is held back",
+        BackfillState::Done => "is done",
+        BackfillState::Failed => "is over, and some of it failed",
+        BackfillState::Cancelled => "is ended",
+    };
+    say::talk(&format!(
+        "backfill {backfill} {how}: {} of {} filled; `mulgil backfill ls` shows how far it is",
+        row.filled,
+        say::count(row.intervals, "interval")
+    ));
 }
 
 async fn follow(client: &Client, target: Target) -> Outcome {
@@ -117,17 +138,50 @@ fn over_range(range: Interval) -> String {
     }
 }
 
+/// `mulgil runs retry`: by the server, or here where there is none.
+pub(crate) async fn retry(opened: &Opened, run: i64, all: bool, latest: bool) -> Outcome {
+    let what = if all { Retried::All } else { Retried::Unfinished };
+    let definitions = if latest { Definitions::Latest } else { Definitions::Same };
+    let verb = Verb::RetryRun { run, what, definitions };
+    if let Some(code) = over(opened, &verb).await? {
+        return Ok(code);
+    }
+    let store = opened.ledger_to_read().await?;
+    let (known, _) = runs::find(store.as_ref(), Some(run)).await?;
+    if !known.state.is_terminal() {
+        return Err(left_behind(run, "done again").into());
+    }
+    serving::retry(opened, run, serving::retried(what, definitions)).await
+}
+
 /// `mulgil runs cancel`.
 pub(crate) async fn cancel(opened: &Opened, run: i64) -> Outcome {
     match over(opened, &Verb::CancelRun { run }).await? {
         // That it ended because it was told to is no failure of the command.
         Some(code) if code == wire::INTERRUPTED => Ok(code),
         Some(_) => Ok(0),
-        None => Err(mulgil_core::diagnostic::Diagnostic::error(
-            mulgil_core::codes::RUN_NOT_ACTIVE,
-            format!("run {run} does not go on: no server runs here"),
-        )
-        .with_remedy("`mulgil runs ls` shows how the newest runs stand; end a `mulgil run` with Ctrl-C")
-        .into()),
+        None => {
+            let store = opened.ledger_to_read().await?;
+            let (known, _) = runs::find(store.as_ref(), Some(run)).await?;
+            if !known.state.is_terminal() {
+                return Err(left_behind(run, "ended").into());
+            }
+            let message = format!("run {run} is over: {}", known.state.as_str());
+            Err(Diagnostic::error(codes::RUN_NOT_ACTIVE, message)
+                .with_remedy("`mulgil runs ls` shows how the newest runs stand")
+                .into())
+        }
     }
+}
+
+/// A run that no server here goes on with: one that was killed left it, or a command goes on with it.
+fn left_behind(run: i64, what: &str) -> Diagnostic {
+    Diagnostic::error(
+        codes::RUN_NOT_ACTIVE,
+        format!("run {run} has not ended, and cannot be {what}: no server runs here"),
+    )
+    .with_remedy(
+        "where a server that was killed left it, start `mulgil serve`: it takes the run up; where a `mulgil run` goes \
+         on with it, press Ctrl-C there",
+    )
 }

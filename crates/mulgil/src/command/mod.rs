@@ -1,7 +1,8 @@
 //! One file per command: what it does with a project, and what it prints.
 
-mod backfill;
+pub(crate) mod backfill;
 mod check;
+mod db;
 mod dbt;
 mod demo;
 mod explain;
@@ -58,7 +59,9 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Query(flags) => query::query(global, &flags).await,
         Command::Nodes(flags) => nodes::nodes(global, &flags).await,
         Command::Flows(command) => flows::flows(global, &command),
+        Command::Dev(flags) => serve::dev(global, &flags).await,
         Command::Serve(flags) => serve::serve(global, &flags).await,
+        Command::Db(command) => db::db(global, &command).await,
         Command::Sql(flags) => sql::sql(global, &flags).await,
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,

@@ -46,15 +46,19 @@ pub(crate) async fn query(global: &Global, flags: &cli::Query) -> Outcome {
         session: engine.session(&spec),
         opened: &opened,
     };
-    let _lock = if statements.iter().all(|statement| statement.only_reads) {
+    let right = if statements.iter().all(|statement| statement.only_reads) {
         None
     } else {
-        Some(opened.lock("query")?)
+        Some(opened.right("mulgil query").await?)
     };
-    match target {
+    let outcome = match target {
         Target::Stdout(sink) => to_stdout(asked, &statements, sink).await,
         Target::File(file) => to_file(asked, &statements, file).await,
+    };
+    if let Some(right) = right {
+        right.give_back().await;
     }
+    outcome
 }
 
 /// How statements are run.

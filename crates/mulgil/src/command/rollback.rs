@@ -38,7 +38,7 @@ pub(crate) async fn rollback(global: &Global, flags: &cli::Rollback) -> Outcome 
 }
 
 async fn go_back(opened: &Opened, node: &Node, to: i64) -> Outcome {
-    let (runner, lock) = opened.runner("mulgil rollback", None).await?;
+    let (runner, right) = opened.runner("mulgil rollback", None).await?;
     let version = runner.roll_back(node, to).await?;
     let Some(version) = version else {
         say::talk(&format!(
@@ -48,7 +48,7 @@ async fn go_back(opened: &Opened, node: &Node, to: i64) -> Outcome {
         return Ok(0);
     };
     let summary = summary(opened, &runner.store, node).await?;
-    drop(lock);
+    right.give_back().await;
     let name = &node.name;
     say::talk(&format!(
         "{name} holds again what version {to} held, as version {version}: {summary}"

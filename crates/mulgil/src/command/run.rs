@@ -9,7 +9,7 @@ use mulgil_core::{
     codes,
     decide::Scope,
     diagnostic::{Diagnostic, Severity},
-    due,
+    due, flow,
     interval::RangeSet,
     name::{Instance, NodeName, Relation},
     port::Maintained,
@@ -36,9 +36,7 @@ pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
         return run_flow(&opened, &flow, flags).await;
     }
     if !flags.params.is_empty() {
-        return Err(Diagnostic::error(codes::USAGE, "models have no parameters; flows do")
-            .with_remedy("name a flow: `mulgil run flow:NAME --param country=kr`; or a variable: `--var name=value`")
-            .into());
+        return Err(no_params().into());
     }
     let selection = opened.select(&flags.select, flags.interval.as_deref())?;
     if let Some(outcome) = handed::over(&opened, &handed::models(flags)).await? {
@@ -75,27 +73,38 @@ pub(crate) fn selector(select: &cli::Select, interval: Option<&str>, is_full: bo
 }
 
 /// The flow that is named instead of nodes.
-fn flow_named(select: &cli::Select) -> Option<String> {
+pub(crate) fn flow_named(select: &cli::Select) -> Option<String> {
     match select.chosen().as_slice() {
-        [one] if select.exclude.is_empty() => one.strip_prefix("flow:").map(str::to_owned),
+        [one] if select.exclude.is_empty() => flow::name::flow_in(one).map(str::to_owned),
         _ => None,
     }
+}
+
+/// Parameters as they were typed: `name=value`.
+pub(crate) fn params(pairs: &[String]) -> Result<BTreeMap<String, serde_json::Value>, Diagnostic> {
+    let mut given = BTreeMap::new();
+    for pair in pairs {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(
+                Diagnostic::error(codes::USAGE, format!("`--param {pair}` gives no value"))
+                    .with_remedy("write `--param name=value`"),
+            );
+        };
+        given.insert(name.to_owned(), serde_json::Value::String(value.to_owned()));
+    }
+    Ok(given)
+}
+
+/// Parameters were given, and no flow.
+pub(crate) fn no_params() -> Diagnostic {
+    Diagnostic::error(codes::USAGE, "models have no parameters; flows do")
+        .with_remedy("name a flow: `mulgil run flow:NAME --param country=kr`; or a variable: `--var name=value`")
 }
 
 /// `mulgil run flow:NAME`: by the server, or here where there is none.
 async fn run_flow(opened: &Opened, name: &str, flags: &cli::Run) -> Outcome {
     let flow = serving::flow(opened, name)?;
-    let mut given = BTreeMap::new();
-    for pair in &flags.params {
-        let Some((name, value)) = pair.split_once('=') else {
-            return Err(
-                Diagnostic::error(codes::USAGE, format!("`--param {pair}` gives no value"))
-                    .with_remedy("write `--param name=value`")
-                    .into(),
-            );
-        };
-        given.insert(name.to_owned(), serde_json::Value::String(value.to_owned()));
-    }
+    let given = params(&flags.params)?;
     let params = flow.params(&given).map_err(Faults)?;
     let interval = serving::interval(flow, flags.interval.as_deref())?;
     if let Some(outcome) = handed::over(opened, &handed::flow(name, given, flags)).await? {
@@ -124,7 +133,7 @@ pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Opti
         Trigger::Backfill => "mulgil backfill",
         Trigger::Schedule => "mulgil serve",
     };
-    let (runner, lock) = opened.runner(command, parallel).await?;
+    let (runner, right) = opened.runner(command, parallel).await?;
     let talk = Arc::new(Talk::new(Arc::clone(&opened.project)));
     let began = wire::now();
     let summary = runner.run(&request, talk.clone(), wire::interrupt()).await;
@@ -144,7 +153,7 @@ pub(crate) async fn perform(opened: &Opened, request: RunRequest, parallel: Opti
     if !summary.interrupted && summary.stopped.is_none() {
         maintain(opened, &runner, &summary).await;
     }
-    drop(lock);
+    right.give_back().await;
     exit(summary)
 }
 

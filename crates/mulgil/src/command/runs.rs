@@ -21,6 +21,7 @@ pub(crate) async fn runs(global: &Global, command: &Runs) -> Outcome {
     let store = opened.ledger_to_read().await?;
     match command {
         Runs::Cancel { run } => return handed::cancel(&opened, *run).await,
+        Runs::Retry { run, all, latest } => return handed::retry(&opened, *run, *all, *latest).await,
         Runs::Ls { limit, json } => {
             let runs = match store {
                 Some(store) => store.runs(*limit).await?,

@@ -10,23 +10,24 @@ use std::{
 use async_trait::async_trait;
 use futures::stream;
 use mulgil_core::{
-    codes, diagnostic::Diagnostic, flow::Flow, interval::Interval, interval_text, port::Fault, run::Trigger,
+    backfill::Change, codes, diagnostic::Diagnostic, flow::Flow, interval::Interval, interval_text, port::Fault,
+    run::Trigger,
 };
 use mulgil_runner::read_log;
 use mulgil_scheduler::{
     RunRequest, Runner,
-    service::{Ask, Pulse},
+    service::{self, Ask, Pulse},
 };
 use mulgil_server::{
-    Answer, Answered, Control, Database, Event, EventStream, Happened, HealthFacts, LogChunk, Refusal, Run, Target,
-    Verb, Workers,
+    Answer, Answered, Control, Database, Definitions, Event, EventStream, Happened, HealthFacts, LogChunk, Refusal,
+    Retried, Run, Target, Verb, Workers,
     metrics::{self, Metric},
 };
 use serde_json::Value as Json;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    events,
+    backfills, events,
     models::Models,
     notices::Notices,
     onlooker::{Changes, Onlooker},
@@ -63,14 +64,18 @@ pub(crate) struct Program {
 impl Control for Program {
     async fn health(&self) -> HealthFacts {
         let data_dir = self.opened.data_dir();
-        let (disk_free_bytes, disk_total_bytes) = disk(data_dir);
+        let warehouse = self.opened.project.warehouse.folder();
+        let warehouse = warehouse.map(|folder| self.opened.project.root.join(folder));
+        let disk = Disk::fuller(Disk::of(data_dir), warehouse.as_deref().and_then(Disk::of));
         HealthFacts {
             database: self.ping().await,
             migrations_pending: 0,
             schema: mulgil_store::schema(),
             heartbeat_at: self.pulse.beat_at(),
-            disk_free_bytes,
-            disk_total_bytes,
+            disk_free_bytes: disk.free_bytes,
+            disk_total_bytes: disk.total_bytes,
+            disk_free_files: disk.free_files,
+            disk_total_files: disk.total_files,
             workers: Workers { alive: 1, lost: 0 },
             schedule_lag: micros(self.onlooker.counts.lag_us.load(Ordering::Relaxed)),
             oldest_queued: None,
@@ -112,13 +117,21 @@ impl Control for Program {
                 let state = mulgil_core::run::RunState::Running;
                 Ok(Answer::of(Answered::RunCancelled { run, state }).with_follow(Target::Run(run)))
             }
-            Verb::Backfill(_)
-            | Verb::ListBackfills {}
-            | Verb::PauseBackfill { .. }
-            | Verb::ResumeBackfill { .. }
-            | Verb::CancelBackfill { .. }
-            | Verb::RetryRun { .. }
-            | Verb::Approve { .. } => Err(not_here().into()),
+            Verb::Backfill(asked) => {
+                let made = backfills::make(&self.opened, &self.runner.store, &self.asks, asked).await;
+                // Whoever fills its models looks at once.
+                self.changes.tell();
+                made
+            }
+            Verb::ListBackfills {} => backfills::list(&self.runner.store).await,
+            Verb::PauseBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Pause).await,
+            Verb::ResumeBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Resume).await,
+            Verb::CancelBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Cancel).await,
+            Verb::RetryRun { run, what, definitions } => {
+                let run = retry(&self.asks, run, retried(what, definitions), "mulgil runs retry").await?;
+                Ok(Answer::of(Answered::RunQueued { run }).with_follow(Target::Run(run)))
+            }
+            Verb::Approve { .. } => Err(not_here().into()),
         }
     }
 
@@ -170,7 +183,13 @@ impl Program {
     }
 
     async fn run_flow(&self, name: &str, asked: &Run) -> Result<Answer, Refusal> {
-        let flow = flow(&self.opened, name)?;
+        let flow = flow(&self.opened, name).map_err(|fault| {
+            Diagnostic::error(
+                fault.code,
+                format!("{} in the project as the server loaded it", fault.message),
+            )
+            .with_remedy("start the server again to load the project as it is now, or use `mulgil dev`")
+        })?;
         let params = flow.params(&asked.params).map_err(refusal)?;
         let interval = interval(flow, asked.interval.as_deref())?;
         let run = start(&self.asks, name, interval, params).await?;
@@ -335,6 +354,25 @@ pub(crate) async fn cancel(asks: &mpsc::Sender<Ask>, run: i64, by: &str) -> Resu
     told.await.unwrap_or_else(|_| Err(stopped()))
 }
 
+/// Has the scheduler do a run again; gives the run that does.
+pub(crate) async fn retry(asks: &mpsc::Sender<Ask>, run: i64, what: service::Retried, by: &str) -> Result<i64, Fault> {
+    let (answer, told) = oneshot::channel();
+    let by = by.to_owned();
+    if asks.send(Ask::Retry { run, what, by, answer }).await.is_err() {
+        return Err(stopped());
+    }
+    told.await.unwrap_or_else(|_| Err(stopped()))
+}
+
+/// What of a run is done again, as it was typed.
+pub(crate) fn retried(what: Retried, definitions: Definitions) -> service::Retried {
+    match (definitions, what) {
+        (Definitions::Latest, _) => service::Retried::Latest,
+        (Definitions::Same, Retried::All) => service::Retried::All,
+        (Definitions::Same, Retried::Unfinished) => service::Retried::Unfinished,
+    }
+}
+
 /// The flow of that name.
 pub(crate) fn flow<'a>(opened: &'a Opened, name: &str) -> Result<&'a Flow, Diagnostic> {
     opened.project.flow(name).ok_or_else(|| {
@@ -379,7 +417,7 @@ pub(crate) fn interval(flow: &Flow, text: Option<&str>) -> Result<Interval, Diag
     }
 }
 
-fn refusal(mut faults: Vec<Diagnostic>) -> Refusal {
+pub(super) fn refusal(mut faults: Vec<Diagnostic>) -> Refusal {
     let first = faults.remove(0);
     Refusal {
         fault: Box::new(first),
@@ -392,7 +430,7 @@ fn not_here() -> Diagnostic {
         .with_remedy("end the server (Ctrl-C), do it, and start the server again")
 }
 
-fn stopped() -> Fault {
+pub(super) fn stopped() -> Fault {
     Box::new(
         Diagnostic::error(codes::DATA_HELD, "the scheduler has stopped")
             .with_remedy("look at what the server said; start it again"),
@@ -410,16 +448,36 @@ fn micros(micros: i64) -> Duration {
     Duration::from_micros(micros.max(0).unsigned_abs())
 }
 
-/// Bytes that are free where a folder lies, and all.
-fn disk(dir: &Path) -> (u64, u64) {
-    rustix::fs::statvfs(dir).map_or((0, 0), |stat| {
-        (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize)
-    })
+/// The room where a folder lies.
+#[derive(Clone, Copy, Default)]
+struct Disk {
+    free_bytes: u64,
+    total_bytes: u64,
+    free_files: u64,
+    total_files: u64,
+}
+
+impl Disk {
+    fn of(dir: &Path) -> Option<Self> {
+        let stat = rustix::fs::statvfs(dir).ok()?;
+        Some(Self {
+            free_bytes: stat.f_bavail * stat.f_frsize,
+            total_bytes: stat.f_blocks * stat.f_frsize,
+            free_files: stat.f_favail,
+            total_files: stat.f_files,
+        })
+    }
+
+    /// Of two the one with less room; nothing is known of one that is not there yet.
+    fn fuller(one: Option<Self>, other: Option<Self>) -> Self {
+        let free = |disk: &Self| disk.free_bytes;
+        one.into_iter().chain(other).min_by_key(free).unwrap_or_default()
+    }
 }
 
 /// Bytes of the write-ahead log of a ledger that is a file.
 fn wal_bytes(opened: &Opened) -> u64 {
-    let log = opened.place().file().map(|file| file.with_extension("db-wal"));
-    log.and_then(|log| std::fs::metadata(log).ok())
+    let file = opened.place().ok().and_then(|place| place.file());
+    file.and_then(|file| std::fs::metadata(file.with_extension("db-wal")).ok())
         .map_or(0, |log| log.len())
 }

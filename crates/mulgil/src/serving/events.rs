@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mulgil_core::{
+    flow::name,
     interval::{Instant, Interval},
     name::Instance,
     run::{RunState, TaskKind},
@@ -56,7 +57,7 @@ fn happened(fact: &Fact, began: &mut BTreeMap<i64, Began>, end: &mut RunEnd) -> 
             vec![start(claimed.attempt, known, began)]
         }
         Fact::StepsBegan(steps) => {
-            let of = |step: &str| Instance::of(format!("{}.{step}", steps.flow).as_str().into());
+            let of = |step: &str| Instance::of(name::told_step(&steps.flow, step).as_str().into());
             let begins = steps.steps.iter().map(|step| {
                 let known = Began {
                     instance: of(&step.step),
@@ -97,6 +98,9 @@ fn happened(fact: &Fact, began: &mut BTreeMap<i64, Began>, end: &mut RunEnd) -> 
         Fact::FlowCancelled { by, .. } => vec![Happened::Said {
             text: format!("cancelled by {by}"),
         }],
+        Fact::FlowReopened(reopened) => vec![Happened::Said {
+            text: format!("begun again by {}", reopened.by),
+        }],
         Fact::RunBegan(_)
         | Fact::RunEnded { .. }
         | Fact::FlowBegan(_)
@@ -110,6 +114,11 @@ fn happened(fact: &Fact, began: &mut BTreeMap<i64, Began>, end: &mut RunEnd) -> 
         | Fact::SequenceRaised { .. }
         | Fact::Crashed { .. }
         | Fact::Waived { .. }
+        | Fact::BackfillMade(_)
+        | Fact::BackfillAsked(_)
+        | Fact::BackfillPaused(_)
+        | Fact::BackfillResumed { .. }
+        | Fact::BackfillCancelled(_)
         | Fact::Ticked(_) => Vec::new(),
     }
 }

@@ -37,13 +37,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// Runs models, one run after the other.
 pub(crate) struct Models {
     runner: Arc<Runner>,
-    turn: Arc<Mutex<()>>,
+    turn: Mutex<()>,
     changes: Changes,
 }
 
 impl Models {
-    pub(crate) fn new(runner: Arc<Runner>, turn: Arc<Mutex<()>>, changes: Changes) -> Self {
+    pub(crate) fn new(runner: Arc<Runner>, changes: Changes) -> Self {
+        let turn = Mutex::new(());
         Self { runner, turn, changes }
+    }
+
+    /// Told whenever anything of them is recorded.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.watch()
     }
 
     /// Runs a request when it is its turn. `began` is told the run's number, if anything is to do.

@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use mulgil_core::{grid::Zone, interval::Interval, interval_text, project::Project, run::RunState, tick::Fate};
+use mulgil_core::{
+    flow::name, grid::Zone, interval::Interval, interval_text, project::Project, run::RunState, tick::Fate,
+};
 use mulgil_scheduler::service::{Happening, Witness};
 use tokio::sync::watch;
 
@@ -152,7 +154,7 @@ impl Onlooker {
                     .filter(|tick| !matches!(tick.fate, Fate::Runs | Fate::Before))
                     .count();
                 if missed > 0 {
-                    let owner = owner.strip_prefix("flow:").unwrap_or(owner);
+                    let owner = name::flow_in(owner).unwrap_or(owner);
                     say::talk(&format!("{owner}: {} missed", say::count(missed as u64, "tick")));
                 }
             }

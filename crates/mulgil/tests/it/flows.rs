@@ -1,16 +1,13 @@
 //! Flows as a person has them: run by hand, kept by a server, and gone on with after it was killed.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    process::{Child, Stdio},
-    time::{Duration, Instant},
-};
+use std::{fs, process::Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Done, Place};
+use crate::{
+    harness::{Done, Place},
+    server::{Server, newest, read, steps, until},
+};
 
 const SHOP: &str = r#"
 === mulgil.yml
@@ -51,37 +48,6 @@ steps:
 
 fn shop() -> Place {
     Place::of(SHOP)
-}
-
-fn read(place: &Place, path: &str) -> String {
-    fs::read_to_string(place.path().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// How the steps of the newest run ended.
-fn steps(place: &Place) -> Vec<String> {
-    let run = place.mulgil(&["runs", "show", "--json"]).ends_with(0).json();
-    let tasks = run["task_runs"].as_array().unwrap().iter();
-    let told = |task: &Value| {
-        let name = task["node"].as_str().unwrap();
-        let tries = task["attempts"].as_array().unwrap().len();
-        format!(
-            "{} {} {tries}",
-            name.rsplit('/').next().unwrap(),
-            task["state"].as_str().unwrap()
-        )
-    };
-    tasks.filter(|task| task["kind"] == "step").map(told).collect()
-}
-
-/// The newest run of a flow, with its number.
-fn newest(place: &Place, flow: &str) -> Option<Value> {
-    let runs = place.mulgil(&["runs", "ls", "--json"]).ends_with(0).json();
-    let selector = format!("flow:{flow}");
-    runs.as_array()
-        .unwrap()
-        .iter()
-        .find(|run| run["selector"] == selector.as_str())
-        .cloned()
 }
 
 #[test]
@@ -131,6 +97,22 @@ fn a_step_that_fails_is_tried_again_and_ends_the_run() {
 }
 
 #[test]
+fn a_ledger_that_begins_anew_finds_the_logs_of_the_old_one_set_aside() {
+    let place = shop();
+    place.mulgil(&["run", "flow:broken"]).ends_with(1);
+    for file in ["dev.db", "dev.db-wal", "dev.db-shm"] {
+        // Some are there only while somebody writes.
+        let _ = fs::remove_file(place.path().join(".mulgil").join(file));
+    }
+    place.mulgil(&["run", "flow:daily"]).ends_with(0).says("set aside");
+    assert!(place.path().join(".mulgil/attempts/dev/1-of-another-ledger-1").is_dir());
+    place
+        .mulgil(&["logs", "--attempt", "99"])
+        .ends_with(5)
+        .says("has no attempt 99");
+}
+
+#[test]
 fn what_is_wrong_is_told_before_anything_runs() {
     let place = shop();
     place.mulgil(&["run", "flow:dayly"]).ends_with(5).says("write `daily`");
@@ -150,82 +132,13 @@ fn what_is_wrong_is_told_before_anything_runs() {
         .mulgil(&["run", "orders", "--param", "a=b"])
         .ends_with(2)
         .says("models have no parameters");
-    place.mulgil(&["runs", "cancel", "1"]).ends_with(1).says("MG4235");
+    place
+        .mulgil(&["runs", "cancel", "1"])
+        .ends_with(5)
+        .says("nothing ran yet");
     place.edit("flows/slow.yml", "command:", "comand:");
     place.mulgil(&["check"]).ends_with(3).says("flows/slow.yml:2");
     assert!(!place.path().join(".mulgil/dev.db").exists());
-}
-
-/// A server of a project; it is killed with the test.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(place: &Place) -> Self {
-        let mut command = place.command(&["serve", "--port", "0"]);
-        let log = fs::File::options()
-            .create(true)
-            .append(true)
-            .open(place.path().join("serve.log"))
-            .unwrap();
-        let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let presence = place.path().join(".mulgil/dev.server.json");
-        let address = until("the server says where it is", || {
-            let told: Value = serde_json::from_slice(&fs::read(&presence).ok()?).ok()?;
-            (told["pid"] == child.id()).then(|| told["address"].as_str().unwrap().to_owned())
-        });
-        Self { child, address }
-    }
-
-    /// The status and the body of an answer.
-    fn get(&self, path: &str, token: Option<&str>) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let login = token.map_or_else(String::new, |token| format!("Authorization: Bearer {token}\r\n"));
-        let host = &self.address;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\n{login}Connection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer[9..12].parse().unwrap();
-        (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// As a service manager ends it.
-    fn end(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
-        assert!(std::process::Command::new("kill").arg(&pid).status().unwrap().success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // One that has ended cannot be killed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Waits for something that another process does.
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_mins(1), "not in a minute: {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -233,7 +146,7 @@ fn a_server_is_healthy_takes_work_over_and_ends_when_it_is_told_to() {
     let place = shop();
     let server = Server::start(&place);
     assert_eq!(server.get("/livez", None).0, 200);
-    until("it is ready", || (server.get("/readyz", None).0 == 200).then_some(()));
+    server.is_ready();
     let health: Value = serde_json::from_str(&server.get("/health", None).1).unwrap();
     assert_eq!(health["metadatabase"]["status"], "healthy");
     assert_eq!(health["scheduler"]["status"], "healthy");
@@ -287,7 +200,7 @@ fn a_server_is_healthy_takes_work_over_and_ends_when_it_is_told_to() {
 fn a_process_outlives_its_killed_server_and_the_next_one_goes_on_with_it() {
     let place = shop();
     let server = Server::start(&place);
-    until("it is ready", || (server.get("/readyz", None).0 == 200).then_some(()));
+    server.is_ready();
     let mut followed = place
         .command(&["run", "flow:slow"])
         .stderr(Stdio::null())
@@ -299,8 +212,15 @@ fn a_process_outlives_its_killed_server_and_the_next_one_goes_on_with_it() {
     server.kill();
     followed.kill().unwrap();
     followed.wait().unwrap();
+    let run = newest(&place, "slow").unwrap()["run"].to_string();
+    for verb in ["cancel", "retry"] {
+        place
+            .mulgil(&["runs", verb, &run])
+            .ends_with(1)
+            .says("start `mulgil serve`");
+    }
     let server = Server::start(&place);
-    until("it is ready", || (server.get("/readyz", None).0 == 200).then_some(()));
+    server.is_ready();
     assert_eq!(newest(&place, "slow").unwrap()["state"], "running");
     place.write("go", "");
     until("the run has ended", || {
@@ -311,5 +231,199 @@ fn a_process_outlives_its_killed_server_and_the_next_one_goes_on_with_it() {
     assert_eq!(steps(&place), ["sleeps success 1"]);
     let log = place.mulgil(&["logs"]).ends_with(0).stdout;
     assert!(log.contains("done"), "{log}");
+    assert_eq!(server.end(), Some(0));
+}
+
+const HISTORY: &str = r#"
+=== mulgil.yml
+name: shop
+=== data/one.csv
+at,amount
+2026-01-01T05:00:00Z,1
+2026-01-02T05:00:00Z,2
+2026-01-03T05:00:00Z,3
+=== models/sales.sql
+{{ config(interval='day', begin='2026-01-01', end='2026-01-04', event_time='at') }}
+select at, amount from {{ source('raw', 'one') }}
+=== flows/history.yml
+interval: day
+begin: 2026-01-01
+end: 2026-01-11
+params: {word: {type: string, default: plain}}
+steps:
+  load: {command: "echo {{ ds }} {{ params.word }} >> loaded.txt; [ ! -e hold ] || while [ -e hold ]; do sleep 0.05; done"}
+"#;
+
+fn history() -> Place {
+    let place = Place::of(HISTORY);
+    let manifest = "name: shop\nsources:\n  raw:\n    one: {files: data/one.csv, event_time: at}\n";
+    place.write("mulgil.yml", manifest);
+    place
+}
+
+fn backfill(place: &Place, number: i64) -> Value {
+    let all = place.mulgil(&["backfill", "ls", "--json"]).ends_with(0).json();
+    let found = all.as_array().unwrap().iter().find(|row| row["backfill"] == number);
+    found.cloned().unwrap_or(Value::Null)
+}
+
+#[test]
+fn a_backfill_in_a_server_is_a_row_that_is_held_back_and_goes_on() {
+    let place = history();
+    place.mulgil(&["backfill", "ls"]).ends_with(0).says("no backfill");
+    place
+        .mulgil(&["backfill", "flow:history", "--dry-run"])
+        .ends_with(0)
+        .says("10 intervals in all");
+    let server = Server::start(&place);
+    server.is_ready();
+    place.write("hold", "");
+    let words = [
+        "backfill",
+        "flow:history",
+        "--newest-first",
+        "-j",
+        "2",
+        "--param",
+        "word=again",
+    ];
+    place.mulgil(&words).ends_with(0).says("backfill 1 goes on: 0 of 10");
+    place
+        .mulgil(&["backfill", "flow:history", "--from", "2026-01-05"])
+        .ends_with(2)
+        .says("MG0052");
+    until("the newest has begun", || {
+        place.path().join("loaded.txt").exists().then_some(())
+    });
+    assert_eq!(read(&place, "loaded.txt").lines().next(), Some("2026-01-10 again"));
+    place
+        .mulgil(&["backfill", "pause", "1"])
+        .ends_with(0)
+        .says("is held back");
+    fs::remove_file(place.path().join("hold")).unwrap();
+    // What was asked for ends; the rest stays where it is.
+    until("what was asked for is filled", || {
+        let row = backfill(&place, 1);
+        (row["open"] == 0 && row["filled"].as_i64()? > 0).then_some(())
+    });
+    let row = backfill(&place, 1);
+    assert_eq!(row["state"], "paused", "{row}");
+    assert_eq!(
+        row["filled"].as_i64().unwrap() + row["left"].as_i64().unwrap(),
+        10,
+        "{row}"
+    );
+    place.mulgil(&["backfill", "resume", "1"]).ends_with(0).says("goes on");
+    until("it is done", || (backfill(&place, 1)["state"] == "done").then_some(()));
+    let mut days: Vec<String> = read(&place, "loaded.txt").lines().map(str::to_owned).collect();
+    days.sort();
+    let expected: Vec<String> = (1..=10).map(|day| format!("2026-01-{day:02} again")).collect();
+    assert_eq!(days, expected);
+    place.mulgil(&["backfill", "cancel", "1"]).ends_with(1).says("MG4241");
+
+    // Models are filled by slices.
+    until("the models are filled", || {
+        place
+            .mulgil(&["run"])
+            .ends_with(0)
+            .stderr
+            .contains("nothing is due")
+            .then_some(())
+    });
+    let words = [
+        "backfill",
+        "sales",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-01-03",
+        "-j",
+        "1",
+    ];
+    place.mulgil(&words).ends_with(0).says("backfill 2 goes on: 0 of 2");
+    until("it is done", || (backfill(&place, 2)["state"] == "done").then_some(()));
+    let runs = place.mulgil(&["runs", "ls", "--json"]).ends_with(0).json();
+    let slices = runs
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|run| run["selector"].as_str().unwrap().contains("(backfill 2)"));
+    assert_eq!(slices.count(), 2, "{runs}");
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn a_run_that_failed_goes_on_where_it_failed() {
+    let place = Place::of(
+        "
+=== mulgil.yml
+name: shop
+=== flows/shaky.yml
+steps:
+  first:  {command: \"echo first >> done.txt\"}
+  second: {needs: [first], command: \"test -e mended && echo second >> done.txt\"}
+  third:  {needs: [second], command: \"echo third >> done.txt\"}
+",
+    );
+    place.mulgil(&["run", "flow:shaky"]).ends_with(1);
+    let run = newest(&place, "shaky").unwrap()["run"].to_string();
+    place.mulgil(&["runs", "retry", &run]).ends_with(1);
+    assert_eq!(
+        steps(&place),
+        ["first success 1", "second failed 2", "third upstream_failed 0"]
+    );
+    place.write("mended", "");
+    // In a server as without one.
+    let server = Server::start(&place);
+    server.is_ready();
+    place.mulgil(&["runs", "retry", &run]).ends_with(0).says("success");
+    assert_eq!(
+        steps(&place),
+        ["first success 1", "second success 3", "third success 1"]
+    );
+    assert_eq!(read(&place, "done.txt"), "first\nsecond\nthird\n");
+    place.mulgil(&["runs", "retry", &run]).ends_with(1).says("MG4236");
+    place.mulgil(&["runs", "retry", "99"]).ends_with(5).says("no run 99");
+    place
+        .mulgil(&["runs", "retry", &run, "--all"])
+        .ends_with(0)
+        .says("success");
+    assert_ne!(newest(&place, "shaky").unwrap()["run"].to_string(), run);
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn what_is_saved_is_loaded_and_what_is_said_is_followed() {
+    let place = shop();
+    let server = Server::start_as(&place, &["dev", "--port", "0"]);
+    server.is_ready();
+    place.write("flows/new.yml", "steps:\n  only: {comand: \"true\"}\n");
+    until("the fault is said", || {
+        read(&place, "serve.log")
+            .contains("the project as it was goes on")
+            .then_some(())
+    });
+    assert_eq!(server.get("/readyz", None).0, 200);
+    place.write(
+        "flows/new.yml",
+        "steps:\n  only: {command: \"echo one; sleep 1; echo two\"}\n",
+    );
+    until("it is loaded", || {
+        read(&place, "serve.log").contains("the project changed").then_some(())
+    });
+    until("it is served anew", || {
+        (read(&place, "serve.log").matches("serving shop").count() == 2).then_some(())
+    });
+    server.is_ready();
+    let mut asked = place
+        .command(&["run", "flow:new"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let run = until("it runs", || newest(&place, "new"))["run"].to_string();
+    let said = place.mulgil(&["logs", "-f", &run]).ends_with(0).stdout;
+    assert_eq!(said.matches("attempt").count(), 2, "{said}");
+    assert!(said.contains(": one\n") && said.contains(": two\n"), "{said}");
+    assert_eq!(asked.wait().unwrap().code(), Some(0));
     assert_eq!(server.end(), Some(0));
 }

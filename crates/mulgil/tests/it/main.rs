@@ -20,16 +20,21 @@ mod hooks;
 mod incremental;
 mod keys;
 mod kills;
+mod leads;
 mod look;
 mod nodes;
 mod object_store;
 mod outputs;
+#[allow(dead_code, reason = "the tests of the ledger use more of it")]
+#[path = "../../../mulgil-store/tests/it/postgres.rs"]
+mod postgres;
 mod prune;
 mod publish;
 mod races;
 mod rollback;
 mod seeds;
 mod selectors;
+mod server;
 mod snapshots;
 mod sql;
 mod wrong;

@@ -68,7 +68,7 @@ models:
 
         error[MG1005]: the environment `prod` has no key `prefix`
           --> mulgil.yml:4:23
-        do: remove it; known here are `schema_prefix`
+        do: remove it; known here are `schema_prefix` and `ledger`
 
         error[MG1005]: the folder `shop` has no key `materialised`
           --> mulgil.yml:7:5
@@ -106,6 +106,9 @@ name: shop
 memory: lots
 threads: 0
 query_timeout: soon
+ledger: sqlite.db
+pools: {small: 0, 'a b': 2}
+retention: {logs: 0d}
 == models/a.sql
 {{ config(
     interval='daily',
@@ -211,6 +214,22 @@ select 1 as x
         error[MG1006]: `query_timeout` cannot be `soon`
           --> mulgil.yml:4:16
         do: write a number and a unit: `30m`, `2h`
+
+        error[MG1006]: `ledger` is no URL of a PostgreSQL database
+          --> mulgil.yml:5:9
+        do: write `ledger: "{{ env_var('LEDGER_URL') }}"` with a URL such as `postgres://user:password@host/database`; without the key the ledger is a file in `.mulgil`
+
+        error[MG1006]: the pool `small` needs a count of slots
+          --> mulgil.yml:6:16
+        do: write a whole number from 1 to 10000: so many of its steps run at once
+
+        error[MG1009]: `a b` cannot name a pool
+          --> mulgil.yml:6:19
+        do: use at most 63 letters, digits and `_`
+
+        error[MG1006]: `logs` cannot be `0d`
+          --> mulgil.yml:7:19
+        do: write a number and a unit: `30d`, `12w`
         "#
     );
 }

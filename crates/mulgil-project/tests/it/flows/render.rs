@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use insta::assert_snapshot;
 use mulgil_core::{
-    flow::{Flow, StepContext, StepOutcome, StepState, StepWork},
+    flow::{Flow, StepContext, StepOutcome, StepWork},
     interval::{Instant, Interval},
+    run::RunState,
     task::{Reads, ScriptSpec},
 };
 use mulgil_project::Loaded;
@@ -31,7 +32,7 @@ fn context(flow: &Flow, given: Json) -> StepContext {
         steps: BTreeMap::from([(
             "load".to_owned(),
             StepOutcome {
-                state: StepState::Success,
+                state: RunState::Success,
                 rows: Some(3),
                 output: json!({"path": "it's here", "days": [1, 2]}),
             },

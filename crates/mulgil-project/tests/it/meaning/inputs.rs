@@ -142,6 +142,26 @@ sources:
 }
 
 #[test]
+fn an_environment_has_its_ledger_and_pools_have_slots() {
+    let project = loaded(
+        "== mulgil.yml
+name: shop
+pools: {bigquery: 4, api: 1}
+retention: {logs: 2w}
+ledger: \"{{ var('db', '') }}\"
+environments:
+  dev: {ledger: 'postgres://mina:pw@db/ops'}
+",
+    );
+    assert_eq!(project.settings.ledger.as_deref(), Some("postgres://mina:pw@db/ops"));
+    assert_eq!(project.settings.keep_logs_us, Some(14 * 86_400_000_000));
+    let pools: Vec<_> = project.settings.pools.into_iter().collect();
+    assert_eq!(pools, [("api".to_owned(), 1), ("bigquery".to_owned(), 4)]);
+    let project = loaded("== mulgil.yml\nname: shop\nledger: \"{{ var('db', '') }}\"\n");
+    assert_eq!(project.settings.ledger, None, "an empty one is none");
+}
+
+#[test]
 fn what_queries_may_hold_and_spill() {
     let project = loaded("== mulgil.yml\nname: shop\nmemory: 512MB\nspill: 20GB\n");
     assert_eq!(project.settings.memory_bytes, Some(512 << 20));

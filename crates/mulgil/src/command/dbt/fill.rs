@@ -137,11 +137,11 @@ async fn perform(opened: &Opened, verb: &str, request: RunRequest, chosen: &Chos
         say::talk("nothing to do: nothing is selected");
         return Ok(0);
     }
-    let (runner, lock) = opened.runner(&format!("mulgil dbt {verb}"), threads).await?;
+    let (runner, right) = opened.runner(&format!("mulgil dbt {verb}"), threads).await?;
     let told = Arc::new(Told::new(Arc::clone(&opened.project), chosen));
     let began = wire::now();
     let summary = runner.run(&request, told.clone(), wire::interrupt()).await?;
-    drop(lock);
+    right.give_back().await;
     Ok(console::end(opened, &summary, chosen, began))
 }
 

@@ -94,10 +94,10 @@ impl Shell {
             max_rows: None,
         };
         let statements = self.engine.statements(sql)?;
-        let _lock = if statements.iter().all(|statement| statement.only_reads) {
+        let right = if statements.iter().all(|statement| statement.only_reads) {
             None
         } else {
-            Some(self.opened.lock("sql")?)
+            Some(self.opened.right("mulgil sql").await?)
         };
         // A run beside this shell may have made tables since the last statement.
         let spec = self.opened.session_spec(None).await?;
@@ -108,7 +108,11 @@ impl Shell {
             }
             none => none.insert(self.engine.session(&spec)),
         };
-        session.run(sql, format, limits, sink).await
+        let outcome = session.run(sql, format, limits, sink).await;
+        if let Some(right) = right {
+            right.give_back().await;
+        }
+        outcome
     }
 
     /// Runs a statement until its end or until Ctrl-C, and says how it went. `whole` is the text that

@@ -70,7 +70,7 @@ const TABLES: [&str; 6] = [
 pub(crate) type Tables = BTreeMap<&'static str, String>;
 
 /// The chaos of the spine: a kill at every write, at every named point, and at random moments.
-pub(crate) fn spine(options: Options) -> Result<()> {
+pub(crate) fn chaos(options: Options) -> Result<()> {
     let began = Instant::now();
     let undisturbed = place::example(Span::Month)?;
     let took = Instant::now();

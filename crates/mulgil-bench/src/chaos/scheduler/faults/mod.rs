@@ -1,0 +1,230 @@
+//! What is done to a server, each by its name. A fault prepares its world before the first server, does its
+//! harm while servers run, and leaves a server or none: the round brings everything to rest afterwards.
+
+mod clock;
+mod disk;
+mod kills;
+mod tasks;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+pub(crate) use self::tasks::{make_group, remove_group};
+use super::{
+    machine::Need,
+    project,
+    world::{SLOTS, World},
+};
+
+/// What may be done to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// `kill -9` at random moments.
+    Kill,
+    /// It kills itself at a named point, or just before a numbered write.
+    Point,
+    /// It is stopped for longer than its lease, and goes on.
+    Stop,
+    /// Its clock is set, forth and back.
+    Clock,
+    /// Nobody is there for three days.
+    Downtime,
+    /// Its data folder is full.
+    DiskFull,
+    /// Its data folder takes no more files.
+    InodesFull,
+    /// Its disk is read-only for a while.
+    DiskReadOnly,
+    /// The disk says that it could not write.
+    Fsync,
+    /// A task that does not want to end is cancelled, and one runs out of time.
+    Term,
+    /// A task prints a gigabyte.
+    Flood,
+    /// A task is killed for its memory.
+    Memory,
+    /// It is killed while many tasks run.
+    Adopt,
+    /// It is told to end while tasks run.
+    Drain,
+    /// The supervisors of tasks are killed.
+    Lost,
+    /// Several of these in one night.
+    Mixed,
+}
+
+/// All of them.
+pub(crate) const ALL: [Fault; 16] = [
+    Fault::Kill,
+    Fault::Point,
+    Fault::Stop,
+    Fault::Clock,
+    Fault::Downtime,
+    Fault::DiskFull,
+    Fault::InodesFull,
+    Fault::DiskReadOnly,
+    Fault::Fsync,
+    Fault::Term,
+    Fault::Flood,
+    Fault::Memory,
+    Fault::Adopt,
+    Fault::Drain,
+    Fault::Lost,
+    Fault::Mixed,
+];
+
+/// Those that need no more than this program and `/proc`, and little time.
+pub(crate) const PLAIN: [Fault; 7] = [
+    Fault::Kill,
+    Fault::Point,
+    Fault::Adopt,
+    Fault::Drain,
+    Fault::Lost,
+    Fault::Memory,
+    Fault::Mixed,
+];
+
+/// How long a server may take to be itself again.
+const RECOVERY: Duration = Duration::from_secs(30);
+
+impl Fault {
+    /// As it is typed and told.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Point => "point",
+            Self::Stop => "stop",
+            Self::Clock => "clock",
+            Self::Downtime => "downtime",
+            Self::DiskFull => "disk_full",
+            Self::InodesFull => "inodes_full",
+            Self::DiskReadOnly => "disk_read_only",
+            Self::Fsync => "fsync",
+            Self::Term => "term",
+            Self::Flood => "flood",
+            Self::Memory => "memory",
+            Self::Adopt => "adopt",
+            Self::Drain => "drain",
+            Self::Lost => "lost",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// The fault of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|fault| fault.name() == name)
+    }
+
+    /// What the machine must have.
+    pub(crate) fn needs(self) -> Option<Need> {
+        match self {
+            Self::Clock | Self::Downtime => Some(Need::Faketime),
+            Self::DiskFull | Self::InodesFull | Self::DiskReadOnly => Some(Need::Mount),
+            Self::Fsync => Some(Need::Strace),
+            Self::Kill
+            | Self::Point
+            | Self::Stop
+            | Self::Term
+            | Self::Flood
+            | Self::Memory
+            | Self::Adopt
+            | Self::Drain
+            | Self::Lost
+            | Self::Mixed => None,
+        }
+    }
+
+    /// How many steps may be live at once.
+    pub(crate) fn slots(self) -> usize {
+        match self {
+            Self::Adopt => project::FAN + SLOTS,
+            _ => SLOTS,
+        }
+    }
+
+    /// What has to be there before the first server.
+    pub(crate) fn prepare(self, world: &mut World) -> Result<()> {
+        match self {
+            Self::Clock | Self::Downtime => world.fake_time(),
+            Self::DiskFull => {
+                let target = if world.random.below(2) == 0 {
+                    ".mulgil"
+                } else {
+                    "warehouse"
+                };
+                world.note(format!("{target} is small"));
+                disk::mount(world, target, "size=12m")
+            }
+            Self::InodesFull => disk::mount(world, ".mulgil", "size=64m,nr_inodes=600"),
+            Self::DiskReadOnly => {
+                let target = ["warehouse", ".mulgil/attempts", ".mulgil"][world.random.below(3) as usize];
+                world.note(format!("{target} is read-only for a while"));
+                disk::mount(world, target, "size=64m")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Does its harm; a healthy server runs when it begins.
+    pub(crate) fn inject(self, world: &mut World) -> Result<()> {
+        match self {
+            Self::Kill => kills::kill(world),
+            Self::Point => kills::point(world),
+            Self::Stop => kills::stop(world, kills::STOPPED),
+            Self::Clock => clock::clock(world),
+            Self::Downtime => clock::downtime(world),
+            Self::DiskFull | Self::InodesFull => disk::full(world, self),
+            Self::DiskReadOnly => disk::read_only(world),
+            Self::Fsync => disk::fsync(world),
+            Self::Term => tasks::term(world),
+            Self::Flood => tasks::flood(world),
+            Self::Memory => tasks::memory(world),
+            Self::Adopt => tasks::adopt(world),
+            Self::Drain => kills::drain(world),
+            Self::Lost => kills::lost(world),
+            Self::Mixed => kills::mixed(world),
+        }
+    }
+}
+
+/// The server does its work again without a restart: it says so, and takes a trigger.
+fn ready_again(world: &mut World, when: &str) -> Result<()> {
+    let began = Instant::now();
+    let door = world.door();
+    let mut said = String::new();
+    while began.elapsed() < RECOVERY {
+        if door.is_ready() {
+            if world.fire_now("chain")?.is_some() {
+                world.note(format!("ready {:.1} s {when}", began.elapsed().as_secs_f64()));
+                return Ok(());
+            }
+            said = "it is ready, and takes no trigger".to_owned();
+        } else {
+            said = format!("{:?}", door.get("/readyz"));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let words = world.last_words();
+    world.expect(false, || format!("not ready {RECOVERY:?} {when}: {said}\n{words}"));
+    world.kill()?;
+    world.start()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_found_by_its_name_alone() {
+        for fault in ALL {
+            assert_eq!(Fault::named(fault.name()), Some(fault));
+        }
+        assert_eq!(Fault::named("no"), None);
+    }
+
+    #[test]
+    fn plain_faults_need_nothing() {
+        assert!(PLAIN.iter().all(|fault| fault.needs().is_none()));
+    }
+}

@@ -1,0 +1,2 @@
+-- When a person had a run begun again.
+alter table flow_run add column reopened_at integer;

@@ -1,0 +1,134 @@
+//! Ticks: what became of each. A tick that was decided once stays decided.
+
+use std::collections::BTreeMap;
+
+use mulgil_core::{
+    flow::name,
+    interval::Instant,
+    port::Fault,
+    tick::{Fate, Tick},
+};
+
+use crate::{
+    Store, apply,
+    error::Error,
+    fact::{Fact, Ticked},
+    sql,
+};
+
+/// A schedule, as ticks are kept of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScheduleKey {
+    /// Whose: the name of a flow's instance or of a node.
+    pub owner: String,
+    /// As it is written, with its zone.
+    pub schedule: String,
+}
+
+/// Ticks of one schedule of which it is decided what becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecidedTicks {
+    /// Of which.
+    pub of: ScheduleKey,
+    /// The ticks, oldest first.
+    pub ticks: Vec<Tick>,
+}
+
+/// A tick as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TickRow {
+    /// Of which schedule.
+    pub of: ScheduleKey,
+    /// It, and what becomes of it.
+    pub tick: Tick,
+    /// When that was decided.
+    pub decided_at: Instant,
+    /// The run that it started; of a flow with intervals, the first of them.
+    pub run: Option<i64>,
+}
+
+impl Store {
+    /// Records what becomes of ticks; those that were decided before stay as they are.
+    pub async fn tick(&self, decided: Vec<DecidedTicks>, now: Instant) -> Result<(), Fault> {
+        self.write(move |conn| {
+            Box::pin(async move {
+                for DecidedTicks { of, ticks } in decided {
+                    let ScheduleKey { owner, schedule } = of;
+                    let ticked = Ticked { owner, schedule, ticks };
+                    apply::record(&mut *conn, &Fact::Ticked(ticked), now).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// The newest decided tick of every schedule that ever ticked.
+    pub async fn newest_ticks(&self) -> Result<BTreeMap<ScheduleKey, Instant>, Fault> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, String, i64)> =
+                    sql::query_as("select owner, schedule, max(scheduled_at) from tick group by owner, schedule")
+                        .fetch_all(conn)
+                        .await?;
+                let newest = |(owner, schedule, at)| (ScheduleKey { owner, schedule }, Instant(at));
+                Ok(rows.into_iter().map(newest).collect())
+            })
+        })
+        .await
+    }
+
+    /// The newest ticks, newest first: of one owner, or of all.
+    pub async fn ticks(&self, owner: Option<&str>, limit: u32) -> Result<Vec<TickRow>, Fault> {
+        let owner = owner.map(str::to_owned);
+        self.read(move |conn| {
+            Box::pin(async move {
+                type Row = (String, String, i64, i64, String, Option<i64>, i64, Option<i64>);
+                let rows: Vec<Row> = sql::query_as(
+                    "select owner, schedule, scheduled_at, first_at, fate, into_at, decided_at, run from tick
+                     where $1 is null or owner = $1 order by scheduled_at desc, owner limit $2",
+                )
+                .bind(owner)
+                .bind(i64::from(limit))
+                .fetch_all(conn)
+                .await?;
+                rows.into_iter()
+                    .map(|(owner, schedule, at, first, fate, into, decided, run)| {
+                        let fate = Fate::parse(&fate, into.map(Instant))
+                            .ok_or_else(|| Error::damaged("what became of a tick cannot be read"))?;
+                        Ok(TickRow {
+                            of: ScheduleKey { owner, schedule },
+                            tick: Tick {
+                                scheduled_at: Instant(at),
+                                first_at: Instant(first),
+                                fate,
+                            },
+                            decided_at: Instant(decided),
+                            run,
+                        })
+                    })
+                    .collect()
+            })
+        })
+        .await
+    }
+
+    /// The ticks of a flow without intervals whose runs have not begun, oldest first, at most `limit`.
+    pub async fn open_ticks(&self, flow: &str, limit: u32) -> Result<Vec<Instant>, Fault> {
+        let owner = name::of_flow(flow);
+        self.read(move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(i64,)> = sql::query_as(
+                    "select scheduled_at from tick where owner = $1 and fate = 'runs' and run is null
+                     order by scheduled_at limit $2",
+                )
+                .bind(owner)
+                .bind(i64::from(limit))
+                .fetch_all(conn)
+                .await?;
+                Ok(rows.into_iter().map(|(at,)| Instant(at)).collect())
+            })
+        })
+        .await
+    }
+}
