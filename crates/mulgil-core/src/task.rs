@@ -133,6 +133,17 @@ pub struct Binding {
     pub reads: Reads,
 }
 
+impl Binding {
+    /// Whether it reads a source, wherever that is behind it.
+    pub fn reads_source(&self) -> bool {
+        match &self.reads {
+            Reads::Source { .. } => true,
+            Reads::Table { .. } | Reads::Seed { .. } => false,
+            Reads::Query { bindings, .. } => bindings.iter().any(Self::reads_source),
+        }
+    }
+}
+
 /// What a bound name reads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

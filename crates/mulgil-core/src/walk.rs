@@ -1,10 +1,13 @@
 //! One walk over the steps of a flow: what of it may start now, what is passed over, what is tried
 //! again and when, and how the whole ends. Pure: it is told what happened, and says what is next.
 
+mod front;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::front::Front;
 use crate::{
     backoff::BackOff,
     diagnostic,
@@ -170,13 +173,21 @@ impl Walk {
     /// What is next. Steps that end without an attempt are ended in the answer and counted as such for
     /// those that wait for them; the walk itself is not changed.
     pub fn next(&self, flow: &Flow, now: Instant) -> Next {
+        self.next_at(flow, &mut Front::new(flow, self), now)
+    }
+
+    /// What is next, where the front says to look. What is to start is told once, until something changes; so is
+    /// what ends.
+    pub fn next_at(&self, flow: &Flow, front: &mut Front, now: Instant) -> Next {
         let mut next = Next::default();
         let mut seen = Seen {
             walk: self,
             ends: BTreeMap::new(),
         };
         // Each step stands after what it needs, so that one pass sees every end.
-        for step in &flow.steps {
+        let mut places = front.take();
+        while let Some(place) = places.pop_first() {
+            let step = &flow.steps[place];
             let stage = self.steps.get(&step.name).map_or(Stage::Waiting, |step| step.stage);
             let end = match stage {
                 Stage::Waiting | Stage::Retrying { .. } if self.refuses(step) => Some(RunState::Cancelled),
@@ -201,9 +212,11 @@ impl Walk {
             if let Some(state) = end {
                 seen.ends.insert(&step.name, state);
                 next.end.push((step.name.clone(), state));
+                places.extend(front.behind(place));
+                places.extend(front.finally());
             }
         }
-        if next.start.is_empty() && next.wake_at.is_none() {
+        if next.start.is_empty() && next.wake_at.is_none() && front.has_at_most(next.end.len()) {
             next.result = seen.result(flow);
         }
         next

@@ -1,14 +1,17 @@
 //! What follows from the facts of flows, as `apply.rs` does it for those of tables.
 
+use std::collections::BTreeMap;
+
 use mulgil_core::{
     flow::name,
-    interval::Instant,
+    interval::{Instant, Interval},
     run::RunState,
     state::Cause,
     tick::Fate,
     walk::{Stage, StepProgress},
 };
 use serde_json::Value as Json;
+use sqlx::AssertSqlSafe;
 
 use crate::{
     apply::{end_attempt, end_run},
@@ -20,6 +23,9 @@ use crate::{
     sql::{self, Conn},
     text,
 };
+
+/// Rows that one statement writes at most. Statements are prepared by their texts, so there must be few of them.
+pub(crate) const ROWS: usize = 64;
 
 /// A tick that was decided once is decided: whoever comes with it again changes nothing.
 pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Result<(), Error> {
@@ -91,47 +97,82 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
 }
 
 pub(crate) async fn begin_steps(conn: &mut Conn, seq: i64, at: Instant, began: &StepsBegan) -> Result<(), Error> {
-    for step in &began.steps {
-        let instance = name::of_step(&began.flow, &step.step);
-        put_task_run(
-            &mut *conn,
-            began.run,
-            step.task_run,
-            &instance,
-            began.interval,
-            RunState::Running,
-        )
-        .await?;
-        sql::query(
-            "insert into attempt (id, task_run, relation, seq, state, started_at) values ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(step.attempt)
-        .bind(step.task_run)
-        .bind(&instance)
-        .bind(seq)
-        .bind(RunState::Running.as_str())
-        .bind(at.0)
-        .execute(&mut *conn)
-        .await?;
-        put_step(&mut *conn, began.run, &step.step, &step.progress, None).await?;
+    for steps in began.steps.chunks(ROWS) {
+        let instances: Vec<String> = steps
+            .iter()
+            .map(|step| name::of_step(&began.flow, &step.step))
+            .collect();
+        let task_runs = steps.iter().zip(&instances);
+        let task_runs = task_runs.map(|(step, instance)| (step.task_run, instance.as_str(), RunState::Running));
+        put_task_runs(&mut *conn, began.run, began.interval, task_runs.collect()).await?;
+        let rows = rows(3, steps.len(), 4, |at| {
+            format!("(${}, ${}, ${}, $1, ${}, $2)", at, at + 1, at + 2, at + 3)
+        });
+        let insert = format!("insert into attempt (id, task_run, relation, seq, state, started_at) values {rows}");
+        let mut query = sql::query(AssertSqlSafe(insert)).bind(seq).bind(at.0);
+        for (step, instance) in steps.iter().zip(&instances) {
+            query = query.bind(step.attempt).bind(step.task_run);
+            query = query.bind(instance.as_str()).bind(RunState::Running.as_str());
+        }
+        query.execute(&mut *conn).await?;
+        let progress = steps.iter().map(|step| (step.step.as_str(), &step.progress, None));
+        put_steps(&mut *conn, began.run, progress.collect()).await?;
     }
     Ok(())
 }
 
 pub(crate) async fn end_steps(conn: &mut Conn, at: Instant, ended: &StepsEnded) -> Result<(), Error> {
-    for step in &ended.steps {
-        if let Some(attempt) = step.attempt {
-            end_step(&mut *conn, at, attempt, step).await?;
-        } else {
-            let instance = name::of_step(&ended.flow, &step.step);
-            let task_run = step
-                .task_run
-                .ok_or_else(|| Error::damaged("a step that was passed over has no task run"))?;
-            put_task_run(&mut *conn, ended.run, task_run, &instance, ended.interval, step.state).await?;
+    for steps in ended.steps.chunks(ROWS) {
+        let mut passed_over = Vec::new();
+        let mut plain: BTreeMap<&'static str, Vec<i64>> = BTreeMap::new();
+        for step in steps {
+            match (step.attempt, step.task_run) {
+                (Some(attempt), _) if step.fault.is_none() && step.rows.is_none() && !is_retrying(step) => {
+                    plain.entry(step.state.as_str()).or_default().push(attempt);
+                }
+                (Some(attempt), _) => end_step(&mut *conn, at, attempt, step).await?,
+                (None, Some(task_run)) => passed_over.push((task_run, name::of_step(&ended.flow, &step.step), step)),
+                (None, None) => return Err(Error::damaged("a step that was passed over has no task run")),
+            }
         }
-        let output = (!step.output.is_null()).then_some(&step.output);
-        put_step(&mut *conn, ended.run, &step.step, &step.progress, output).await?;
+        for (state, attempts) in plain {
+            end_attempts(&mut *conn, &attempts, state, at).await?;
+        }
+        let task_runs = passed_over
+            .iter()
+            .map(|(id, instance, step)| (*id, instance.as_str(), step.state));
+        put_task_runs(&mut *conn, ended.run, ended.interval, task_runs.collect()).await?;
+        let progress = steps.iter().map(|step| {
+            let output = (!step.output.is_null()).then_some(&step.output);
+            (step.step.as_str(), &step.progress, output)
+        });
+        put_steps(&mut *conn, ended.run, progress.collect()).await?;
     }
+    Ok(())
+}
+
+/// Whether another attempt follows.
+fn is_retrying(step: &StepEnded) -> bool {
+    matches!(step.progress.stage, Stage::Retrying { .. })
+}
+
+/// Attempts of which there is nothing to say but how they ended.
+async fn end_attempts(conn: &mut Conn, attempts: &[i64], state: &'static str, at: Instant) -> Result<(), Error> {
+    let list = rows(3, attempts.len(), 1, |at| format!("${at}"));
+    let update = format!("update attempt set state = $1, ended_at = $2, fault = null where id in ({list})");
+    let mut query = sql::query(AssertSqlSafe(update)).bind(state).bind(at.0);
+    for attempt in attempts {
+        query = query.bind(*attempt);
+    }
+    query.execute(&mut *conn).await?;
+    let list = rows(2, attempts.len(), 1, |at| format!("${at}"));
+    let update =
+        format!("update task_run set state = $1 where id in (select task_run from attempt where id in ({list}))");
+    let mut query = sql::query(AssertSqlSafe(update)).bind(state);
+    for attempt in attempts {
+        query = query.bind(*attempt);
+    }
+    query.execute(conn).await?;
     Ok(())
 }
 
@@ -146,7 +187,7 @@ async fn end_step(conn: &mut Conn, at: Instant, attempt: i64, step: &StepEnded) 
             .await?;
     }
     // The task run goes on where another attempt follows.
-    if matches!(step.progress.stage, Stage::Retrying { .. }) {
+    if is_retrying(step) {
         sql::query("update task_run set state = $2 where id = (select task_run from attempt where id = $1)")
             .bind(attempt)
             .bind(RunState::Waiting.as_str())
@@ -176,8 +217,11 @@ pub(crate) async fn reopen(conn: &mut Conn, at: Instant, reopened: &FlowReopened
         .bind(at.0)
         .execute(&mut *conn)
         .await?;
-    for StepWaits { step, progress } in &reopened.steps {
-        put_step(&mut *conn, reopened.run, step, progress, None).await?;
+    for steps in reopened.steps.chunks(ROWS) {
+        let progress = steps.iter().map(|waits| (waits.step.as_str(), &waits.progress, None));
+        put_steps(&mut *conn, reopened.run, progress.collect()).await?;
+    }
+    for StepWaits { step, .. } in &reopened.steps {
         sql::query("update task_run set state = $3 where run = $1 and instance = $2")
             .bind(reopened.run)
             .bind(name::of_step(&reopened.flow, step))
@@ -235,46 +279,58 @@ pub(crate) async fn end(conn: &mut Conn, seq: i64, at: Instant, ended: &FlowEnde
     }
 }
 
-async fn put_task_run(
+/// Rows of one statement, so many, each of so many values and written by `row`, which is told the number of its
+/// first value; that of the first row is `first`.
+pub(crate) fn rows(first: usize, count: usize, values: usize, row: impl Fn(usize) -> String) -> String {
+    let rows: Vec<String> = (0..count).map(|index| row(first + index * values)).collect();
+    rows.join(", ")
+}
+
+async fn put_task_runs(
     conn: &mut Conn,
     run: i64,
-    id: i64,
-    instance: &str,
-    interval: mulgil_core::interval::Interval,
-    state: RunState,
+    interval: Interval,
+    task_runs: Vec<(i64, &str, RunState)>,
 ) -> Result<(), Error> {
-    sql::query(
-        "insert into task_run (id, run, instance, kind, start_at, end_at, reason, state)
-         values ($1, $2, $3, 'step', $4, $5, '{}', $6)
-         on conflict (id) do update set state = excluded.state",
-    )
-    .bind(id)
-    .bind(run)
-    .bind(instance)
-    .bind(interval.start.0)
-    .bind(interval.end.0)
-    .bind(state.as_str())
-    .execute(conn)
-    .await?;
+    if task_runs.is_empty() {
+        return Ok(());
+    }
+    let rows = rows(3, task_runs.len(), 4, |at| {
+        format!(
+            "(${}, $1, ${}, 'step', $2, ${}, '{{}}', ${})",
+            at,
+            at + 1,
+            at + 2,
+            at + 3
+        )
+    });
+    let insert = format!(
+        "insert into task_run (id, run, instance, kind, start_at, end_at, reason, state) values {rows}
+         on conflict (id) do update set state = excluded.state"
+    );
+    let mut query = sql::query(AssertSqlSafe(insert)).bind(run).bind(interval.start.0);
+    for (id, instance, state) in task_runs {
+        query = query.bind(id).bind(instance).bind(interval.end.0).bind(state.as_str());
+    }
+    query.execute(conn).await?;
     Ok(())
 }
 
-async fn put_step(
-    conn: &mut Conn,
-    run: i64,
-    step: &str,
-    progress: &StepProgress,
-    output: Option<&Json>,
-) -> Result<(), Error> {
-    sql::query(
-        "insert into flow_step (run, step, progress, output) values ($1, $2, $3, $4)
-         on conflict (run, step) do update set progress = excluded.progress, output = excluded.output",
-    )
-    .bind(run)
-    .bind(step)
-    .bind(serde_json::to_string(progress)?)
-    .bind(output.map(Json::to_string))
-    .execute(conn)
-    .await?;
+async fn put_steps(conn: &mut Conn, run: i64, steps: Vec<(&str, &StepProgress, Option<&Json>)>) -> Result<(), Error> {
+    let rows = rows(2, steps.len(), 3, |at| {
+        format!("($1, ${}, ${}, ${})", at, at + 1, at + 2)
+    });
+    let upsert = format!(
+        "insert into flow_step (run, step, progress, output) values {rows}
+         on conflict (run, step) do update set progress = excluded.progress, output = excluded.output"
+    );
+    let mut query = sql::query(AssertSqlSafe(upsert)).bind(run);
+    for (step, progress, output) in steps {
+        query = query
+            .bind(step)
+            .bind(serde_json::to_string(progress)?)
+            .bind(output.map(Json::to_string));
+    }
+    query.execute(conn).await?;
     Ok(())
 }

@@ -17,9 +17,12 @@ use mulgil_core::{
     walk::{StepProgress, Walk},
 };
 use serde_json::Value as Json;
+use sqlx::AssertSqlSafe;
 
 use crate::{
-    Store, apply, document,
+    Store, apply,
+    apply_flow::{ROWS, rows},
+    document,
     error::Error,
     fact::{Fact, FlowBegan, FlowEnded, Leaves, StepBegan, StepEnded, StepsBegan, StepsEnded},
     load,
@@ -177,11 +180,14 @@ impl Store {
                 let mut task_run = next(&mut *conn, "select coalesce(max(id), 0) + 1 from task_run").await?;
                 let mut attempt = crate::attempt::next_attempt(&mut *conn).await?;
                 let mut steps = Vec::with_capacity(starts.len());
-                for start in starts {
-                    let known = task_run_of(&mut *conn, run, &name::of_step(&flow, &start.step)).await?;
-                    if let Some(known) = known {
-                        check_no_live(&mut *conn, run, known, &start.step).await?;
+                let instances: Vec<String> = starts.iter().map(|start| name::of_step(&flow, &start.step)).collect();
+                let known = known_steps(&mut *conn, run, &instances).await?;
+                for (start, instance) in starts.into_iter().zip(&instances) {
+                    let known = known.get(instance);
+                    if known.is_some_and(|known| known.live > 0) {
+                        return Err(is_live_already(run, &start.step));
                     }
+                    let known = known.map(|known| known.task_run);
                     steps.push(StepBegan {
                         task_run: known.unwrap_or(task_run),
                         step: start.step,
@@ -221,16 +227,21 @@ impl Store {
                 open(&mut *conn, run).await?;
                 let mut task_run = next(&mut *conn, "select coalesce(max(id), 0) + 1 from task_run").await?;
                 let (mut steps, mut fenced) = (Vec::with_capacity(ended.len()), Vec::new());
+                let attempts: Vec<i64> = ended.iter().filter_map(|end| Some(end.attempt?.0)).collect();
+                let live = live_epochs(&mut *conn, &attempts).await?;
+                let passed_over = ended.iter().filter(|end| end.attempt.is_none());
+                let passed_over: Vec<String> = passed_over.map(|end| name::of_step(&flow, &end.step)).collect();
+                let known = known_steps(&mut *conn, run, &passed_over).await?;
                 for end in ended {
                     if let Some((attempt, epoch)) = end.attempt
-                        && !is_live(&mut *conn, attempt, epoch).await?
+                        && live.get(&attempt) != Some(&epoch)
                     {
                         fenced.push(attempt);
                         continue;
                     }
                     let mut own = None;
                     if end.attempt.is_none() {
-                        let known = task_run_of(&mut *conn, run, &name::of_step(&flow, &end.step)).await?;
+                        let known = known.get(&name::of_step(&flow, &end.step)).map(|known| known.task_run);
                         own = Some(known.unwrap_or(task_run));
                         task_run += i64::from(known.is_none());
                     }
@@ -334,24 +345,31 @@ impl Store {
     }
 
     /// What is known of the intervals of flows, by their instances.
-    pub async fn flow_states(&self, flows: &[Flow]) -> Result<BTreeMap<Instance, NodeState>, Fault> {
-        let instances: Vec<Instance> = flows.iter().map(Flow::instance).collect();
+    pub async fn flow_states<'a>(
+        &self,
+        flows: impl IntoIterator<Item = &'a Flow>,
+    ) -> Result<BTreeMap<Instance, NodeState>, Fault> {
+        let instances: Vec<Instance> = flows.into_iter().map(Flow::instance).collect();
         self.read(move |conn| Box::pin(async move { load::instances(conn, instances).await }))
             .await
     }
 
-    /// What runs of a flow are busy with.
-    pub async fn active_intervals(&self, flow: &str) -> Result<RangeSet, Fault> {
-        let flow = flow.to_owned();
+    /// What runs of flows are busy with, by the names of the flows; those that are busy with nothing are not there.
+    pub async fn active_intervals(&self) -> Result<BTreeMap<String, RangeSet>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                let rows: Vec<(i64, i64)> =
-                    sql::query_as("select start_at, end_at from flow_run where flow = $1 and ended_at is null")
-                        .bind(flow)
+                let rows: Vec<(String, i64, i64)> =
+                    sql::query_as("select flow, start_at, end_at from flow_run where ended_at is null")
                         .fetch_all(conn)
                         .await?;
-                let range = |(start, end)| Interval::new(Instant(start), Instant(end));
-                Ok(rows.into_iter().filter_map(range).collect())
+                let mut active: BTreeMap<String, RangeSet> = BTreeMap::new();
+                for (flow, start, end) in rows {
+                    let busy = active.entry(flow).or_default();
+                    if let Some(range) = Interval::new(Instant(start), Instant(end)) {
+                        busy.insert(range);
+                    }
+                }
+                Ok(active)
             })
         })
         .await
@@ -429,13 +447,19 @@ async fn open(conn: &mut Conn, run: i64) -> Result<(Interval, i64, Instant), Err
     Ok((interval, seq, Instant(at)))
 }
 
-async fn is_live(conn: &mut Conn, attempt: i64, epoch: i64) -> Result<bool, Error> {
-    let row: Option<(i64,)> = sql::query_as("select id from attempt where id = $1 and seq = $2 and state = 'running'")
-        .bind(attempt)
-        .bind(epoch)
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.is_some())
+/// The epochs of those of the attempts that are live.
+async fn live_epochs(conn: &mut Conn, attempts: &[i64]) -> Result<BTreeMap<i64, i64>, Error> {
+    let mut live = BTreeMap::new();
+    for attempts in attempts.chunks(ROWS) {
+        let list = rows(1, attempts.len(), 1, |at| format!("${at}"));
+        let select = format!("select id, seq from attempt where state = 'running' and id in ({list})");
+        let mut query = sql::query_as::<(i64, i64)>(AssertSqlSafe(select));
+        for attempt in attempts {
+            query = query.bind(*attempt);
+        }
+        live.extend(query.fetch_all(&mut *conn).await?);
+    }
+    Ok(live)
 }
 
 /// A walk that ended without filling its interval.
@@ -462,29 +486,39 @@ impl Ended {
     }
 }
 
-/// One attempt of a step at a time.
-async fn check_no_live(conn: &mut Conn, run: i64, task_run: i64, step: &str) -> Result<(), Error> {
-    let (live,): (i64,) = sql::query_as("select count(*) from attempt where task_run = $1 and state = 'running'")
-        .bind(task_run)
-        .fetch_one(conn)
-        .await?;
-    if live == 0 {
-        return Ok(());
-    }
-    let message = format!("an attempt of the step `{step}` of run {run} is live");
-    Err(Diagnostic::error(codes::CLAIM_HELD, message)
-        .with_remedy("nothing: the server reads again how the run stands")
-        .with_retry(Retry::Later)
-        .into())
+/// What there is of a step in a run.
+struct KnownStep {
+    task_run: i64,
+    /// Its live attempts.
+    live: i64,
 }
 
-async fn task_run_of(conn: &mut Conn, run: i64, instance: &str) -> Result<Option<i64>, Error> {
-    let row: Option<(i64,)> = sql::query_as("select id from task_run where run = $1 and instance = $2")
-        .bind(run)
-        .bind(instance)
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.map(|(id,)| id))
+/// Those of the steps that had an attempt in a run, or were passed over, by their instances.
+async fn known_steps(conn: &mut Conn, run: i64, instances: &[String]) -> Result<BTreeMap<String, KnownStep>, Error> {
+    let mut known = BTreeMap::new();
+    for instances in instances.chunks(ROWS) {
+        let list = rows(2, instances.len(), 1, |at| format!("${at}"));
+        let select = format!(
+            "select t.instance, t.id, (select count(*) from attempt a where a.task_run = t.id and a.state = 'running')
+             from task_run t where t.run = $1 and t.instance in ({list})"
+        );
+        let mut query = sql::query_as::<(String, i64, i64)>(AssertSqlSafe(select)).bind(run);
+        for instance in instances {
+            query = query.bind(instance);
+        }
+        let rows = query.fetch_all(&mut *conn).await?.into_iter();
+        known.extend(rows.map(|(instance, task_run, live)| (instance, KnownStep { task_run, live })));
+    }
+    Ok(known)
+}
+
+/// One attempt of a step at a time.
+fn is_live_already(run: i64, step: &str) -> Error {
+    let message = format!("an attempt of the step `{step}` of run {run} is live");
+    Diagnostic::error(codes::CLAIM_HELD, message)
+        .with_remedy("nothing: the server reads again how the run stands")
+        .with_retry(Retry::Later)
+        .into()
 }
 
 async fn next(conn: &mut Conn, sql: &'static str) -> Result<i64, Error> {

@@ -1,6 +1,6 @@
 //! Ticks: what became of each. A tick that was decided once stays decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mulgil_core::{
     flow::name,
@@ -113,20 +113,34 @@ impl Store {
         .await
     }
 
-    /// The ticks of a flow without intervals whose runs have not begun, oldest first, at most `limit`.
-    pub async fn open_ticks(&self, flow: &str, limit: u32) -> Result<Vec<Instant>, Fault> {
-        let owner = name::of_flow(flow);
+    /// The ticks of flows without intervals whose runs have not begun, oldest first; of each flow at most its
+    /// limit. Flows without any are not there.
+    pub async fn open_ticks(&self, limits: Vec<(String, u32)>) -> Result<BTreeMap<String, Vec<Instant>>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                let rows: Vec<(i64,)> = sql::query_as(
-                    "select scheduled_at from tick where owner = $1 and fate = 'runs' and run is null
-                     order by scheduled_at limit $2",
-                )
-                .bind(owner)
-                .bind(i64::from(limit))
-                .fetch_all(conn)
-                .await?;
-                Ok(rows.into_iter().map(|(at,)| Instant(at)).collect())
+                let mut open = BTreeMap::new();
+                // Of a hundred thousand flows few have any.
+                let owners: Vec<(String,)> =
+                    sql::query_as("select distinct owner from tick where fate = 'runs' and run is null")
+                        .fetch_all(&mut *conn)
+                        .await?;
+                let owners: BTreeSet<String> = owners.into_iter().map(|(owner,)| owner).collect();
+                for (flow, limit) in limits {
+                    let owner = name::of_flow(&flow);
+                    if !owners.contains(&owner) {
+                        continue;
+                    }
+                    let rows: Vec<(i64,)> = sql::query_as(
+                        "select scheduled_at from tick where owner = $1 and fate = 'runs' and run is null
+                         order by scheduled_at limit $2",
+                    )
+                    .bind(owner)
+                    .bind(i64::from(limit))
+                    .fetch_all(&mut *conn)
+                    .await?;
+                    open.insert(flow, rows.into_iter().map(|(at,)| Instant(at)).collect());
+                }
+                Ok(open)
             })
         })
         .await

@@ -285,11 +285,17 @@ proptest::proptest! {
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         let flow = flow(&lines);
         let mut walk = Walk::new(3, Interval::WHOLE);
+        let mut front = Front::new(&flow, &walk);
         let mut ends = ends.into_iter().cycle();
         let mut now = at(0);
         for turn in 0..400_u32 {
-            walk.is_cancelled |= turn == u32::from(cancel_at);
+            if turn == u32::from(cancel_at) {
+                walk.is_cancelled = true;
+                front.look_at_all();
+            }
             let next = walk.next(&flow, now);
+            // Who looks only where something changed sees the same.
+            proptest::prop_assert_eq!(&walk.next_at(&flow, &mut front, now), &next);
             for (step, state) in &next.end {
                 proptest::prop_assert!(walk.ended(step).is_none());
                 walk.end(step, *state);
@@ -305,6 +311,9 @@ proptest::proptest! {
                     3 => { walk.lose(step, LATER, now); }
                     _ => { walk.lose(step, Lost::Crashed, now); }
                 }
+            }
+            for step in next.end.iter().map(|(step, _)| step).chain(&next.start) {
+                front.changed(&flow, step, walk.progress(step).stage);
             }
             if let Some(result) = next.result {
                 proptest::prop_assert!(result.is_terminal());
@@ -386,4 +395,18 @@ fn what_was_skipped_because_of_a_failure_is_looked_at_again() {
         walk.end(step, state);
     }
     assert_eq!(walk.reopen(&flow), ["load", "some", "alarm", "next"]);
+}
+
+#[test]
+fn templates_may_ask_of_all_that_is_behind_a_step() {
+    let flow = flow(&["a", "b <- a", "c", "d <- b", "e <- d c", "tidy: finally"]);
+    let front = Front::new(&flow, &Walk::new(1, Interval::WHOLE));
+    let before = |name: &str| -> Vec<&str> {
+        let step = front.step(&flow, name).unwrap();
+        front.before(&flow, step).into_iter().collect()
+    };
+    assert_eq!(before("a"), Vec::<&str>::new());
+    assert_eq!(before("d"), ["a", "b"]);
+    assert_eq!(before("e"), ["a", "b", "c", "d"]);
+    assert_eq!(before("tidy"), ["a", "b", "c", "d", "e"]);
 }

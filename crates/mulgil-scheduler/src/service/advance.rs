@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use mulgil_core::{
     codes, crash,
     diagnostic::{Diagnostic, Retry},
-    flow::Late,
+    flow::{Late, StepContext, StepWork},
     interval::Instant,
     port::Fault,
     run::RunState,
@@ -16,7 +16,7 @@ use mulgil_store::{EndedStep, StepStart};
 use tokio::sync::watch;
 
 use super::{
-    Done, Mind, Service,
+    Done, Mind, Service, all,
     live_walk::{LiveAttempt, LiveWalk},
     port::{Happening, StepAttempt, StepEnd, Stop},
 };
@@ -42,6 +42,38 @@ impl Ending {
     }
 }
 
+/// What a look at a walk found.
+#[derive(Default)]
+struct Look {
+    /// How it ended; nothing where it has not.
+    result: Option<RunState>,
+    /// When to look again at the latest.
+    wake_at: Option<Instant>,
+}
+
+impl Look {
+    fn wake_by(&mut self, at: Instant) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// What of a walk was started.
+struct Started {
+    /// Whether steps were passed over, so that others may begin.
+    is_touched: bool,
+    begun: Vec<BegunStep>,
+}
+
+/// An attempt that is claimed.
+struct BegunStep {
+    name: String,
+    work: Result<StepWork, Fault>,
+    context: StepContext,
+    attempt: StepAttempt,
+    timeout_us: Option<i64>,
+    stop: Stop,
+}
+
 impl Service {
     /// Records that attempts are lost: nobody knows how they ended.
     pub(super) async fn lose(
@@ -61,39 +93,48 @@ impl Service {
     /// Ends what is passed over, starts what may start, and ends walks that are at their end.
     pub(super) async fn advance(&self, mind: &mut Mind, now: Instant) -> Result<(), Fault> {
         let touched = std::mem::take(&mut mind.touched);
-        let mut waits = false;
-        for run in touched {
-            let Some(mut walk) = mind.walks.remove(&run) else {
-                continue;
-            };
-            let is_over = self.advance_walk(mind, &mut walk, now).await?;
-            if let Some(state) = is_over {
-                self.end_walk(mind, run, &walk, state, now).await?;
-                mind.flagged.insert(walk.flow.name.clone());
-            } else {
-                waits |= !walk.waiting.is_empty();
-                mind.walks.insert(run, walk);
+        let walks: Vec<(i64, LiveWalk)> = touched
+            .into_iter()
+            .filter_map(|run| mind.walks.remove_entry(&run))
+            .collect();
+        // What is recorded of several walks is committed together; where that fails, the mind is made anew.
+        let looks = walks.into_iter().map(|(run, mut walk)| async move {
+            let look = self.look(&mut walk, now).await?;
+            Ok::<_, Fault>((run, walk, look))
+        });
+        let mut over = Vec::new();
+        for (run, walk, look) in all(looks).await? {
+            if let Some(at) = look.wake_at {
+                mind.wake_by(at);
+            }
+            match look.result {
+                Some(state) => over.push((run, walk, state)),
+                None => {
+                    mind.walks.insert(run, walk);
+                }
             }
         }
-        if waits || mind.walks.values().any(|walk| !walk.waiting.is_empty()) {
+        let ends = over
+            .iter()
+            .map(|(run, walk, state)| self.end_walk(*run, walk, *state, now));
+        all(ends).await?;
+        mind.flagged
+            .extend(over.into_iter().map(|(_, walk, _)| walk.flow.name.clone()));
+        if mind.walks.values().any(|walk| !walk.waiting.is_empty()) {
             self.hand_over(mind, now).await?;
         }
         Ok(())
     }
 
-    /// Looks at one walk: gives how it ended, if it has.
-    pub(super) async fn advance_walk(
-        &self,
-        mind: &mut Mind,
-        walk: &mut LiveWalk,
-        now: Instant,
-    ) -> Result<Option<RunState>, Fault> {
+    /// Looks at one walk: how it ended, if it has, and when to look again at the latest.
+    async fn look(&self, walk: &mut LiveWalk, now: Instant) -> Result<Look, Fault> {
+        let mut look = Look::default();
         if let Some(ends_by) = walk.ends_by() {
             if ends_by <= now && !walk.walk.is_cancelled {
                 self.store.cancel_walk(walk.walk.run, "timeout", now).await?;
                 walk.cancel();
             } else if ends_by > now {
-                mind.wake_by(ends_by);
+                look.wake_by(ends_by);
             }
         }
         if let Some((at, then)) = walk.deadline().filter(|_| !walk.is_late) {
@@ -111,27 +152,23 @@ impl Service {
                     walk.cancel();
                 }
             } else {
-                mind.wake_by(at);
+                look.wake_by(at);
             }
         }
         loop {
             let next = walk.next(now);
-            if !next.end.is_empty() {
-                let ends = next
-                    .end
-                    .into_iter()
-                    .map(|(step, state)| Ending::without_attempt(step, state));
-                self.record_ends(walk, ends.collect(), now).await?;
-                continue;
+            if next.end.is_empty() {
+                if let Some(at) = next.wake_at {
+                    look.wake_by(at);
+                }
+                look.result = next.result;
+                return Ok(look);
             }
-            if let Some(at) = next.wake_at {
-                mind.wake_by(at);
-            }
-            if next.result.is_some() {
-                return Ok(next.result);
-            }
-            walk.wait_for_slots(next.start, now);
-            return Ok(None);
+            let ends = next
+                .end
+                .into_iter()
+                .map(|(step, state)| Ending::without_attempt(step, state));
+            self.record_ends(walk, ends.collect(), now).await?;
         }
     }
 
@@ -168,14 +205,55 @@ impl Service {
                 chosen.entry(run).or_default().push(step.clone());
             }
         }
-        for (run, steps) in chosen {
-            let Some(mut walk) = mind.walks.remove(&run) else {
-                continue;
-            };
-            self.start(mind, &mut walk, steps, now).await?;
+        let walks = chosen.into_iter().filter_map(|(run, steps)| {
+            let walk = mind.walks.remove(&run)?;
+            Some((walk, steps))
+        });
+        let starts = walks
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|(mut walk, steps)| async move {
+                let started = self.start(&mut walk, steps, now).await?;
+                Ok::<_, Fault>((walk, started))
+            });
+        let started = all(starts).await?;
+        crash::point("step_claimed");
+        for (walk, Started { is_touched, begun }) in started {
+            let run = walk.walk.run;
+            if is_touched {
+                mind.touched.insert(run);
+            }
+            for one in begun {
+                self.set_going(mind, run, one);
+            }
             mind.walks.insert(run, walk);
         }
         Ok(())
+    }
+
+    /// An attempt is recorded: it begins.
+    fn set_going(&self, mind: &mut Mind, run: i64, begun: BegunStep) {
+        let BegunStep {
+            name,
+            work,
+            context,
+            attempt,
+            timeout_us,
+            stop,
+        } = begun;
+        self.witness.saw(&Happening::StepBegan {
+            run,
+            step: name.clone(),
+            attempt: attempt.attempt,
+        });
+        let executor = Arc::clone(&self.executor);
+        mind.work.spawn(async move {
+            let end = match work {
+                Ok(work) => executor.perform(work, context, attempt, timeout_us, stop).await,
+                Err(fault) => StepEnd::failed(fault),
+            };
+            (run, name, end)
+        });
     }
 
     /// The free slots: those that no live attempt has.
@@ -186,7 +264,7 @@ impl Service {
             backfilling: 0,
         };
         for walk in mind.walks.values() {
-            for pool in walk.flow.steps.iter().filter_map(|step| step.pool.as_ref()) {
+            for pool in &walk.pools {
                 free.pools.entry(pool.clone()).or_insert(USUAL_POOL);
             }
         }
@@ -195,7 +273,7 @@ impl Service {
             if walk.backfill.is_some() {
                 free.backfilling += walk.attempts.len();
             }
-            for step in walk.attempts.keys().filter_map(|step| walk.flow.step(step)) {
+            for step in walk.attempts.keys().filter_map(|step| walk.step(step)) {
                 if let Some(left) = step.pool.as_ref().and_then(|pool| free.pools.get_mut(pool)) {
                     *left = left.saturating_sub(1);
                 }
@@ -204,18 +282,12 @@ impl Service {
         free
     }
 
-    /// Claims attempts of steps of one walk and starts them. A step whose `when` says no is passed over.
-    pub(super) async fn start(
-        &self,
-        mind: &mut Mind,
-        walk: &mut LiveWalk,
-        steps: Vec<String>,
-        now: Instant,
-    ) -> Result<(), Fault> {
+    /// Claims attempts of steps of one walk, which may begin when that is durable. A step whose `when` says no
+    /// is passed over.
+    async fn start(&self, walk: &mut LiveWalk, steps: Vec<String>, now: Instant) -> Result<Started, Fault> {
         let (mut starts, mut works, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for name in steps {
-            walk.waiting.remove(&name);
-            let Some(step) = walk.flow.step(&name) else {
+            let Some(step) = walk.step(&name) else {
                 continue;
             };
             let context = walk.context(step);
@@ -227,58 +299,52 @@ impl Service {
                 Ok(Some(work)) => Ok(work),
                 Err(fault) => Err(fault),
             };
+            let timeout_us = step.timeout_us;
             starts.push(StepStart {
                 progress: walk.begun(&name, now),
                 step: name.clone(),
             });
-            works.push((name, work, context));
+            works.push((name, work, context, timeout_us));
         }
-        if !skipped.is_empty() {
-            self.record_ends(walk, skipped, now).await?;
-            mind.touched.insert(walk.walk.run);
-        }
+        let mut started = Started {
+            is_touched: !skipped.is_empty(),
+            begun: Vec::with_capacity(starts.len()),
+        };
+        self.record_ends(walk, skipped, now).await?;
         if starts.is_empty() {
-            return Ok(());
+            return Ok(started);
         }
         let (run, interval) = (walk.walk.run, walk.walk.interval);
         let claims = self
             .store
             .begin_steps(run, &walk.flow.name, interval, starts, now)
             .await?;
-        crash::point("step_claimed");
-        for ((name, work, context), (attempt, epoch)) in works.into_iter().zip(claims) {
-            walk.walk.began(&name, now);
-            self.witness.saw(&Happening::StepBegan {
-                run,
-                step: name.clone(),
-                attempt,
-            });
+        for ((name, work, context, timeout_us), (attempt, epoch)) in works.into_iter().zip(claims) {
+            walk.began(&name, now);
             let (stop, stopped) = watch::channel(false);
             walk.attempts.insert(name.clone(), LiveAttempt { attempt, epoch, stop });
-            let timeout = walk.flow.step(&name).and_then(|step| step.timeout_us);
-            let attempt = StepAttempt {
-                run,
-                attempt,
-                epoch,
-                started_at: now,
-            };
-            let executor = Arc::clone(&self.executor);
-            mind.work.spawn(async move {
-                let end = match work {
-                    Ok(work) => executor.perform(work, context, attempt, timeout, Stop(stopped)).await,
-                    Err(fault) => StepEnd::failed(fault),
-                };
-                (run, name, end)
+            started.begun.push(BegunStep {
+                name,
+                work,
+                context,
+                attempt: StepAttempt {
+                    run,
+                    attempt,
+                    epoch,
+                    started_at: now,
+                },
+                timeout_us,
+                stop: Stop(stopped),
             });
         }
-        Ok(())
+        Ok(started)
     }
 
     /// Records attempts that ended; those of one walk together.
-    pub(super) async fn ended(&self, mind: &mut Mind, all: Vec<Done>) -> Result<(), Fault> {
+    pub(super) async fn ended(&self, mind: &mut Mind, done: Vec<Done>) -> Result<(), Fault> {
         let now = self.now();
         let mut ended: BTreeMap<i64, Vec<Ending>> = BTreeMap::new();
-        for one in all {
+        for one in done {
             let (run, step, end) = one.map_err(|error| bug(&format!("a step's task panicked: {error}")))?;
             let walk = mind.walks.get_mut(&run);
             if let Some(live) = walk.and_then(|walk| walk.attempts.remove(&step)) {
@@ -289,12 +355,19 @@ impl Service {
                 });
             }
         }
-        for (run, ends) in ended {
-            if let Some(mut walk) = mind.walks.remove(&run) {
+        let walks = ended
+            .into_iter()
+            .filter_map(|(run, ends)| Some((mind.walks.remove(&run)?, ends)));
+        let records = walks
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|(mut walk, ends)| async move {
                 self.record_ends(&mut walk, ends, now).await?;
-                mind.touched.insert(run);
-                mind.walks.insert(run, walk);
-            }
+                Ok::<_, Fault>(walk)
+            });
+        for walk in all(records).await? {
+            mind.touched.insert(walk.walk.run);
+            mind.walks.insert(walk.walk.run, walk);
         }
         Ok(())
     }
@@ -312,7 +385,7 @@ impl Service {
             end,
         } in &ends
         {
-            let step = walk.flow.step(name);
+            let step = walk.step(name);
             match (end.state, step) {
                 (RunState::Failed, Some(step)) => {
                     let retry = end.fault.as_ref().map_or(Retry::Later, |fault| fault.retry);
@@ -360,8 +433,7 @@ impl Service {
                     Stage::Waiting | Stage::Running | Stage::Ended { .. } => None,
                 },
             });
-            walk.walk.steps.insert(name.clone(), progress);
-            walk.waiting.remove(&name);
+            walk.put(&name, progress);
             if !end.output.is_null() {
                 walk.outputs.insert(name.clone(), end.output);
             }
@@ -375,14 +447,7 @@ impl Service {
         Ok(())
     }
 
-    pub(super) async fn end_walk(
-        &self,
-        mind: &mut Mind,
-        run: i64,
-        walk: &LiveWalk,
-        state: RunState,
-        now: Instant,
-    ) -> Result<(), Fault> {
+    pub(super) async fn end_walk(&self, run: i64, walk: &LiveWalk, state: RunState, now: Instant) -> Result<(), Fault> {
         let flow = &walk.flow;
         let next_tick = flow.schedule.as_ref().and_then(|schedule| schedule.next_tick(now));
         let before = self.store.state_before(&flow.name, run).await?;
@@ -390,7 +455,6 @@ impl Service {
             .end_walk(run, flow, state, next_tick.unwrap_or(Instant::MAX), now)
             .await?;
         crash::point("flow_ended");
-        mind.touched.remove(&run);
         self.witness.saw(&Happening::RunEnded {
             run,
             flow: Arc::clone(flow),

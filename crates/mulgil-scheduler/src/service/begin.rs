@@ -7,7 +7,7 @@ use mulgil_core::{
     codes, crash,
     diagnostic::{Diagnostic, Retry},
     flow::{Class, DueRun, Flow, OnFull, name},
-    interval::{Instant, Interval},
+    interval::{Instant, Interval, RangeSet},
     port::Fault,
     run::{RunState, Trigger},
     state::NodeState,
@@ -16,7 +16,7 @@ use mulgil_store::{Begun, NewWalk};
 use serde_json::Value as Json;
 
 use super::{
-    Mind, Service,
+    Mind, Service, all,
     backfills::{asking, in_turn},
     live_walk::LiveWalk,
     port::{Begins, Happening},
@@ -54,99 +54,127 @@ impl Service {
     pub(super) async fn begin(&self, mind: &mut Mind, now: Instant) -> Result<(), Fault> {
         let mut flagged = std::mem::take(&mut mind.flagged);
         let backfills = self.ask_backfills(&mut flagged, now).await?;
-        for flow in flagged.iter().filter_map(|name| self.flows.get(name)) {
-            if flow.grid.is_cut() {
-                self.begin_intervals(mind, flow, &backfills, now).await?;
-            } else if flow.schedule.is_some() {
-                self.begin_ticks(mind, flow, now).await?;
-            }
+        let active = active_runs(mind);
+        let flows = flagged.iter().filter_map(|name| self.flows.get(name)).map(|flow| {
+            let active = active.get(flow.name.as_str()).copied().unwrap_or(0);
+            let free = (flow.max_active as usize).saturating_sub(active);
+            (flow, free)
+        });
+        let (cut, whole): (Vec<_>, Vec<_>) = flows.partition(|(flow, _)| flow.grid.is_cut());
+        let mut begins = self.due_intervals(cut, &backfills, now).await?;
+        let (due, beyond) = self.due_ticks(whole).await?;
+        begins.extend(due);
+        self.begin_walks(mind, begins, now).await?;
+        for one in beyond {
+            self.begin_beyond(mind, one, now).await?;
         }
         Ok(())
     }
 
-    /// The intervals of a flow that are due, as far as there may be more active runs.
-    pub(super) async fn begin_intervals(
+    /// The intervals of flows that are due, of each as far as there may be more active runs.
+    async fn due_intervals(
         &self,
-        mind: &mut Mind,
-        flow: &Arc<Flow>,
+        mut flows: Vec<(&Arc<Flow>, usize)>,
         backfills: &[Backfill],
         now: Instant,
-    ) -> Result<(), Fault> {
-        let free = free_runs(mind, flow);
-        if free == 0 {
-            return Ok(());
+    ) -> Result<Vec<Begins>, Fault> {
+        flows.retain(|(_, free)| *free > 0);
+        if flows.is_empty() {
+            return Ok(Vec::new());
         }
-        let states = self.store.flow_states(std::slice::from_ref(flow.as_ref())).await?;
-        let state = states.get(&flow.instance()).cloned().unwrap_or_else(NodeState::default);
-        let active = self.store.active_intervals(&flow.name).await?;
-        let tick = flow.schedule.as_ref().and_then(|schedule| schedule.last_tick(now));
-        let turn = in_turn(backfills, flow);
-        for DueRun { interval, class } in flow.due(&state, &active, &turn, now, free) {
-            let (trigger, scheduled_at) = match class {
-                Class::Scheduled => (Trigger::Schedule, tick),
-                Class::Healing => (Trigger::Schedule, None),
-                Class::Interactive => (Trigger::Manual, None),
-                Class::Backfill => (Trigger::Backfill, None),
-            };
-            let asking = asking(backfills, flow, interval).filter(|_| class == Class::Backfill);
-            let asking = asking.map(|backfill| (backfill.id, backfill.terms.clone()));
-            let params = asking.as_ref().map(|(_, terms)| terms.params.clone());
-            let begins = Begins {
-                flow: Arc::clone(flow),
-                trigger,
-                class,
-                scheduled_at,
-                interval,
-                params: params_of(flow, &params.unwrap_or_default()),
-                backfill: asking,
-            };
-            self.begin_walk(mind, begins, now).await?;
+        let states = self
+            .store
+            .flow_states(flows.iter().map(|(flow, _)| flow.as_ref()))
+            .await?;
+        let active = self.store.active_intervals().await?;
+        let (unknown, idle) = (NodeState::default(), RangeSet::new());
+        let mut begins = Vec::new();
+        for (flow, free) in flows {
+            let state = states.get(&flow.instance()).unwrap_or(&unknown);
+            let active = active.get(&flow.name).unwrap_or(&idle);
+            let tick = flow.schedule.as_ref().and_then(|schedule| schedule.last_tick(now));
+            let turn = in_turn(backfills, flow);
+            for DueRun { interval, class } in flow.due(state, active, &turn, now, free) {
+                let (trigger, scheduled_at) = match class {
+                    Class::Scheduled => (Trigger::Schedule, tick),
+                    Class::Healing => (Trigger::Schedule, None),
+                    Class::Interactive => (Trigger::Manual, None),
+                    Class::Backfill => (Trigger::Backfill, None),
+                };
+                let asking = asking(backfills, flow, interval).filter(|_| class == Class::Backfill);
+                let asking = asking.map(|backfill| (backfill.id, backfill.terms.clone()));
+                let params = asking.as_ref().map(|(_, terms)| terms.params.clone());
+                begins.push(Begins {
+                    flow: Arc::clone(flow),
+                    trigger,
+                    class,
+                    scheduled_at,
+                    interval,
+                    params: params_of(flow, &params.unwrap_or_default()),
+                    backfill: asking,
+                });
+            }
         }
-        Ok(())
+        Ok(begins)
     }
 
-    /// The ticks of a flow without intervals whose runs have not begun.
-    pub(super) async fn begin_ticks(&self, mind: &mut Mind, flow: &Arc<Flow>, now: Instant) -> Result<(), Fault> {
-        let free = free_runs(mind, flow);
-        let limit = match flow.on_full {
-            OnFull::Queue => free,
-            OnFull::Skip | OnFull::CancelOld | OnFull::Fail => free + MAX_PASSED_OVER,
-        };
-        if limit == 0 {
-            return Ok(());
+    /// The ticks of flows without intervals whose runs have not begun: those that there is room for, and those
+    /// beyond it that do not wait.
+    async fn due_ticks(&self, flows: Vec<(&Arc<Flow>, usize)>) -> Result<(Vec<Begins>, Vec<Begins>), Fault> {
+        let limits = flows
+            .iter()
+            .filter(|(flow, _)| flow.schedule.is_some())
+            .map(|(flow, free)| {
+                let limit = match flow.on_full {
+                    OnFull::Queue => *free,
+                    OnFull::Skip | OnFull::CancelOld | OnFull::Fail => free + MAX_PASSED_OVER,
+                };
+                (flow.name.clone(), u32::try_from(limit).unwrap_or(u32::MAX))
+            })
+            .filter(|(_, limit)| *limit > 0)
+            .collect::<Vec<_>>();
+        if limits.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
         }
-        let ticks = self
-            .store
-            .open_ticks(&flow.name, u32::try_from(limit).unwrap_or(u32::MAX))
-            .await?;
-        for (index, at) in ticks.into_iter().enumerate() {
-            let begins = Begins {
-                flow: Arc::clone(flow),
-                trigger: Trigger::Schedule,
-                class: Class::Scheduled,
-                scheduled_at: Some(at),
-                interval: Interval::WHOLE,
-                params: params_of(flow, &BTreeMap::new()),
-                backfill: None,
-            };
-            if index < free {
-                self.begin_walk(mind, begins, now).await?;
-                continue;
-            }
-            match flow.on_full {
-                OnFull::Queue => return Ok(()),
-                OnFull::Skip => self.pass_over(mind, begins, RunState::Skipped, now).await?,
-                OnFull::Fail => self.pass_over(mind, begins, RunState::Failed, now).await?,
-                OnFull::CancelOld => {
-                    let oldest = mind.walks.iter().find(|(_, walk)| walk.flow.name == flow.name);
-                    if let Some(run) = oldest.map(|(run, _)| *run) {
-                        self.cancel(mind, run, "on_full: cancel_old").await?;
-                    }
-                    self.begin_walk(mind, begins, now).await?;
+        let open = self.store.open_ticks(limits).await?;
+        let (mut due, mut beyond) = (Vec::new(), Vec::new());
+        for (flow, free) in flows {
+            let ticks = open.get(&flow.name).map(Vec::as_slice).unwrap_or_default();
+            for (index, at) in ticks.iter().enumerate() {
+                let begins = Begins {
+                    flow: Arc::clone(flow),
+                    trigger: Trigger::Schedule,
+                    class: Class::Scheduled,
+                    scheduled_at: Some(*at),
+                    interval: Interval::WHOLE,
+                    params: params_of(flow, &BTreeMap::new()),
+                    backfill: None,
+                };
+                if index < free {
+                    due.push(begins);
+                } else {
+                    beyond.push(begins);
                 }
             }
         }
-        Ok(())
+        Ok((due, beyond))
+    }
+
+    /// A tick for which there is no room, and which does not wait for any.
+    async fn begin_beyond(&self, mind: &mut Mind, begins: Begins, now: Instant) -> Result<(), Fault> {
+        match begins.flow.on_full {
+            OnFull::Queue => Ok(()),
+            OnFull::Skip => self.pass_over(mind, begins, RunState::Skipped, now).await,
+            OnFull::Fail => self.pass_over(mind, begins, RunState::Failed, now).await,
+            OnFull::CancelOld => {
+                let name = &begins.flow.name;
+                let oldest = mind.walks.iter().find(|(_, walk)| walk.flow.name == *name);
+                if let Some(run) = oldest.map(|(run, _)| *run) {
+                    self.cancel(mind, run, "on_full: cancel_old").await?;
+                }
+                self.begin_walk(mind, begins, now).await.map(drop)
+            }
+        }
     }
 
     /// A run that does nothing, so that its tick has a row that says why.
@@ -161,34 +189,47 @@ impl Service {
             && let Some(walk) = mind.walks.remove(&run)
         {
             mind.touched.remove(&run);
-            self.end_walk(mind, run, &walk, state, now).await?;
+            self.end_walk(run, &walk, state, now).await?;
         }
         Ok(())
     }
 
+    /// Begins a walk; gives its run, or nothing where its tick had one or another is busy with its interval.
     pub(super) async fn begin_walk(&self, mind: &mut Mind, begins: Begins, now: Instant) -> Result<Option<i64>, Fault> {
-        let new = NewWalk {
-            flow: begins.flow.as_ref().clone(),
-            trigger: begins.trigger,
-            scheduled_at: begins.scheduled_at,
-            interval: begins.interval,
-            params: begins.params.clone(),
-            backfill: begins.backfill.as_ref().map(|(id, _)| *id),
-        };
-        let run = match self.store.begin_walk(new, now).await? {
-            Begun::Run(run) => run,
-            Begun::Active(_) | Begun::Ran(_) => return Ok(None),
-        };
-        crash::point("flow_began");
-        self.witness.saw(&Happening::RunBegan {
-            run,
-            flow: begins.flow.name.clone(),
-            scheduled_at: begins.scheduled_at,
-            interval: begins.interval,
+        Ok(self.begin_walks(mind, vec![begins], now).await?.pop())
+    }
+
+    /// Begins walks, in this order, committed together; gives the runs of those that began.
+    async fn begin_walks(&self, mind: &mut Mind, begins: Vec<Begins>, now: Instant) -> Result<Vec<i64>, Fault> {
+        let asked = begins.iter().map(|begins| {
+            let new = NewWalk {
+                flow: begins.flow.as_ref().clone(),
+                trigger: begins.trigger,
+                scheduled_at: begins.scheduled_at,
+                interval: begins.interval,
+                params: begins.params.clone(),
+                backfill: begins.backfill.as_ref().map(|(id, _)| *id),
+            };
+            self.store.begin_walk(new, now)
         });
-        mind.walks.insert(run, LiveWalk::begun_as(run, begins, now));
-        mind.touched.insert(run);
-        Ok(Some(run))
+        let begun = all(asked).await?;
+        if !begun.is_empty() {
+            crash::point("flow_began");
+        }
+        let mut runs = Vec::with_capacity(begun.len());
+        for (begins, begun) in begins.into_iter().zip(begun) {
+            let Begun::Run(run) = begun else { continue };
+            self.witness.saw(&Happening::RunBegan {
+                run,
+                flow: begins.flow.name.clone(),
+                scheduled_at: begins.scheduled_at,
+                interval: begins.interval,
+            });
+            mind.walks.insert(run, LiveWalk::begun_as(run, begins, now));
+            mind.touched.insert(run);
+            runs.push(run);
+        }
+        Ok(runs)
     }
 
     pub(super) async fn start_now(
@@ -220,10 +261,13 @@ impl Service {
     }
 }
 
-/// How many more runs of a flow may be active.
-fn free_runs(mind: &Mind, flow: &Flow) -> usize {
-    let active = mind.walks.values().filter(|walk| walk.flow.name == flow.name).count();
-    (flow.max_active as usize).saturating_sub(active)
+/// How many runs of each flow are active.
+fn active_runs(mind: &Mind) -> BTreeMap<&str, usize> {
+    let mut active = BTreeMap::new();
+    for walk in mind.walks.values() {
+        *active.entry(walk.flow.name.as_str()).or_default() += 1;
+    }
+    active
 }
 
 /// The parameters of a run that nobody waits for: what was given, with the flow's defaults. What is given does

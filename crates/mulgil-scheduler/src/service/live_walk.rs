@@ -1,6 +1,9 @@
 //! A walk while it goes on: what the ledger knows of it, and what is being done.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mulgil_core::{
     backfill::Terms,
@@ -10,7 +13,7 @@ use mulgil_core::{
     project::Fingerprint,
     run::Trigger,
     slots::Free,
-    walk::{Next, StepProgress, Walk},
+    walk::{Front, Next, StepProgress, Walk},
 };
 use mulgil_store::OpenWalk;
 use serde_json::Value as Json;
@@ -31,13 +34,17 @@ pub(crate) struct LiveWalk {
     /// The backfill that asked for it, with what was said of that.
     pub(crate) backfill: Option<(i64, Terms)>,
     pub(crate) walk: Walk,
+    /// Where the walk is to be looked at.
+    front: Front,
     pub(crate) outputs: BTreeMap<String, Json>,
     /// Rows that steps told of, in this server's time.
     pub(crate) rows: BTreeMap<String, u64>,
     /// Live attempts by step.
     pub(crate) attempts: BTreeMap<String, LiveAttempt>,
-    /// Since when steps that may start wait for a slot.
-    pub(crate) waiting: BTreeMap<String, Instant>,
+    /// Steps that may start and wait for a slot.
+    pub(crate) waiting: Waiting,
+    /// The pools of its steps.
+    pub(crate) pools: BTreeSet<String>,
     /// Whether it was told that its deadline has passed, in this server's time.
     pub(crate) is_late: bool,
     /// Why steps failed, in this server's time.
@@ -74,12 +81,16 @@ impl LiveWalk {
         };
         let mut walk = Self::begun_as(open.walk.run, begun, open.started_at);
         (walk.walk, walk.outputs, walk.reopened_at) = (open.walk, open.outputs, open.reopened_at);
+        walk.front = Front::new(&walk.flow, &walk.walk);
         walk
     }
 
     /// A walk that begins.
     pub(crate) fn begun_as(run: i64, begins: Begins, now: Instant) -> Self {
+        let walk = Walk::new(run, begins.interval);
         Self {
+            front: Front::new(&begins.flow, &walk),
+            pools: begins.flow.steps.iter().filter_map(|step| step.pool.clone()).collect(),
             flow: begins.flow,
             class: begins.class,
             scheduled_at: begins.scheduled_at,
@@ -87,11 +98,11 @@ impl LiveWalk {
             reopened_at: None,
             params: begins.params,
             backfill: begins.backfill,
-            walk: Walk::new(run, begins.interval),
+            walk,
             outputs: BTreeMap::new(),
             rows: BTreeMap::new(),
             attempts: BTreeMap::new(),
-            waiting: BTreeMap::new(),
+            waiting: Waiting::default(),
             is_late: false,
             faults: BTreeMap::new(),
         }
@@ -100,7 +111,8 @@ impl LiveWalk {
     /// Begins nothing more of it, and stops what is live.
     pub(crate) fn cancel(&mut self) {
         self.walk.is_cancelled = true;
-        self.waiting.clear();
+        self.waiting = Waiting::default();
+        self.front.look_at_all();
         for (name, live) in &self.attempts {
             if self.flow.step(name).is_none_or(|step| !step.is_finally) {
                 // An attempt that has just ended hears nothing.
@@ -109,30 +121,31 @@ impl LiveWalk {
         }
     }
 
-    /// Steps wait for slots, since now where they did not before.
-    pub(crate) fn wait_for_slots(&mut self, steps: Vec<String>, now: Instant) {
-        let mut before = std::mem::take(&mut self.waiting);
-        for step in steps {
-            let since = before.remove(&step).unwrap_or(now);
-            self.waiting.insert(step, since);
+    /// A step by its name.
+    pub(crate) fn step(&self, name: &str) -> Option<&Step> {
+        self.front.step(&self.flow, name)
+    }
+
+    /// A step stands otherwise now, as it is recorded.
+    pub(crate) fn put(&mut self, step: &str, progress: StepProgress) {
+        self.front.changed(&self.flow, step, progress.stage);
+        if let Some(place) = self.front.place(step) {
+            self.waiting.remove(group_of(&self.flow.steps[place]), place);
         }
+        self.walk.steps.insert(step.to_owned(), progress);
+    }
+
+    /// An attempt of a step began.
+    pub(crate) fn began(&mut self, step: &str, now: Instant) {
+        let progress = self.begun(step, now);
+        self.put(step, progress);
     }
 
     /// Those of the waiting steps that could be chosen: of each pool and priority no more than there are
     /// free slots.
-    pub(crate) fn first_waiting(&self, free: &Free) -> Vec<(&Step, Instant)> {
-        let mut taken: BTreeMap<(Option<&str>, i32), usize> = BTreeMap::new();
-        let mut first = Vec::new();
-        for (name, since) in &self.waiting {
-            if let Some(step) = self.flow.step(name) {
-                let count = taken.entry((step.pool.as_deref(), step.priority)).or_default();
-                *count += 1;
-                if *count <= free.slots {
-                    first.push((step, *since));
-                }
-            }
-        }
-        first
+    pub(crate) fn first_waiting(&self, free: &Free) -> impl Iterator<Item = (&Step, Instant)> {
+        let first = self.waiting.first(free.slots);
+        first.map(|(place, since)| (&self.flow.steps[place], since))
     }
 
     /// Its interval, where its flow has them.
@@ -140,9 +153,13 @@ impl LiveWalk {
         self.flow.grid.is_cut().then_some(self.walk.interval)
     }
 
-    /// What is next of it.
-    pub(crate) fn next(&self, now: Instant) -> Next {
-        self.walk.next(&self.flow, now)
+    /// What is next of it. What may start waits for slots from now on.
+    pub(crate) fn next(&mut self, now: Instant) -> Next {
+        let next = self.walk.next_at(&self.flow, &mut self.front, now);
+        for place in next.start.iter().filter_map(|step| self.front.place(step)) {
+            self.waiting.add(group_of(&self.flow.steps[place]), place, now);
+        }
+        next
     }
 
     /// When the whole has to be over, where the flow says so.
@@ -174,13 +191,14 @@ impl LiveWalk {
     /// What the templates of a step are told.
     pub(crate) fn context(&self, step: &Step) -> StepContext {
         let progress = self.walk.progress(&step.name);
-        let outcome = |(name, progress): (&String, &StepProgress)| {
+        let earlier = self.front.before(&self.flow, step).into_iter();
+        let outcome = |name: &str| {
             let outcome = StepOutcome {
-                state: progress.stage.ended()?,
+                state: self.walk.ended(name)?,
                 rows: self.rows.get(name).copied(),
                 output: self.outputs.get(name).cloned().unwrap_or_default(),
             };
-            Some((name.clone(), outcome))
+            Some((name.to_owned(), outcome))
         };
         StepContext {
             run_id: self.walk.run.to_string(),
@@ -188,7 +206,7 @@ impl LiveWalk {
             started_at: self.started_at,
             interval: self.interval(),
             params: self.params.clone(),
-            steps: self.walk.steps.iter().filter_map(outcome).collect(),
+            steps: earlier.filter_map(outcome).collect(),
             attempt: progress.next_attempt(),
             idempotency_id: self.idempotency_id(step),
         }
@@ -205,5 +223,44 @@ impl LiveWalk {
             interval.end.0.to_le_bytes().as_slice(),
         ])
         .to_string()
+    }
+}
+
+/// A pool and a priority: among those that have both in common the flow's order decides.
+type Group<'a> = (Option<&'a str>, i32);
+
+fn group_of(step: &Step) -> Group<'_> {
+    (step.pool.as_deref(), step.priority)
+}
+
+/// Steps that wait for slots, by their places in the flow, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(BTreeMap<(Option<String>, i32), BTreeMap<usize, Instant>>);
+
+impl Waiting {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that wait already go on waiting.
+    fn add(&mut self, (pool, priority): Group<'_>, place: usize, now: Instant) {
+        let group = self.0.entry((pool.map(str::to_owned), priority)).or_default();
+        group.entry(place).or_insert(now);
+    }
+
+    fn remove(&mut self, (pool, priority): Group<'_>, place: usize) {
+        let group = (pool.map(str::to_owned), priority);
+        if let Some(places) = self.0.get_mut(&group) {
+            places.remove(&place);
+            if places.is_empty() {
+                self.0.remove(&group);
+            }
+        }
+    }
+
+    /// The first of each group.
+    fn first(&self, of_each: usize) -> impl Iterator<Item = (usize, Instant)> {
+        let places = self.0.values().flat_map(move |places| places.iter().take(of_each));
+        places.map(|(place, since)| (*place, *since))
     }
 }

@@ -15,7 +15,7 @@ use mulgil_core::{
     flow::{Entry, Flow, ModelsSpec, ProcessSpec, PythonSpec, Step, StepContext, StepWork, name},
     port::{Fault, SharedEngine},
     run::RunState,
-    task::ScriptSpec,
+    task::{Binding, ScriptSpec},
 };
 use mulgil_project::Compiler;
 use mulgil_runner::{
@@ -68,6 +68,13 @@ impl Executor for LocalExecutor {
     async fn render(&self, flow: &Flow, step: &Step, context: &StepContext) -> Result<Option<StepWork>, Fault> {
         if !self.compiler.render_when(flow, step, context)? {
             return Ok(None);
+        }
+        // What is known of sources, their files among it, is only read for what reads them.
+        let work = self.compiler.render_step(flow, step, context, &BTreeMap::new())?;
+        let reads_source =
+            matches!(&work, StepWork::Script(script) if script.bindings.iter().any(Binding::reads_source));
+        if !reads_source {
+            return Ok(Some(work));
         }
         let seen = self.store.sources_seen().await?;
         self.compiler.render_step(flow, step, context, &seen).map(Some)

@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use mulgil_core::{
     backfill::{Backfill, Change},
     backoff::BackOff,
@@ -431,6 +432,12 @@ fn pause(mind: &Mind, now: Instant) -> Duration {
     let at = tick.into_iter().chain(mind.wake_at).min();
     let micros = at.map_or(i64::MAX, |at| at.0.saturating_sub(now.0)).max(0);
     Duration::from_micros(micros.unsigned_abs()).min(SAFETY_NET)
+}
+
+/// What is asked of the ledger together is committed together. Waits for all also where one fails, so that
+/// nothing is still being written when the mind is made anew.
+async fn all<T>(asked: impl IntoIterator<Item = impl Future<Output = Result<T, Fault>>>) -> Result<Vec<T>, Fault> {
+    join_all(asked).await.into_iter().collect()
 }
 
 fn not_active(run: i64) -> Fault {

@@ -362,3 +362,42 @@ async fn an_interval_whose_run_always_takes_too_long_is_tried_at_ticks_and_then_
     assert_eq!(runs.len(), expected, "{begin:?} {runs:?}");
     assert!(runs.iter().all(|state| *state == RunState::Cancelled));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_crons_of_one_minute_fire_once_each() {
+    let world = World::new().await;
+    let flows: Vec<_> = (0..1_000)
+        .map(|number| flow(&format!("f{number:03}"), "* * * * *", vec![step("only", &[])]))
+        .collect();
+    let server = world.server(&flows, 32, succeed(10));
+    world.pass(SECOND * 150).await;
+    server.drain(&world).await;
+    let minutes = world.store.ticks(Some("flow:f000"), 10).await.unwrap().len() - 1;
+    assert!((2..=3).contains(&minutes), "{minutes}");
+    let mut runs = BTreeMap::new();
+    for run in world.store.runs(10_000).await.unwrap() {
+        assert_eq!(run.state, RunState::Success);
+        *runs.entry(run.selector).or_insert(0) += 1;
+    }
+    assert_eq!(runs.len(), 1_000);
+    assert!(runs.values().all(|count| *count == minutes), "{runs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_many_steps_is_looked_at_where_something_changed_and_ends_the_same() {
+    let world = World::new().await;
+    let names: Vec<String> = (0..2_000).map(|number| format!("s{number:04}")).collect();
+    let mut steps = vec![step("first", &[])];
+    steps.extend(names.iter().map(|name| step(name, &["first"])));
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    steps.push(step("last", &all));
+    let server = world.server(&[flow("wide", "", steps)], 64, succeed(1));
+    let run = start(&server, "wide").await.unwrap();
+    world.pass(SECOND * 60).await;
+    server.drain(&world).await;
+    let (told, tasks) = world.store.run(run).await.unwrap().unwrap();
+    assert_eq!(told.state, RunState::Success);
+    assert_eq!(tasks.len(), 2_002);
+    assert!(tasks.iter().all(|task| task.attempts.len() == 1));
+    assert_eq!(world.seen.most_live.load(Ordering::SeqCst), 64);
+}

@@ -133,13 +133,14 @@ async fn a_tick_has_one_run_whoever_comes_with_it_again() {
     }
     let of = decided(Vec::new()).of;
     assert_eq!(store.newest_ticks().await.unwrap(), BTreeMap::from([(of, at)]));
-    assert_eq!(store.open_ticks("sales", 10).await.unwrap(), [at]);
+    let open = || store.open_ticks(vec![("sales".to_owned(), 10), ("other".to_owned(), 10)]);
+    assert_eq!(open().await.unwrap(), BTreeMap::from([("sales".to_owned(), vec![at])]));
     let first = store
         .begin_walk(walk(&flow, Some(at), Interval::WHOLE), minute(0))
         .await
         .unwrap();
     assert_eq!(first, Begun::Run(1));
-    assert!(store.open_ticks("sales", 10).await.unwrap().is_empty());
+    assert!(open().await.unwrap().is_empty());
     let again = store
         .begin_walk(walk(&flow, Some(at), Interval::WHOLE), minute(1))
         .await
@@ -169,7 +170,7 @@ async fn an_interval_has_one_run_at_a_time_and_is_filled_when_it_succeeds() {
     assert_eq!(second, Begun::Active(first));
     begun(store.begin_walk(walk(&flow, None, day(98)), minute(0)).await.unwrap());
     assert_eq!(
-        store.active_intervals("sales").await.unwrap(),
+        store.active_intervals().await.unwrap()["sales"],
         RangeSet::from(days(97, 99))
     );
     store
@@ -177,7 +178,10 @@ async fn an_interval_has_one_run_at_a_time_and_is_filled_when_it_succeeds() {
         .await
         .unwrap();
     assert_eq!(in_days(&state(&store, &flow).await.filled.keys()), "97..98");
-    assert_eq!(store.active_intervals("sales").await.unwrap(), RangeSet::from(day(98)));
+    assert_eq!(
+        store.active_intervals().await.unwrap()["sales"],
+        RangeSet::from(day(98))
+    );
     assert_eq!(store.state_before("sales", 9).await.unwrap(), Some(RunState::Success));
 }
 

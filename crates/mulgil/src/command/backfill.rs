@@ -219,7 +219,7 @@ async fn flow_here(
     let flow = serving::flow(opened, name)?;
     let params = flow.params(&params).map_err(Faults)?;
     let view = opened.view().await?;
-    let states = view.store.flow_states(std::slice::from_ref(flow)).await?;
+    let states = view.store.flow_states([flow]).await?;
     let state = states.get(&flow.instance()).cloned().unwrap_or_default();
     let ranges = named.of_flow(flow, &state)?;
     drop(view);

@@ -88,7 +88,7 @@ async fn of_flow(
 ) -> Result<Take, Refusal> {
     let flow = control::flow(opened, name)?;
     flow.params(&terms.params).map_err(control::refusal)?;
-    let states = store.flow_states(std::slice::from_ref(flow)).await?;
+    let states = store.flow_states([flow]).await?;
     let state = states.get(&flow.instance()).cloned().unwrap_or_default();
     let ranges = named.of_flow(flow, &state).map_err(refused)?;
     Ok((flow.instance(), flow.grid.clone(), ranges))
