@@ -14,17 +14,14 @@ use mulgil_core::{
     project::Fingerprint,
     run::{RunState, Trigger},
     state::{Failing, HELD_AFTER_FAILURES, NodeState},
-    walk::{StepProgress, Walk},
+    walk::Walk,
 };
 use serde_json::Value as Json;
-use sqlx::AssertSqlSafe;
 
 use crate::{
-    Store, apply,
-    apply_flow::{ROWS, rows},
-    document,
+    Store, apply, document,
     error::Error,
-    fact::{Fact, FlowBegan, FlowEnded, Leaves, StepBegan, StepEnded, StepsBegan, StepsEnded},
+    fact::{Fact, FlowBegan, FlowEnded, Leaves},
     load,
     sql::{self, Conn},
     text,
@@ -56,34 +53,6 @@ pub enum Begun {
     Active(i64),
     /// The tick has had its run already.
     Ran(i64),
-}
-
-/// An attempt of a step that is to begin.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StepStart {
-    /// The step.
-    pub step: String,
-    /// How far the step is with it.
-    pub progress: StepProgress,
-}
-
-/// An attempt of a step that ended, or a step that is passed over.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EndedStep {
-    /// The step.
-    pub step: String,
-    /// Its attempt, and the epoch of that; none for a step that is passed over.
-    pub attempt: Option<(i64, i64)>,
-    /// How the attempt ended, or the step.
-    pub state: RunState,
-    /// Rows that it told of.
-    pub rows: Option<u64>,
-    /// Why it failed.
-    pub fault: Option<Diagnostic>,
-    /// What it gave; null for nothing.
-    pub output: Json,
-    /// How far the step is.
-    pub progress: StepProgress,
 }
 
 /// A walk that has not ended.
@@ -156,116 +125,6 @@ impl Store {
                 };
                 apply::record(conn, &Fact::FlowBegan(began), now).await?;
                 Ok(Begun::Run(run))
-            })
-        })
-        .await
-    }
-
-    /// Claims attempts of steps of one walk; gives the number and the epoch of each, in order.
-    ///
-    /// # Errors
-    /// `CLAIM_STALE` when the walk has ended.
-    pub async fn begin_steps(
-        &self,
-        run: i64,
-        flow: &str,
-        interval: Interval,
-        starts: Vec<StepStart>,
-        now: Instant,
-    ) -> Result<Vec<(i64, i64)>, Fault> {
-        let flow = flow.to_owned();
-        self.write(move |conn| {
-            Box::pin(async move {
-                open(&mut *conn, run).await?;
-                let mut task_run = next(&mut *conn, "select coalesce(max(id), 0) + 1 from task_run").await?;
-                let mut attempt = crate::attempt::next_attempt(&mut *conn).await?;
-                let mut steps = Vec::with_capacity(starts.len());
-                let instances: Vec<String> = starts.iter().map(|start| name::of_step(&flow, &start.step)).collect();
-                let known = known_steps(&mut *conn, run, &instances).await?;
-                for (start, instance) in starts.into_iter().zip(&instances) {
-                    let known = known.get(instance);
-                    if known.is_some_and(|known| known.live > 0) {
-                        return Err(is_live_already(run, &start.step));
-                    }
-                    let known = known.map(|known| known.task_run);
-                    steps.push(StepBegan {
-                        task_run: known.unwrap_or(task_run),
-                        step: start.step,
-                        attempt,
-                        progress: start.progress,
-                    });
-                    task_run += i64::from(known.is_none());
-                    attempt += 1;
-                }
-                let attempts: Vec<i64> = steps.iter().map(|step| step.attempt).collect();
-                let began = StepsBegan {
-                    run,
-                    flow,
-                    interval,
-                    steps,
-                };
-                let seq = apply::record(conn, &Fact::StepsBegan(began), now).await?;
-                Ok(attempts.into_iter().map(|attempt| (attempt, seq)).collect())
-            })
-        })
-        .await
-    }
-
-    /// Records how attempts of one walk ended, and what is passed over. Those that may not say anything any
-    /// more are left out; gives the numbers of their attempts.
-    pub async fn end_steps(
-        &self,
-        run: i64,
-        flow: &str,
-        interval: Interval,
-        ended: Vec<EndedStep>,
-        now: Instant,
-    ) -> Result<Vec<i64>, Fault> {
-        let flow = flow.to_owned();
-        self.write(move |conn| {
-            Box::pin(async move {
-                open(&mut *conn, run).await?;
-                let mut task_run = next(&mut *conn, "select coalesce(max(id), 0) + 1 from task_run").await?;
-                let (mut steps, mut fenced) = (Vec::with_capacity(ended.len()), Vec::new());
-                let attempts: Vec<i64> = ended.iter().filter_map(|end| Some(end.attempt?.0)).collect();
-                let live = live_epochs(&mut *conn, &attempts).await?;
-                let passed_over = ended.iter().filter(|end| end.attempt.is_none());
-                let passed_over: Vec<String> = passed_over.map(|end| name::of_step(&flow, &end.step)).collect();
-                let known = known_steps(&mut *conn, run, &passed_over).await?;
-                for end in ended {
-                    if let Some((attempt, epoch)) = end.attempt
-                        && live.get(&attempt) != Some(&epoch)
-                    {
-                        fenced.push(attempt);
-                        continue;
-                    }
-                    let mut own = None;
-                    if end.attempt.is_none() {
-                        let known = known.get(&name::of_step(&flow, &end.step)).map(|known| known.task_run);
-                        own = Some(known.unwrap_or(task_run));
-                        task_run += i64::from(known.is_none());
-                    }
-                    steps.push(StepEnded {
-                        step: end.step,
-                        attempt: end.attempt.map(|(attempt, _)| attempt),
-                        task_run: own,
-                        state: end.state,
-                        rows: end.rows,
-                        fault: end.fault,
-                        output: end.output,
-                        progress: end.progress,
-                    });
-                }
-                if !steps.is_empty() {
-                    let ended = StepsEnded {
-                        run,
-                        flow,
-                        interval,
-                        steps,
-                    };
-                    apply::record(conn, &Fact::StepsEnded(ended), now).await?;
-                }
-                Ok(fenced)
             })
         })
         .await
@@ -427,7 +286,7 @@ async fn is_known(conn: &mut Conn, version: Fingerprint) -> Result<bool, Error> 
 }
 
 /// The interval of a walk that has not ended, the number of the fact by which it began, and when.
-async fn open(conn: &mut Conn, run: i64) -> Result<(Interval, i64, Instant), Error> {
+pub(crate) async fn open(conn: &mut Conn, run: i64) -> Result<(Interval, i64, Instant), Error> {
     let row: Option<(i64, i64, i64, i64)> = sql::query_as(
         "select f.start_at, f.end_at, f.seq, r.started_at from flow_run f join run r on r.id = f.run
          where f.run = $1 and f.ended_at is null",
@@ -445,21 +304,6 @@ async fn open(conn: &mut Conn, run: i64) -> Result<(Interval, i64, Instant), Err
     let interval = Interval::new(Instant(start), Instant(end))
         .ok_or_else(|| Error::damaged(format!("the interval of run {run} is empty")))?;
     Ok((interval, seq, Instant(at)))
-}
-
-/// The epochs of those of the attempts that are live.
-async fn live_epochs(conn: &mut Conn, attempts: &[i64]) -> Result<BTreeMap<i64, i64>, Error> {
-    let mut live = BTreeMap::new();
-    for attempts in attempts.chunks(ROWS) {
-        let list = rows(1, attempts.len(), 1, |at| format!("${at}"));
-        let select = format!("select id, seq from attempt where state = 'running' and id in ({list})");
-        let mut query = sql::query_as::<(i64, i64)>(AssertSqlSafe(select));
-        for attempt in attempts {
-            query = query.bind(*attempt);
-        }
-        live.extend(query.fetch_all(&mut *conn).await?);
-    }
-    Ok(live)
 }
 
 /// A walk that ended without filling its interval.
@@ -484,46 +328,6 @@ impl Ended {
             rolled_back_to: None,
         })
     }
-}
-
-/// What there is of a step in a run.
-struct KnownStep {
-    task_run: i64,
-    /// Its live attempts.
-    live: i64,
-}
-
-/// Those of the steps that had an attempt in a run, or were passed over, by their instances.
-async fn known_steps(conn: &mut Conn, run: i64, instances: &[String]) -> Result<BTreeMap<String, KnownStep>, Error> {
-    let mut known = BTreeMap::new();
-    for instances in instances.chunks(ROWS) {
-        let list = rows(2, instances.len(), 1, |at| format!("${at}"));
-        let select = format!(
-            "select t.instance, t.id, (select count(*) from attempt a where a.task_run = t.id and a.state = 'running')
-             from task_run t where t.run = $1 and t.instance in ({list})"
-        );
-        let mut query = sql::query_as::<(String, i64, i64)>(AssertSqlSafe(select)).bind(run);
-        for instance in instances {
-            query = query.bind(instance);
-        }
-        let rows = query.fetch_all(&mut *conn).await?.into_iter();
-        known.extend(rows.map(|(instance, task_run, live)| (instance, KnownStep { task_run, live })));
-    }
-    Ok(known)
-}
-
-/// One attempt of a step at a time.
-fn is_live_already(run: i64, step: &str) -> Error {
-    let message = format!("an attempt of the step `{step}` of run {run} is live");
-    Diagnostic::error(codes::CLAIM_HELD, message)
-        .with_remedy("nothing: the server reads again how the run stands")
-        .with_retry(Retry::Later)
-        .into()
-}
-
-async fn next(conn: &mut Conn, sql: &'static str) -> Result<i64, Error> {
-    let (id,): (i64,) = sql::query_as(sql).fetch_one(conn).await?;
-    Ok(id)
 }
 
 type OpenRow = (

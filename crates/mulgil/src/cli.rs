@@ -111,7 +111,8 @@ pub(crate) struct Json {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Select {
     /// Nodes: `sales`, `sales[country=kr]`, `sales@2013-03`, `+sales`, `2+sales+1`, `@sales`,
-    /// `staging`, `models/staging`, `tag:daily`, `tag:daily,sales+`; all when absent (`backfill` has to be told)
+    /// `staging`, `models/staging`, `tag:daily`, `tag:daily,sales+`; all when absent (`backfill` has to be told).
+    /// `run` and `backfill` also take a flow alone: `flow:NAME`
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
     /// Further selectors, as dbt takes them

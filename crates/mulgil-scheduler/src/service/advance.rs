@@ -12,7 +12,7 @@ use mulgil_core::{
     slots::{self, Candidate, Free},
     walk::{Lost, Stage},
 };
-use mulgil_store::{EndedStep, StepStart};
+use mulgil_store::{EndedStep, StepStart, StepsTaken, StepsTurn};
 use tokio::sync::watch;
 
 use super::{
@@ -75,19 +75,14 @@ struct BegunStep {
 }
 
 impl Service {
-    /// Records that attempts are lost: nobody knows how they ended.
-    pub(super) async fn lose(
-        &self,
-        walk: &mut LiveWalk,
-        lost: Vec<(String, i64, i64)>,
-        now: Instant,
-    ) -> Result<(), Fault> {
+    /// Attempts are lost: nobody knows how they ended.
+    pub(super) fn lose(walk: &mut LiveWalk, lost: Vec<(String, i64, i64)>, now: Instant) {
         let ends = lost.into_iter().map(|(step, attempt, epoch)| Ending {
             step,
             attempt: Some((attempt, epoch)),
             end: StepEnd::lost(),
         });
-        self.record_ends(walk, ends.collect(), now).await
+        settle(walk, ends.collect(), now);
     }
 
     /// Ends what is passed over, starts what may start, and ends walks that are at their end.
@@ -114,16 +109,17 @@ impl Service {
                 }
             }
         }
-        let ends = over
-            .iter()
-            .map(|(run, walk, state)| self.end_walk(*run, walk, *state, now));
-        all(ends).await?;
-        mind.flagged
-            .extend(over.into_iter().map(|(_, walk, _)| walk.flow.name.clone()));
-        if mind.walks.values().any(|walk| !walk.waiting.is_empty()) {
-            self.hand_over(mind, now).await?;
+        if !over.is_empty() {
+            // Its steps have ended before it does.
+            all(over.iter_mut().map(|(_, walk, _)| self.save(walk, Vec::new(), now))).await?;
+            let ends = over
+                .iter()
+                .map(|(run, walk, state)| self.end_walk(*run, walk, *state, now));
+            all(ends).await?;
+            mind.flagged
+                .extend(over.into_iter().map(|(_, walk, _)| walk.flow.name.clone()));
         }
-        Ok(())
+        self.hand_over(mind, now).await
     }
 
     /// Looks at one walk: how it ended, if it has, and when to look again at the latest.
@@ -168,18 +164,17 @@ impl Service {
                 .end
                 .into_iter()
                 .map(|(step, state)| Ending::without_attempt(step, state));
-            self.record_ends(walk, ends.collect(), now).await?;
+            settle(walk, ends.collect(), now);
         }
     }
 
-    /// Gives slots to steps that wait for them.
-    pub(super) async fn hand_over(&self, mind: &mut Mind, now: Instant) -> Result<(), Fault> {
+    /// Gives slots to steps that wait for them, and records them together with what has ended.
+    async fn hand_over(&self, mind: &mut Mind, now: Instant) -> Result<(), Fault> {
+        let unsaid = mind.walks.iter().filter(|(_, walk)| !walk.unsaid.is_empty());
+        let mut chosen: BTreeMap<i64, Vec<String>> = unsaid.map(|(run, _)| (*run, Vec::new())).collect();
+        let waits = mind.walks.values().any(|walk| !walk.waiting.is_empty());
         let free = self.free(mind);
-        if free.slots == 0 || mind.is_draining {
-            return Ok(());
-        }
-        let mut chosen: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-        {
+        if waits && free.slots > 0 && !mind.is_draining {
             let mut busy: BTreeMap<&str, usize> = BTreeMap::new();
             let mut waiting = Vec::new();
             let mut named = Vec::new();
@@ -310,15 +305,9 @@ impl Service {
             is_touched: !skipped.is_empty(),
             begun: Vec::with_capacity(starts.len()),
         };
-        self.record_ends(walk, skipped, now).await?;
-        if starts.is_empty() {
-            return Ok(started);
-        }
-        let (run, interval) = (walk.walk.run, walk.walk.interval);
-        let claims = self
-            .store
-            .begin_steps(run, &walk.flow.name, interval, starts, now)
-            .await?;
+        settle(walk, skipped, now);
+        let run = walk.walk.run;
+        let claims = self.save(walk, starts, now).await?;
         for ((name, work, context, timeout_us), (attempt, epoch)) in works.into_iter().zip(claims) {
             walk.began(&name, now);
             let (stop, stopped) = watch::channel(false);
@@ -340,111 +329,48 @@ impl Service {
         Ok(started)
     }
 
-    /// Records attempts that ended; those of one walk together.
-    pub(super) async fn ended(&self, mind: &mut Mind, done: Vec<Done>) -> Result<(), Fault> {
+    /// Attempts have ended. It is recorded at the end of the turn, together with what begins because of it.
+    pub(super) fn ended(&self, mind: &mut Mind, done: Vec<Done>) -> Result<(), Fault> {
         let now = self.now();
-        let mut ended: BTreeMap<i64, Vec<Ending>> = BTreeMap::new();
         for one in done {
             let (run, step, end) = one.map_err(|error| bug(&format!("a step's task panicked: {error}")))?;
-            let walk = mind.walks.get_mut(&run);
-            if let Some(live) = walk.and_then(|walk| walk.attempts.remove(&step)) {
-                ended.entry(run).or_default().push(Ending {
-                    step,
-                    attempt: Some((live.attempt, live.epoch)),
-                    end,
-                });
+            let Some(walk) = mind.walks.get_mut(&run) else {
+                continue;
+            };
+            if let Some(live) = walk.attempts.remove(&step) {
+                let attempt = Some((live.attempt, live.epoch));
+                settle(walk, vec![Ending { step, attempt, end }], now);
+                mind.touched.insert(run);
             }
-        }
-        let walks = ended
-            .into_iter()
-            .filter_map(|(run, ends)| Some((mind.walks.remove(&run)?, ends)));
-        let records = walks
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|(mut walk, ends)| async move {
-                self.record_ends(&mut walk, ends, now).await?;
-                Ok::<_, Fault>(walk)
-            });
-        for walk in all(records).await? {
-            mind.touched.insert(walk.walk.run);
-            mind.walks.insert(walk.walk.run, walk);
         }
         Ok(())
     }
 
-    /// Records how attempts of a walk ended and what is passed over, then knows it.
-    pub(super) async fn record_ends(&self, walk: &mut LiveWalk, ends: Vec<Ending>, now: Instant) -> Result<(), Fault> {
-        if ends.is_empty() {
-            return Ok(());
-        }
-        let mut next = walk.walk.only(ends.iter().map(|one| one.step.as_str()));
-        let mut records = Vec::with_capacity(ends.len());
-        for Ending {
-            step: name,
-            attempt,
-            end,
-        } in &ends
-        {
-            let step = walk.step(name);
-            match (end.state, step) {
-                (RunState::Failed, Some(step)) => {
-                    let retry = end.fault.as_ref().map_or(Retry::Later, |fault| fault.retry);
-                    next.lose(step, Lost::Failed { retry }, now);
-                }
-                (RunState::Crashed, Some(step)) => {
-                    next.lose(step, Lost::Crashed, now);
-                }
-                (state, _) => next.end(name, state),
-            }
-            records.push(EndedStep {
-                step: name.clone(),
-                attempt: *attempt,
-                state: end.state,
-                rows: end.rows,
-                fault: end.fault.as_deref().cloned(),
-                output: end.output.clone(),
-                progress: next.progress(name),
-            });
+    /// Records what has ended of a walk and was not recorded yet, and claims attempts that begin with that; gives
+    /// the number and the epoch of each. What has ended is told when it is durable.
+    async fn save(&self, walk: &mut LiveWalk, starts: Vec<StepStart>, now: Instant) -> Result<Vec<(i64, i64)>, Fault> {
+        let unsaid = std::mem::take(&mut walk.unsaid);
+        if unsaid.is_empty() && starts.is_empty() {
+            return Ok(Vec::new());
         }
         let run = walk.walk.run;
-        let fenced = self
-            .store
-            .end_steps(run, &walk.flow.name, walk.walk.interval, records, now)
-            .await?;
-        crash::point("step_ended");
-        for Ending {
-            step: name,
-            attempt,
-            end,
-        } in ends
-        {
-            if attempt.is_some_and(|(attempt, _)| fenced.contains(&attempt)) {
-                continue;
-            }
-            let progress = next.progress(&name);
-            self.witness.saw(&Happening::StepEnded {
-                run,
-                step: name.clone(),
-                attempt: attempt.map(|(attempt, _)| attempt),
-                state: end.state,
-                fault: end.fault.clone(),
-                next_try_at: match progress.stage {
-                    Stage::Retrying { at } => Some(at),
-                    Stage::Waiting | Stage::Running | Stage::Ended { .. } => None,
-                },
-            });
-            walk.put(&name, progress);
-            if !end.output.is_null() {
-                walk.outputs.insert(name.clone(), end.output);
-            }
-            walk.rows.extend(end.rows.map(|rows| (name.clone(), rows)));
-            // Of a step that succeeds in the end nobody says that it failed.
-            match end.fault {
-                Some(fault) => walk.faults.insert(name, fault),
-                None => walk.faults.remove(&name),
-            };
+        let happenings: Vec<Happening> = unsaid.iter().map(|ended| step_ended(run, ended)).collect();
+        let turn = StepsTurn {
+            run,
+            flow: walk.flow.name.clone(),
+            interval: walk.walk.interval,
+            ended: unsaid,
+            starts,
+        };
+        let StepsTaken { claims, fenced } = self.store.take_steps(turn, now).await?;
+        if !fenced.is_empty() {
+            return Err(taken_over(run));
         }
-        Ok(())
+        if !happenings.is_empty() {
+            crash::point("step_ended");
+        }
+        happenings.iter().for_each(|what| self.witness.saw(what));
+        Ok(claims)
     }
 
     pub(super) async fn end_walk(&self, run: i64, walk: &LiveWalk, state: RunState, now: Instant) -> Result<(), Fault> {
@@ -471,6 +397,69 @@ impl Service {
         });
         Ok(())
     }
+}
+
+/// A walk knows how attempts of it ended and what is passed over, before it is recorded: until then nobody is told,
+/// and nothing begins because of it.
+fn settle(walk: &mut LiveWalk, ends: Vec<Ending>, now: Instant) {
+    for Ending {
+        step: name,
+        attempt,
+        end,
+    } in ends
+    {
+        let mut next = walk.walk.only([name.as_str()]);
+        match (end.state, walk.step(&name)) {
+            (RunState::Failed, Some(step)) => {
+                let retry = end.fault.as_ref().map_or(Retry::Later, |fault| fault.retry);
+                next.lose(step, Lost::Failed { retry }, now);
+            }
+            (RunState::Crashed, Some(step)) => {
+                next.lose(step, Lost::Crashed, now);
+            }
+            (state, _) => next.end(&name, state),
+        }
+        let progress = next.progress(&name);
+        walk.put(&name, progress.clone());
+        walk.unsaid.push(EndedStep {
+            step: name.clone(),
+            attempt,
+            state: end.state,
+            rows: end.rows,
+            fault: end.fault.as_deref().cloned(),
+            output: end.output.clone(),
+            progress,
+        });
+        if !end.output.is_null() {
+            walk.outputs.insert(name.clone(), end.output);
+        }
+        walk.rows.extend(end.rows.map(|rows| (name.clone(), rows)));
+        // Of a step that succeeds in the end nobody says that it failed.
+        match end.fault {
+            Some(fault) => walk.faults.insert(name, fault),
+            None => walk.faults.remove(&name),
+        };
+    }
+}
+
+fn step_ended(run: i64, ended: &EndedStep) -> Happening {
+    Happening::StepEnded {
+        run,
+        step: ended.step.clone(),
+        attempt: ended.attempt.map(|(attempt, _)| attempt),
+        state: ended.state,
+        fault: ended.fault.clone().map(Box::new),
+        next_try_at: match ended.progress.stage {
+            Stage::Retrying { at } => Some(at),
+            Stage::Waiting | Stage::Running | Stage::Ended { .. } => None,
+        },
+    }
+}
+
+fn taken_over(run: i64) -> Fault {
+    let message = format!("run {run} is not as this server knew it");
+    let stale = Diagnostic::error(codes::CLAIM_STALE, message);
+    Box::new(stale.with_remedy("nothing: it is read again").with_retry(Retry::Later))
 }
 
 fn bug(message: &str) -> Fault {

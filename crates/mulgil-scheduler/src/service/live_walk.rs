@@ -15,7 +15,7 @@ use mulgil_core::{
     slots::Free,
     walk::{Front, Next, StepProgress, Walk},
 };
-use mulgil_store::OpenWalk;
+use mulgil_store::{EndedStep, OpenWalk};
 use serde_json::Value as Json;
 use tokio::sync::watch;
 
@@ -49,6 +49,8 @@ pub(crate) struct LiveWalk {
     pub(crate) is_late: bool,
     /// Why steps failed, in this server's time.
     pub(crate) faults: BTreeMap<String, Fault>,
+    /// What has ended and is not recorded yet.
+    pub(crate) unsaid: Vec<EndedStep>,
 }
 
 /// A live attempt of a step.
@@ -105,6 +107,7 @@ impl LiveWalk {
             waiting: Waiting::default(),
             is_late: false,
             faults: BTreeMap::new(),
+            unsaid: Vec::new(),
         }
     }
 

@@ -298,7 +298,7 @@ impl Service {
                 }
             }
             mind.touched.insert(run);
-            self.lose(&mut walk, lost, now).await?;
+            Self::lose(&mut walk, lost, now);
             mind.walks.insert(run, walk);
         }
         Ok(mind)
@@ -349,7 +349,7 @@ impl Service {
                     while let Some(done) = mind.work.try_join_next() {
                         all.push(done);
                     }
-                    self.ended(mind, all).await?;
+                    self.ended(mind, all)?;
                 }
                 // Steps that wait for their time are looked at again.
                 Woken::Timer => mind.touched = mind.walks.keys().copied().collect(),

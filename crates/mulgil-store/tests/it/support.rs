@@ -14,7 +14,7 @@ use mulgil_core::{
     location::{Location, StoreOptions},
     mapping::Mapping,
     name::{Instance, Key, NodeName, Relation},
-    port::{Author, Commit, CommitTag, FillOutcome, Filled, SourceSeen, TableLog, Touched},
+    port::{Author, Commit, CommitTag, Fault, FillOutcome, Filled, SourceSeen, TableLog, Touched},
     project::{
         Batch, CodeFp, DataTest, FileFormat, FilePattern, Fingerprint, Input, KeyColumn, Materialization, Missed, Node,
         Project, Publish, Source, TestKind, Upstream,
@@ -22,7 +22,7 @@ use mulgil_core::{
     run::{TaskKind, Trigger},
     task::{Claim, Column, FileSeen, FillSpec, Hooks},
 };
-use mulgil_store::{ClaimRequest, LedgerPlace, NewRun, Recorded, Store};
+use mulgil_store::{ClaimRequest, EndedStep, LedgerPlace, NewRun, Recorded, StepStart, StepsTurn, Store};
 
 use crate::postgres::Server;
 
@@ -497,4 +497,63 @@ pub(crate) async fn filled_days(store: &Store, project: &Project, of: &str) -> S
 
 pub(crate) fn name(text: &str) -> NodeName {
     text.into()
+}
+
+/// Begins and ends of steps, each by itself.
+pub(crate) trait Steps {
+    async fn begin_steps(
+        &self,
+        run: i64,
+        flow: &str,
+        interval: Interval,
+        starts: Vec<StepStart>,
+        now: Instant,
+    ) -> Result<Vec<(i64, i64)>, Fault>;
+
+    async fn end_steps(
+        &self,
+        run: i64,
+        flow: &str,
+        interval: Interval,
+        ended: Vec<EndedStep>,
+        now: Instant,
+    ) -> Result<Vec<i64>, Fault>;
+}
+
+impl Steps for Store {
+    async fn begin_steps(
+        &self,
+        run: i64,
+        flow: &str,
+        interval: Interval,
+        starts: Vec<StepStart>,
+        now: Instant,
+    ) -> Result<Vec<(i64, i64)>, Fault> {
+        let turn = StepsTurn {
+            run,
+            flow: flow.to_owned(),
+            interval,
+            ended: Vec::new(),
+            starts,
+        };
+        Ok(self.take_steps(turn, now).await?.claims)
+    }
+
+    async fn end_steps(
+        &self,
+        run: i64,
+        flow: &str,
+        interval: Interval,
+        ended: Vec<EndedStep>,
+        now: Instant,
+    ) -> Result<Vec<i64>, Fault> {
+        let turn = StepsTurn {
+            run,
+            flow: flow.to_owned(),
+            interval,
+            ended,
+            starts: Vec::new(),
+        };
+        Ok(self.take_steps(turn, now).await?.fenced)
+    }
 }

@@ -12,7 +12,7 @@ use mulgil_core::{
     flow::Flow,
     grid::Grid,
     interval::{Interval, RangeSet},
-    interval_text,
+    interval_text::{self, format_instant},
     name::Instance,
     plan::Forecast,
     run::Trigger,
@@ -76,7 +76,7 @@ impl Named {
     }
 
     /// The flow that is named instead of nodes.
-    pub(crate) fn flow(&self) -> Option<String> {
+    pub(crate) fn flow(&self) -> Result<Option<String>, Diagnostic> {
         run::flow_named(&self.select)
     }
 
@@ -146,7 +146,7 @@ async fn make(global: &Global, flags: &cli::MakeBackfill) -> Outcome {
     }
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
-    let flow = named.flow();
+    let flow = named.flow()?;
     let params = run::params(&flags.params)?;
     if flow.is_none() && !params.is_empty() {
         return Err(run::no_params().into());
@@ -262,6 +262,7 @@ async fn list(opened: &Opened, json: bool) -> Outcome {
     };
     let rows: Vec<BackfillRow> = all.iter().map(BackfillRow::from).collect();
     if json {
+        let rows: Vec<_> = rows.iter().map(|row| row_json(opened, row)).collect();
         say::json(&json!(rows));
         return Ok(0);
     }
@@ -285,6 +286,15 @@ async fn list(opened: &Opened, json: bool) -> Outcome {
     let cells: Vec<Vec<String>> = cells.collect();
     say::print(&say::table(&heads, &cells, &[0, 2, 3, 4, 5]));
     Ok(0)
+}
+
+/// A backfill as other programs read it: its times as everywhere.
+fn row_json(opened: &Opened, row: &BackfillRow) -> serde_json::Value {
+    let at = |at| format_instant(at, &opened.project.zone);
+    let mut told = json!(row);
+    told["made_at"] = json!(at(row.made_at));
+    told["ended_at"] = json!(row.ended_at.map(at));
+    told
 }
 
 fn state_word(state: mulgil_server::BackfillState) -> &'static str {

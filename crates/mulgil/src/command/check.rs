@@ -19,19 +19,25 @@ pub(crate) fn check(global: &Global, flags: Json) -> Outcome {
     };
     let project = &opened.project;
     if flags.json {
-        let (nodes, sources) = (project.nodes.len(), project.sources.len());
-        say::json(&json!({ "ok": true, "nodes": nodes, "sources": sources, "diagnostics": opened.warnings }));
+        let (nodes, sources, flows) = (project.nodes.len(), project.sources.len(), project.flows.len());
+        let (ok, diagnostics) = (true, &opened.warnings);
+        say::json(&json!({ "ok": ok, "nodes": nodes, "sources": sources, "flows": flows, "diagnostics": diagnostics }));
         return Ok(0);
     }
     opened.warnings.iter().for_each(say::fault);
     let tests: u64 = project.nodes.iter().map(|node| node.tests.len() as u64).sum();
     say::print(&format!(
-        "ok: {} ({}): {}, {}, {}",
+        "ok: {} ({}): {}, {}, {}{}",
         project.name,
         project.environment,
         say::count(project.nodes.len() as u64, "node"),
         say::count(project.sources.len() as u64, "source"),
         say::count(tests, "data test"),
+        // Of a project without flows nothing is said of them.
+        match project.flows.len() as u64 {
+            0 => String::new(),
+            flows => format!(", {}", say::count(flows, "flow")),
+        },
     ));
     Ok(0)
 }

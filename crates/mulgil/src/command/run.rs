@@ -32,7 +32,7 @@ use crate::{
 pub(crate) async fn run(global: &Global, flags: &cli::Run) -> Outcome {
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
-    if let Some(flow) = flow_named(&flags.select) {
+    if let Some(flow) = flow_named(&flags.select)? {
         return run_flow(&opened, &flow, flags).await;
     }
     if !flags.params.is_empty() {
@@ -73,11 +73,30 @@ pub(crate) fn selector(select: &cli::Select, interval: Option<&str>, is_full: bo
 }
 
 /// The flow that is named instead of nodes.
-pub(crate) fn flow_named(select: &cli::Select) -> Option<String> {
-    match select.chosen().as_slice() {
-        [one] if select.exclude.is_empty() => flow::name::flow_in(one).map(str::to_owned),
-        _ => None,
+///
+/// # Errors
+/// Where it does not stand alone, or has an interval behind it.
+pub(crate) fn flow_named(select: &cli::Select) -> Result<Option<String>, Diagnostic> {
+    let chosen = select.chosen();
+    let all = chosen.iter().chain(&select.exclude);
+    let Some(name) = all.filter_map(|one| flow::name::flow_in(one)).next() else {
+        return Ok(None);
+    };
+    let (name, interval) = name.split_once('@').map_or((name, None), |(name, at)| (name, Some(at)));
+    if chosen.len() + select.exclude.len() > 1 {
+        let message = format!("`flow:{name}` stands beside other selectors, and a flow is run by itself");
+        return Err(Diagnostic::error(codes::USAGE, message).with_remedy(format!(
+            "name it alone, and the nodes by another command: `flow:{name}`"
+        )));
     }
+    if let Some(interval) = interval {
+        let message = format!("`flow:{name}@{interval}`: the intervals of a flow are named apart from it");
+        return Err(Diagnostic::error(codes::USAGE, message).with_remedy(format!(
+            "write `mulgil run flow:{name} --interval {interval}`, or for several \
+             `mulgil backfill flow:{name} --from … --to …`"
+        )));
+    }
+    Ok(Some(name.to_owned()))
 }
 
 /// Parameters as they were typed: `name=value`.

@@ -142,8 +142,9 @@ fn left_out(made: &MadeBackfill) -> Option<Diagnostic> {
         Diagnostic::warning(
             mulgil_core::codes::EMPTY_BACKFILL,
             format!(
-                "{left_out} intervals are in backfill {} already, and left out here",
-                others.join(", ")
+                "left out because they are in backfill {} already: {}",
+                others.join(", "),
+                say::count(*left_out, "interval")
             ),
         )
         .with_remedy("`mulgil backfill ls` shows how far it is")

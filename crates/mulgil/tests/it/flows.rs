@@ -133,9 +133,18 @@ fn what_is_wrong_is_told_before_anything_runs() {
         .ends_with(2)
         .says("models have no parameters");
     place
+        .mulgil(&["run", "flow:daily", "orders"])
+        .ends_with(2)
+        .says("stands beside other selectors");
+    place
+        .mulgil(&["backfill", "flow:daily@2026-01-01"])
+        .ends_with(2)
+        .says("mulgil run flow:daily --interval 2026-01-01");
+    place
         .mulgil(&["runs", "cancel", "1"])
         .ends_with(5)
         .says("nothing ran yet");
+    place.mulgil(&["check"]).ends_with(0);
     place.edit("flows/slow.yml", "command:", "comand:");
     place.mulgil(&["check"]).ends_with(3).says("flows/slow.yml:2");
     assert!(!place.path().join(".mulgil/dev.db").exists());
@@ -231,6 +240,39 @@ fn a_process_outlives_its_killed_server_and_the_next_one_goes_on_with_it() {
     assert_eq!(steps(&place), ["sleeps success 1"]);
     let log = place.mulgil(&["logs"]).ends_with(0).stdout;
     assert!(log.contains("done"), "{log}");
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn twenty_processes_outlive_a_server_that_is_started_anew() {
+    let place = shop();
+    let step = |number| {
+        format!("  s{number:02}: {{command: \"echo $$ >> pids.txt; while [ ! -e go ]; do sleep 0.1; done\"}}\n")
+    };
+    let steps: String = (0..20).map(step).collect();
+    place.write("flows/many.yml", &format!("steps:\n{steps}"));
+    let serve = ["serve", "--port", "0", "--slots", "20"];
+    let server = Server::start_as(&place, &serve);
+    server.is_ready();
+    let mut followed = place
+        .command(&["run", "flow:many"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = || fs::read_to_string(place.path().join("pids.txt")).map_or(0, |text| text.lines().count());
+    until("twenty processes run", || (lines() == 20).then_some(()));
+    server.kill();
+    followed.kill().unwrap();
+    followed.wait().unwrap();
+    let server = Server::start_as(&place, &serve);
+    server.is_ready();
+    place.write("go", "");
+    until("the run has ended", || {
+        (newest(&place, "many")?["state"] == "success").then_some(())
+    });
+    assert_eq!(lines(), 20);
+    let expected: Vec<String> = (0..20).map(|number| format!("s{number:02} success 1")).collect();
+    assert_eq!(crate::server::steps(&place), expected);
     assert_eq!(server.end(), Some(0));
 }
 
