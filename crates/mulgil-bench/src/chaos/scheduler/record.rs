@@ -182,7 +182,9 @@ pub(crate) async fn read_ledger(ledger: &Ledger, project: &Path, record: &mut Re
 pub(crate) fn read_folder(places: &Places, record: &mut Record) -> Result<()> {
     record.journal = journal::read(&places.journal)?;
     for (machine, attempts) in record.attempts.iter_mut().enumerate() {
-        let folders = fs::read_dir(Places::on(&places.folder, machine).attempts()).into_iter().flatten();
+        let folders = fs::read_dir(Places::on(&places.folder, machine).attempts())
+            .into_iter()
+            .flatten();
         for folder in folders {
             attempts.extend(folder?.file_name().to_str().and_then(|name| name.parse::<i64>().ok()));
         }

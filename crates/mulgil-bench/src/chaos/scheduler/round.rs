@@ -239,7 +239,10 @@ fn keep_database(world: &mut World, record: &Record) -> Result<()> {
     if matches!(world.ledger, Ledger::Postgres { .. }) {
         let folder = world.places.folder.clone();
         fs::copy(world.postgres()?.log(), folder.join("postgres.log"))?;
-        let facts = record.facts.iter().map(|(seq, at, fact)| format!("{seq} {at:?} {fact:?}\n"));
+        let facts = record
+            .facts
+            .iter()
+            .map(|(seq, at, fact)| format!("{seq} {at:?} {fact:?}\n"));
         fs::write(folder.join("facts.txt"), facts.collect::<String>())?;
     }
     Ok(())

@@ -21,13 +21,17 @@ pub(super) fn one_acts(record: &Record) -> Vec<String> {
     let terms = terms(record);
     for (index, term) in terms.iter().enumerate() {
         let earlier = terms[..index].iter().filter(|earlier| earlier.machine != term.machine);
-        rows.extend(earlier.filter(|earlier| earlier.last_ns > term.first_ns).map(|earlier| {
-            let late = (earlier.last_ns - term.first_ns) as f64 / 1e9;
-            format!(
-                "tasks of machine {} (attempts {:?}) wrote {late:.3} s after machine {} had begun {:?}",
-                earlier.machine, earlier.attempts, term.machine, term.attempts
-            )
-        }));
+        rows.extend(
+            earlier
+                .filter(|earlier| earlier.last_ns > term.first_ns)
+                .map(|earlier| {
+                    let late = (earlier.last_ns - term.first_ns) as f64 / 1e9;
+                    format!(
+                        "tasks of machine {} (attempts {:?}) wrote {late:.3} s after machine {} had begun {:?}",
+                        earlier.machine, earlier.attempts, term.machine, term.attempts
+                    )
+                }),
+        );
     }
     rows
 }

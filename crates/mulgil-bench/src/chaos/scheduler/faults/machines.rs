@@ -60,7 +60,9 @@ pub(super) fn skewed(world: &mut World) -> Result<()> {
         });
         world.end_well()?;
         let took = world.led_by(other(leader))?;
-        world.expect(took < AT_ONCE, || format!("a lead that was given back passed on after {took:?}"));
+        world.expect(took < AT_ONCE, || {
+            format!("a lead that was given back passed on after {took:?}")
+        });
         world.note(format!("handed over in {:.1} s", took.as_secs_f64()));
         world.go_to(leader);
         world.start()?;
