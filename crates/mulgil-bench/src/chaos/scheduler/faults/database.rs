@@ -1,7 +1,7 @@
 //! A PostgreSQL that is killed or hangs, and servers that are killed on one.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -28,6 +28,8 @@ pub(super) fn hung(world: &mut World) -> Result<()> {
     /// For how many milliseconds: shorter than the patience with one answer; longer than that; than a lead may go
     /// without being renewed; than its lease.
     const LASTS: [(u64, u64); 4] = [(500, 10_000), (15_000, 19_000), (21_000, 28_000), (31_000, 40_000)];
+    // Its tasks run until the end, if they are not lost.
+    world.fire("fan");
     for _ in 0..=world.random.below(2) {
         world.fire_some(5);
         world.pass(0, 1500);
@@ -36,16 +38,18 @@ pub(super) fn hung(world: &mut World) -> Result<()> {
         without_database(world, "pause", "resume", lasts)?;
         ready_again(world, "after PostgreSQL went on")?;
     }
-    Ok(())
+    Ok(fs::write(&world.places.go, "")?)
 }
 
 pub(super) fn server_kill(world: &mut World) -> Result<()> {
-    match world.random.below(4) {
-        0 => kills::kill(world),
-        1 => kills::point(world),
-        2 => kills::drain(world),
-        _ => kills::lost(world),
-    }
+    let (name, done) = match world.random.below(4) {
+        0 => ("kill", kills::kill(world)),
+        1 => ("point", kills::point(world)),
+        2 => ("drain", kills::drain(world)),
+        _ => ("lost", kills::lost(world)),
+    };
+    world.note(name);
+    done
 }
 
 /// Takes the database away for a while, under load. The server stays, and says that it does not work.
