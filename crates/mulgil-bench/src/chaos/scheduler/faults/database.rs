@@ -14,11 +14,11 @@ use crate::chaos::scheduler::{processes, world::World};
 const NOTICED: Duration = Duration::from_secs(4);
 
 pub(super) fn killed(world: &mut World) -> Result<()> {
-    for _ in 0..2 + world.random.below(3) {
+    for _ in 0..2 + world.random.below(2) {
         world.fire_some(5);
-        world.pass(0, 2000);
+        world.pass(0, 1500);
         let how = ["stop", "kill"][world.random.below(2) as usize];
-        let lasts = Duration::from_millis(world.random.below(6000));
+        let lasts = Duration::from_millis(world.random.below(5000));
         without_database(world, how, "start", lasts)?;
     }
     ready_again(world, "after PostgreSQL was back")
