@@ -120,13 +120,13 @@ fn rounds(words: &[&str]) -> Result<()> {
     let options = Options::parse(words)?;
     let began = Instant::now();
     let scratch = tempfile::Builder::new().prefix("mulgil-chaos-").tempdir()?;
+    clean_up_when_interrupted(scratch.path())?;
     // A copy, so that all rounds break one program even where another one is built meanwhile.
     let program = scratch.path().join("mulgil");
     fs::copy(&options.binary, &program).with_context(|| options.binary.display().to_string())?;
     // The rounds and their tasks are this program.
     let own = scratch.path().join("mulgil-bench");
     fs::copy(std::env::current_exe()?, &own)?;
-    clean_up_when_interrupted(scratch.path())?;
     let missing = missing();
     let mut outcomes = Vec::new();
     let mut not_run: Vec<String> = ALL.into_iter().filter_map(|fault| unmet(fault, &missing)).collect();
