@@ -5,26 +5,33 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::shell::{Shell, cargo, target_dir};
+use crate::{
+    postgres,
+    shell::{Shell, cargo, target_dir},
+};
 
 /// Runs the rounds that are asked for. Without `--binary` the program under test is built, optimized.
 pub(crate) fn scheduler(words: &[&str]) -> Result<()> {
+    let database = postgres::prepare(&target_dir())
+        .map_err(|error| eprintln!("{error:#}"))
+        .ok();
     if words.contains(&"--binary") {
-        return start(&bench()?, words);
+        return start(&bench()?, words, database.as_deref());
     }
     cargo().args(["build", "--release", "-p", "mulgil"]).run()?;
     let program = target_dir().join("release/mulgil");
-    start(&bench()?, &[words, &["--binary", &program.to_string_lossy()]].concat())
+    let words = [words, &["--binary", &program.to_string_lossy()]].concat();
+    start(&bench()?, &words, database.as_deref())
 }
 
-/// Runs so many seeds of the faults that need nothing but a program and `/proc`. What else this machine could
-/// not do is named by the rounds and fails nothing.
+/// Runs so many seeds of the faults that need nothing but a program, `/proc` and the folder of PostgreSQL's programs.
+/// What else this machine could not do is named by the rounds and fails nothing.
 ///
 /// # Errors
 /// Where a round breaks an invariant.
-pub(crate) fn seeds(program: &Path, count: u64) -> Result<()> {
+pub(crate) fn seeds(program: &Path, count: u64, database: Option<&Path>) -> Result<()> {
     let (count, program) = (count.to_string(), program.to_string_lossy());
-    start(&bench()?, &["--seeds", &count, "--binary", &program])
+    start(&bench()?, &["--seeds", &count, "--binary", &program], database)
 }
 
 /// Builds what does the rounds, with the features that the tests of the workspace build it with.
@@ -33,9 +40,12 @@ fn bench() -> Result<PathBuf> {
     Ok(target_dir().join("debug/mulgil-bench"))
 }
 
-fn start(bench: &Path, words: &[&str]) -> Result<()> {
-    Shell::new(bench)
+fn start(bench: &Path, words: &[&str], database: Option<&Path>) -> Result<()> {
+    let mut shell = Shell::new(bench)
         .args(["chaos", "scheduler"])
-        .args(words.iter().copied())
-        .run()
+        .args(words.iter().copied());
+    if let Some(folder) = database {
+        shell = shell.env(postgres::VARIABLE, folder);
+    }
+    shell.run()
 }

@@ -76,7 +76,9 @@ pub(crate) fn run() -> ExitCode {
     steps.push(step("doc tests", doc_tests));
     // The tests have built the program.
     let program = target_dir().join("debug/mulgil");
-    steps.push(step("chaos", || chaos::seeds(&program, CHAOS_SEEDS)));
+    steps.push(step("chaos", || {
+        chaos::seeds(&program, CHAOS_SEEDS, database.as_deref())
+    }));
     report(&steps, &not_run, totals, started.elapsed());
     let is_incomplete = is_ci() && !not_run.is_empty();
     if is_incomplete || steps.iter().any(|step| step.result.is_err()) {

@@ -36,7 +36,7 @@ use crate::{
     exit::{Exit, Why},
     folder,
     kin::{self, Groups},
-    lifeline,
+    lifeline::{self, Lifeline},
     log::{LogStream, LogWriter},
     mask::Forms,
     process,
@@ -149,6 +149,9 @@ pub(crate) fn run(host: &mut Host, order: Order, listener: UnixListener) -> bool
     // Who waits is told before it begins: a connection that ends without a word means that nothing began.
     control.attend();
     let now = Clock::now();
+    let renewed_at = order.task.lifeline.as_ref().and_then(Lifeline::renewed_at);
+    // Where nothing can be read it is renewed now.
+    let renewed_at = renewed_at.unwrap_or_else(|| lifeline::since_boot().unwrap_or_default());
     let mut attempt = Attempt {
         outputs: Outputs {
             forms: Forms::new(&order.task.secrets),
@@ -175,9 +178,14 @@ pub(crate) fn run(host: &mut Host, order: Order, listener: UnixListener) -> bool
         failure: None,
         kill_at: None,
         look_at: now + GROUP_AFTER,
-        renewed_at: lifeline::since_boot().unwrap_or_default(),
+        renewed_at,
         peak: None,
     };
+    // Who was stopped between its claim and this moment may have lost the right to run it meanwhile.
+    if attempt.is_cut() {
+        attempt.ending = Some(Why::Abandoned);
+        return attempt.finish(None);
+    }
     let begun = attempt.begin();
     if begun.is_ok() {
         attempt.watch();
@@ -453,14 +461,20 @@ impl Attempt<'_> {
 
     /// Ends the task where nobody renews the right to run it.
     fn hold_lifeline(&mut self) {
-        let Some(lifeline) = &self.task.lifeline else {
-            return;
-        };
-        self.renewed_at = lifeline.renewed_at().unwrap_or_default().max(self.renewed_at);
-        let is_cut = lifeline::since_boot().is_ok_and(|now| now.saturating_sub(self.renewed_at) > lifeline.patience);
-        if is_cut {
+        if let Some(lifeline) = &self.task.lifeline {
+            self.renewed_at = lifeline.renewed_at().unwrap_or_default().max(self.renewed_at);
+        }
+        if self.is_cut() {
             self.stop(Why::Abandoned, self.task.grace.min(LAST_GRACE));
         }
+    }
+
+    /// Whether nobody has renewed the right to run it for too long.
+    fn is_cut(&self) -> bool {
+        let for_long = |lifeline: &Lifeline| {
+            lifeline::since_boot().is_ok_and(|now| now.saturating_sub(self.renewed_at) > lifeline.patience)
+        };
+        self.task.lifeline.as_ref().is_some_and(for_long)
     }
 
     /// Puts the tree into its control group, once.

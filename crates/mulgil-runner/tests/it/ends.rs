@@ -337,3 +337,20 @@ async fn a_task_ends_when_nobody_renews_the_right_to_run_it() {
     assert!(place.log("1").contains(&"out tidied".to_owned()));
     assert!(!is_alive(&pid));
 }
+
+#[tokio::test]
+async fn a_task_whose_right_to_run_was_over_before_it_never_begins() {
+    let place = Place::new();
+    let lifeline = Lifeline {
+        file: place.path("lifeline"),
+        patience: Duration::from_millis(300),
+    };
+    lifeline.renew(Instant::now()).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let begun = place.path("begun");
+    let mut task = shell("1", "touch $BEGUN", &[("BEGUN", begun.display().to_string())]);
+    task.lifeline = Some(lifeline);
+    let exit = place.launch(task).await.wait().await.expect("an end");
+    assert_eq!((exit.why, exit.state()), (Why::Abandoned, RunState::Crashed));
+    assert!(!begun.exists());
+}

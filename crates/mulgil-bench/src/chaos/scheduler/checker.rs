@@ -1,6 +1,7 @@
 //! What must hold after every night, whatever happened in it. Each invariant is one function over the record
 //! of a round; it gives the rows that break it.
 
+mod leads;
 mod limits;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,8 @@ pub(crate) enum Invariant {
     I11,
     /// Liveness.
     I12,
+    /// The lead.
+    I13,
     /// What the fault itself expects of the server.
     Fault,
 }
@@ -67,6 +70,7 @@ impl Invariant {
             Self::I10 => "no process is left, and none has ended without notice",
             Self::I11 => "the ledger's file is whole",
             Self::I12 => "whatever is not over moves again within a minute, and ends",
+            Self::I13 => "one server acts at a time: once one has begun, nothing goes on that another one began",
             Self::Fault => "the server stands its fault as it promises",
         }
     }
@@ -85,7 +89,7 @@ pub(crate) struct Breach {
 type Check = fn(&Record) -> Vec<String>;
 
 /// The invariants that are checked over the record of any round.
-const CHECKS: [(Invariant, Check); 12] = [
+const CHECKS: [(Invariant, Check); 13] = [
     (Invariant::I1, ticks_start_one_run),
     (Invariant::I2, acknowledged_is_recorded),
     (Invariant::I3, runs_end_with_their_steps),
@@ -98,6 +102,7 @@ const CHECKS: [(Invariant, Check); 12] = [
     (Invariant::I10, nobody_is_left),
     (Invariant::I11, ledger_is_whole),
     (Invariant::I12, all_moves),
+    (Invariant::I13, leads::one_acts),
 ];
 
 /// Every invariant that a record breaks.

@@ -14,6 +14,8 @@ pub(crate) enum Need {
     Faketime,
     /// The right to mount in a namespace of one's own.
     Mount,
+    /// The programs of PostgreSQL.
+    Postgres,
 }
 
 impl Need {
@@ -23,6 +25,7 @@ impl Need {
             Self::Strace => "install strace, and be allowed to trace (ptrace)",
             Self::Faketime => "install faketime (libfaketime.so.1)",
             Self::Mount => "be root, so that `unshare -m` may mount a tmpfs",
+            Self::Postgres => "install PostgreSQL, or name the folder of its programs in MULGIL_TEST_POSTGRES",
         }
     }
 
@@ -31,6 +34,7 @@ impl Need {
         match self {
             Self::Strace => succeeds("strace", &["-f", "-o", "/dev/null", "true"]),
             Self::Faketime => faketime().is_some(),
+            Self::Postgres => postgres().is_some(),
             Self::Mount => succeeds(
                 "unshare",
                 &["-m", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"],
@@ -49,6 +53,12 @@ pub(crate) fn faketime() -> Option<PathBuf> {
         "/usr/local/lib/faketime/libfaketime.so.1".to_owned(),
     ];
     places.into_iter().map(PathBuf::from).find(|place| place.exists())
+}
+
+/// Where the programs of PostgreSQL are, as `cargo xtask` has found or unpacked them.
+pub(crate) fn postgres() -> Option<PathBuf> {
+    let folder = PathBuf::from(std::env::var_os("MULGIL_TEST_POSTGRES")?);
+    folder.join("initdb").exists().then_some(folder)
 }
 
 /// Where memory control groups of version 1 are made, if this process may.

@@ -6,6 +6,7 @@ mod faults;
 mod figures;
 mod journal;
 mod machine;
+mod postgres;
 mod processes;
 mod project;
 mod record;
@@ -17,6 +18,7 @@ mod world;
 use std::{
     fs,
     io::Read as _,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
@@ -109,16 +111,22 @@ impl Options {
 
 /// Rounds by seed. Every fault is told; that any broke an invariant is the error.
 pub(crate) fn chaos(words: &[&str]) -> Result<()> {
+    let done = rounds(words);
+    wait_where_interrupted();
+    done
+}
+
+fn rounds(words: &[&str]) -> Result<()> {
     let options = Options::parse(words)?;
     let began = Instant::now();
     let scratch = tempfile::Builder::new().prefix("mulgil-chaos-").tempdir()?;
+    clean_up_when_interrupted(scratch.path())?;
     // A copy, so that all rounds break one program even where another one is built meanwhile.
     let program = scratch.path().join("mulgil");
     fs::copy(&options.binary, &program).with_context(|| options.binary.display().to_string())?;
     // The rounds and their tasks are this program.
     let own = scratch.path().join("mulgil-bench");
     fs::copy(std::env::current_exe()?, &own)?;
-    clean_up_when_interrupted(scratch.path())?;
     let missing = missing();
     let mut outcomes = Vec::new();
     let mut not_run: Vec<String> = ALL.into_iter().filter_map(|fault| unmet(fault, &missing)).collect();
@@ -163,6 +171,14 @@ pub(crate) fn round(folder: &str, fault: &str, seed: &str) -> Result<()> {
     )?)
 }
 
+/// Does not return where a signal ends this program: what fails from then on fails because of that.
+fn wait_where_interrupted() {
+    while IS_INTERRUPTED.load(Ordering::SeqCst) {
+        // The other thread ends all.
+        std::thread::park();
+    }
+}
+
 /// Has whoever ends this program with a signal leave nothing behind either.
 fn clean_up_when_interrupted(scratch: &Path) -> Result<()> {
     const INTERRUPTED: i32 = 130;
@@ -190,7 +206,7 @@ fn clean_up_when_interrupted(scratch: &Path) -> Result<()> {
 
 /// What this machine does not have of what faults need.
 fn missing() -> Vec<Need> {
-    let mut needs: Vec<Need> = ALL.into_iter().filter_map(Fault::needs).collect();
+    let mut needs: Vec<Need> = ALL.into_iter().flat_map(Fault::needs).copied().collect();
     needs.sort_unstable();
     needs.dedup();
     needs.retain(|need| !need.is_there());
@@ -199,8 +215,9 @@ fn missing() -> Vec<Need> {
 
 /// A fault that cannot be done here, and what to do for it.
 fn unmet(fault: Fault, missing: &[Need]) -> Option<String> {
-    let need = fault.needs().filter(|need| missing.contains(need))?;
-    Some(format!("{} (do: {})", fault.name(), need.remedy()))
+    let unmet = fault.needs().iter().filter(|need| missing.contains(need));
+    let remedies: Vec<&str> = unmet.map(|need| need.remedy()).collect();
+    (!remedies.is_empty()).then(|| format!("{} (do: {})", fault.name(), remedies.join("; ")))
 }
 
 /// One round in a process of its own, so that whatever becomes of it nothing stays behind.
@@ -209,13 +226,12 @@ fn one(scratch: &Path, fault: Fault, seed: u64, keeps: bool) -> Result<Outcome> 
     fs::create_dir_all(folder.join("bin"))?;
     fs::hard_link(scratch.join("mulgil"), folder.join("bin/mulgil"))?;
     let own = scratch.join("mulgil-bench");
-    let mut command = match fault.needs() {
-        Some(Need::Mount) => {
-            let mut command = Command::new("unshare");
-            command.arg("-m").arg(own);
-            command
-        }
-        _ => Command::new(own),
+    let mut command = if fault.needs().contains(&Need::Mount) {
+        let mut command = Command::new("unshare");
+        command.arg("-m").arg(own);
+        command
+    } else {
+        Command::new(own)
     };
     let began = Instant::now();
     let mut child = command
@@ -224,6 +240,8 @@ fn one(scratch: &Path, fault: Fault, seed: u64, keeps: bool) -> Result<Outcome> 
         .args([fault.name(), &seed.to_string()])
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
+        // Ctrl-C is for this program alone.
+        .process_group(0)
         .spawn()?;
     while child.try_wait()?.is_none() && began.elapsed() < ROUND {
         std::thread::sleep(Duration::from_millis(50));
@@ -235,10 +253,7 @@ fn one(scratch: &Path, fault: Fault, seed: u64, keeps: bool) -> Result<Outcome> 
     }
     let left = processes::sweep(&folder);
     child.wait()?;
-    while IS_INTERRUPTED.load(Ordering::SeqCst) {
-        // The other thread ends all.
-        std::thread::park();
-    }
+    wait_where_interrupted();
     if let Some(mut stderr) = child.stderr.take() {
         stderr.read_to_string(&mut said)?;
     }

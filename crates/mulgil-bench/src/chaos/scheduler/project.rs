@@ -13,6 +13,7 @@ use jiff::{RoundMode, Timestamp, TimestampRound, ToSpan as _, Unit};
 
 use super::{
     machine,
+    record::Ledger,
     task::{JOURNAL, SEED},
 };
 use crate::{place, synthetic::Random};
@@ -32,12 +33,15 @@ pub(crate) const TREE_TIMEOUT_S: u64 = 2;
 /// Bytes that the step `flood` prints.
 pub(crate) const FLOOD_BYTES: u64 = 1_000_000_000;
 
+/// The project folders of the machines of a round.
+pub(crate) const MACHINES: [&str; 2] = ["project", "second"];
+
 /// Where things of a round lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     /// All of the round.
     pub(crate) folder: PathBuf,
-    /// The project.
+    /// The project, on one machine.
     pub(crate) project: PathBuf,
     /// The program under test.
     pub(crate) program: PathBuf,
@@ -48,11 +52,11 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// The places below the folder of a round.
-    pub(crate) fn of(folder: &Path) -> Self {
+    /// The places below the folder of a round, as a machine has them.
+    pub(crate) fn on(folder: &Path, machine: usize) -> Self {
         Self {
             folder: folder.to_owned(),
-            project: folder.join("project"),
+            project: folder.join(MACHINES[machine]),
             program: folder.join("bin/mulgil"),
             journal: folder.join("journal.csv"),
             go: folder.join("go"),
@@ -64,17 +68,27 @@ impl Places {
         self.project.join(format!("data/2026-01-{day:02}.csv"))
     }
 
+    /// What the clock of the machine is, where it is set.
+    pub(crate) fn clock(&self) -> PathBuf {
+        self.project.with_extension("clock")
+    }
+
+    /// Where attempts of the machine have their folders.
+    pub(crate) fn attempts(&self) -> PathBuf {
+        self.project.join(".mulgil/attempts/dev")
+    }
+
     /// Where an attempt has its folder.
     pub(crate) fn attempt(&self, attempt: i64) -> PathBuf {
-        self.project.join(format!(".mulgil/attempts/dev/{attempt}"))
+        self.attempts().join(attempt.to_string())
     }
 }
 
 /// Writes the project. `group` is a control group that the step `killed/eats` joins, where there is one.
-pub(crate) fn write(places: &Places, seed: u64, group: Option<&Path>) -> Result<()> {
+pub(crate) fn write(places: &Places, ledger: &Ledger, seed: u64, group: Option<&Path>) -> Result<()> {
     let flows = flows(places, seed, group)?;
     let mut files: Vec<(&str, String)> = vec![
-        ("mulgil.yml", SETTINGS.to_owned()),
+        ("mulgil.yml", SETTINGS.to_owned() + &settings(places, ledger)),
         ("models/events.sql", EVENTS.to_owned()),
         ("models/daily.sql", DAILY.to_owned()),
         ("models/totals.sql", TOTALS.to_owned()),
@@ -138,6 +152,17 @@ sources:
       event_time: at
       columns: {at: timestamptz, amount: bigint}
 ";
+
+/// Where another machine can reach the ledger, it reaches the tables too.
+fn settings(places: &Places, ledger: &Ledger) -> String {
+    match ledger {
+        Ledger::File => String::new(),
+        Ledger::Postgres { url } => {
+            let warehouse = places.folder.join("warehouse");
+            format!("ledger: \"{url}\"\nwarehouse: \"{}\"\n", warehouse.display())
+        }
+    }
+}
 
 const EVENTS: &str = "\
 {{ config(interval='day', event_time='at', begin='2026-01-01', end='2026-01-29') }}

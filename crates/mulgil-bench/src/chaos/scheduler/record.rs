@@ -1,6 +1,10 @@
 //! What is left after a round: all that the checker looks at, as plain values.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, anyhow};
 use mulgil_core::{
@@ -19,7 +23,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Row as _, sqlite::SqliteConnect
 use super::{
     journal::{self, Entry},
     processes::Process,
-    project::Places,
+    project::{MACHINES, Places},
 };
 
 /// A walk over a flow, as the ledger says that it began.
@@ -87,6 +91,8 @@ pub(crate) struct Record {
     pub(crate) ticks: Vec<TickRow>,
     /// What tasks wrote.
     pub(crate) journal: Vec<Entry>,
+    /// The attempts that have a folder on each machine: its server began them.
+    pub(crate) attempts: [BTreeSet<i64>; MACHINES.len()],
     /// Triggers that were sent.
     pub(crate) asked: Vec<Asked>,
     /// Triggers that were answered with a run.
@@ -115,19 +121,24 @@ impl Record {
 }
 
 /// The kind of ledger that a world has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ledger {
     /// One file of the data folder.
-    #[default]
     File,
+    /// A schema of a PostgreSQL of the round's own.
+    Postgres {
+        /// The schema and its database.
+        url: String,
+    },
 }
 
 impl Ledger {
     /// Where the ledger of a project lies.
-    pub(crate) fn place(self, project: &Path) -> LedgerPlace {
-        match self {
+    pub(crate) fn place(&self, project: &Path) -> Result<LedgerPlace> {
+        Ok(match self {
             Self::File => LedgerPlace::folder(project.join(".mulgil"), "dev"),
-        }
+            Self::Postgres { url } => LedgerPlace::postgres(url, LEDGER).map_err(told)?,
+        })
     }
 }
 
@@ -135,8 +146,8 @@ impl Ledger {
 pub(crate) const LEDGER: &str = "night/dev";
 
 /// Reads the ledger through what everybody reads it with; and its file, if it is one, by SQLite's own checks.
-pub(crate) async fn read_ledger(ledger: Ledger, project: &Path, record: &mut Record) -> Result<()> {
-    let place = ledger.place(project);
+pub(crate) async fn read_ledger(ledger: &Ledger, project: &Path, record: &mut Record) -> Result<()> {
+    let place = ledger.place(project)?;
     let store = Store::open_read_only(&place, LEDGER).await.map_err(told)?;
     let store = store.context("there is no ledger")?;
     for run in store.runs(u32::MAX >> 1).await.map_err(told)?.into_iter().rev() {
@@ -170,6 +181,14 @@ pub(crate) async fn read_ledger(ledger: Ledger, project: &Path, record: &mut Rec
 /// Reads what triggers and tasks wrote.
 pub(crate) fn read_folder(places: &Places, record: &mut Record) -> Result<()> {
     record.journal = journal::read(&places.journal)?;
+    for (machine, attempts) in record.attempts.iter_mut().enumerate() {
+        let folders = fs::read_dir(Places::on(&places.folder, machine).attempts())
+            .into_iter()
+            .flatten();
+        for folder in folders {
+            attempts.extend(folder?.file_name().to_str().and_then(|name| name.parse::<i64>().ok()));
+        }
+    }
     record.asked = lines(&places.folder.join("asked.csv"))?
         .into_iter()
         .map(|words| {

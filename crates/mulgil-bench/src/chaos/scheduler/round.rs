@@ -15,8 +15,10 @@ use super::{
     checker::{self, Breach, Invariant},
     faults::{self, Fault},
     journal::Moment,
+    machine::Need,
+    postgres::Postgres,
     project,
-    record::{self, Record, Table},
+    record::{self, Ledger, Record, Table},
     world::World,
 };
 
@@ -61,8 +63,13 @@ pub(crate) fn run(folder: &Path, fault: Fault, seed: u64) -> Result<Outcome> {
     } else {
         None
     };
-    let mut world = World::new(folder, seed, fault.slots())?;
-    project::write(&world.places, seed, group.as_deref())?;
+    let postgres = fault.needs().contains(&Need::Postgres).then(|| {
+        // Beside the folder: what is left of the round is looked for in there.
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        Postgres::start(folder.with_file_name(format!("postgres-{name}")))
+    });
+    let mut world = World::new(folder, seed, fault.slots(), postgres.transpose()?)?;
+    project::write(&world.places, &world.ledger, seed, group.as_deref())?;
     let mut record = Record {
         slots: world.slots,
         ..Record::default()
@@ -79,6 +86,7 @@ pub(crate) fn run(folder: &Path, fault: Fault, seed: u64) -> Result<Outcome> {
     }
     if error.is_some() || !world.breaches.is_empty() {
         keep_small_file_systems(&world)?;
+        keep_database(&mut world, &record)?;
     }
     let attempts = || {
         record
@@ -124,8 +132,7 @@ fn night(world: &mut World, fault: Fault, record: &mut Record) -> Result<()> {
     record.left = world.left();
     record.stuck = std::mem::take(&mut world.stuck);
     record::read_folder(&world.places, record)?;
-    let ledger = world.ledger;
-    world.wait(record::read_ledger(ledger, &world.places.project, record))?;
+    world.wait(record::read_ledger(&world.ledger, &world.places.project, record))?;
     fill_the_rest(world)?;
     record.tables = tables(world, record)?;
     Ok(())
@@ -225,6 +232,20 @@ fn succeeded(record: &Record, run: i64, instance: &str) -> bool {
 fn short_day(row: &str) -> String {
     let (day, rest) = row.split_once(',').unwrap_or((row, ""));
     format!("{},{rest}", day.chars().take(10).collect::<String>())
+}
+
+/// A database goes with the round too; what it said is kept, and the facts that could still be read.
+fn keep_database(world: &mut World, record: &Record) -> Result<()> {
+    if matches!(world.ledger, Ledger::Postgres { .. }) {
+        let folder = world.places.folder.clone();
+        fs::copy(world.postgres()?.log(), folder.join("postgres.log"))?;
+        let facts = record
+            .facts
+            .iter()
+            .map(|(seq, at, fact)| format!("{seq} {at:?} {fact:?}\n"));
+        fs::write(folder.join("facts.txt"), facts.collect::<String>())?;
+    }
+    Ok(())
 }
 
 /// A small file system goes with the round; what lies on it is copied for whoever looks at the folder later.

@@ -1,4 +1,7 @@
-//! The world of one round: a project, one server at a time, triggers that are sent to it, and what was seen.
+//! The world of one round: a project, a server on each of its machines, triggers that are sent to it, and what was
+//! seen.
+
+mod machines;
 
 use std::{
     fs::{self, File},
@@ -18,8 +21,9 @@ use serde_json::{Value, json};
 use super::{
     checker::{Breach, Invariant},
     journal, machine,
+    postgres::Postgres,
     processes::{self, Process},
-    project::{self, Places},
+    project::{self, MACHINES, Places},
     record::{LEDGER, Ledger, told},
     server::{Door, Server, Start},
 };
@@ -72,31 +76,38 @@ pub(crate) struct World {
     pub(crate) stuck: Vec<String>,
     /// What was measured.
     pub(crate) figures: Figures,
-    server: Option<Server>,
-    is_faked: bool,
+    postgres: Option<Postgres>,
+    /// The machine where it is.
+    here: usize,
+    servers: [Option<Server>; MACHINES.len()],
+    is_faked: [bool; MACHINES.len()],
     asking: Vec<JoinHandle<Result<()>>>,
     marks: u64,
     runtime: tokio::runtime::Runtime,
 }
 
 impl World {
-    /// A world in a folder, in which the program lies already.
-    pub(crate) fn new(folder: &Path, seed: u64, slots: usize) -> Result<Self> {
+    /// A world in a folder, in which the program lies already; with its ledger in a PostgreSQL, if it has one.
+    pub(crate) fn new(folder: &Path, seed: u64, slots: usize, postgres: Option<Postgres>) -> Result<Self> {
         let mut random = Random::new(seed);
         for _ in 0..FIRST_NUMBERS {
             random.below(2);
         }
         Ok(Self {
             random,
-            places: Places::of(folder),
-            ledger: Ledger::default(),
+            places: Places::on(folder, 0),
+            ledger: postgres
+                .as_ref()
+                .map_or(Ledger::File, |postgres| Ledger::Postgres { url: postgres.url() }),
             slots,
             breaches: Vec::new(),
             notes: Vec::new(),
             stuck: Vec::new(),
             figures: Figures::default(),
-            server: None,
-            is_faked: false,
+            postgres,
+            here: 0,
+            servers: [None, None],
+            is_faked: [false; MACHINES.len()],
             asking: Vec::new(),
             marks: 0,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
@@ -134,24 +145,29 @@ impl World {
         std::thread::sleep(Duration::from_millis(drawn));
     }
 
-    /// From here on servers and commands have the time that [`Self::set_clock`] says.
+    /// The PostgreSQL that its ledger lies in.
+    pub(crate) fn postgres(&mut self) -> Result<&mut Postgres> {
+        self.postgres.as_mut().context("its ledger is a file")
+    }
+
+    /// From here on servers and commands of this machine have the time that [`Self::set_clock`] says.
     pub(crate) fn fake_time(&mut self) -> Result<()> {
-        self.is_faked = true;
+        self.is_faked[self.here] = true;
         self.set_clock(0)
     }
 
-    /// Sets their clock so many seconds before or behind this machine's.
+    /// Sets their clock so many seconds ahead of the real one, or behind it.
     pub(crate) fn set_clock(&self, seconds: i64) -> Result<()> {
-        let path = self.places.folder.join("clock");
+        let path = self.places.clock();
         let half = path.with_extension("half");
         fs::write(&half, format!("{seconds:+}\n"))?;
         Ok(fs::rename(half, path)?)
     }
 
     fn variables(&self) -> Vec<(String, String)> {
-        let library = machine::faketime().filter(|_| self.is_faked);
+        let library = machine::faketime().filter(|_| self.is_faked[self.here]);
         library.map_or_else(Vec::new, |library| {
-            let file = self.places.folder.join("clock");
+            let file = self.places.clock();
             [
                 ("LD_PRELOAD", library.display().to_string()),
                 ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
@@ -183,40 +199,55 @@ impl World {
         if is_ready {
             self.figures.ready.push(server.ready_after);
         }
-        self.server = Some(server);
+        self.servers[self.here] = Some(server);
         Ok(is_ready)
     }
 
     /// The server that runs, or ran last.
     pub(crate) fn server(&mut self) -> Result<&mut Server> {
-        self.server.as_mut().context("no server was started")
+        self.servers[self.here].as_mut().context("no server was started")
     }
 
     /// Kills the server, if one runs.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.look_at_server();
-        self.server.take().map_or(Ok(()), Server::kill)
+        self.servers[self.here].take().map_or(Ok(()), Server::kill)
     }
 
     /// Ends the server as a service manager does; gives its exit code.
     pub(crate) fn end(&mut self) -> Result<Option<i32>> {
         self.look_at_server();
-        let server = self.server.take().context("no server runs")?;
+        let server = self.servers[self.here].take().context("no server runs")?;
         server.end(DRAIN).with_context(|| self.last_words())
     }
 
+    /// Ends the server, and expects that it ends well.
+    pub(crate) fn end_well(&mut self) -> Result<()> {
+        let code = self.end()?;
+        let words = self.last_words();
+        self.expect(code == Some(0), || {
+            format!("a server that was told to end ended with {code:?}: {words}")
+        });
+        Ok(())
+    }
+
     fn look_at_server(&mut self) {
-        if let Some(pid) = self.server.as_ref().map(|server| server.pid) {
+        if let Some(pid) = self.servers[self.here].as_ref().map(|server| server.pid) {
             let peak = processes::status(pid, "VmHWM").unwrap_or(0);
             self.figures.peak_kb = self.figures.peak_kb.max(peak);
         }
     }
 
-    /// The last lines that servers said.
+    /// All that servers of this machine said.
+    pub(crate) fn said(&self) -> String {
+        let said = fs::read(self.places.project.with_extension("log")).unwrap_or_default();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// The last lines of it.
     pub(crate) fn last_words(&self) -> String {
         const LINES: usize = 12;
-        let said = fs::read(self.places.project.with_extension("log")).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
+        let said = self.said();
         let lines: Vec<&str> = said.lines().collect();
         lines[lines.len().saturating_sub(LINES)..].join("\n")
     }
@@ -287,7 +318,7 @@ impl World {
     }
 
     fn read<T>(&self, what: impl AsyncFnOnce(&Store) -> Result<T, mulgil_core::port::Fault>) -> Result<T> {
-        let place = self.ledger.place(&self.places.project);
+        let place = self.ledger.place(&self.places.project)?;
         self.wait(async {
             let store = Store::open_read_only(&place, LEDGER).await.map_err(told)?;
             let store = store.context("there is no ledger")?;
@@ -315,8 +346,9 @@ impl World {
     /// Lets a last healthy server come to rest, then ends it.
     pub(crate) fn rest(&mut self) -> Result<()> {
         self.answered()?;
+        self.end_others()?;
         for _ in 0..LAST_SERVERS {
-            let is_there = match self.server.as_mut() {
+            let is_there = match self.servers[self.here].as_mut() {
                 Some(server) => server.has_ended()?.is_none(),
                 None => false,
             };
@@ -328,11 +360,7 @@ impl World {
                 break;
             }
             self.look_for_zombies()?;
-            let code = self.end()?;
-            let words = self.last_words();
-            self.expect(code == Some(0), || {
-                format!("the last server ended with {code:?}: {words}")
-            });
+            self.end_well()?;
             if self.open()?.0.is_empty() {
                 break;
             }

@@ -445,6 +445,32 @@ fn rows_of_tables_that_lack_are_too_many_or_doubled_are_seen() {
 }
 
 #[test]
+fn a_server_that_acts_beside_the_one_that_leads_is_seen() {
+    use Invariant::I13;
+    // The lead passes on with attempt 4, the first of the second run.
+    let passes_on = |record: &mut Record| {
+        record.slots = 2;
+        record.attempts = [[1, 2, 3].into(), [4, 5].into()];
+    };
+    assert_eq!(broken(passes_on), []);
+    assert_eq!(
+        broken(|record| {
+            passes_on(record);
+            record.attempts[1].insert(1);
+        }),
+        [I13]
+    );
+    assert_eq!(
+        broken(|record| {
+            passes_on(record);
+            let is_last = |entry: &&mut Entry| entry.attempt == 3 && entry.moment == Moment::End;
+            record.journal.iter_mut().find(is_last).unwrap().at_ns = 41;
+        }),
+        [I13]
+    );
+}
+
+#[test]
 fn what_is_left_damaged_or_stuck_is_seen() {
     use Invariant::{I10, I11, I12};
     let left = Process {

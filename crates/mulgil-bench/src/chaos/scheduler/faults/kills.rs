@@ -99,11 +99,7 @@ pub(super) fn drain(world: &mut World) -> Result<()> {
         .into_iter()
         .filter(is_live)
         .collect();
-    let code = world.end()?;
-    let words = world.last_words();
-    world.expect(code == Some(0), || {
-        format!("a server that was told to end ended with {code:?}: {words}")
-    });
+    world.end_well()?;
     let entries = journal::read(&world.places.journal)?;
     let ended: BTreeSet<i64> = entries
         .iter()

@@ -2,8 +2,10 @@
 //! harm while servers run, and leaves a server or none: the round brings everything to rest afterwards.
 
 mod clock;
+mod database;
 mod disk;
 mod kills;
+mod machines;
 mod tasks;
 
 use std::time::{Duration, Instant};
@@ -52,10 +54,20 @@ pub(crate) enum Fault {
     Lost,
     /// Several of these in one night.
     Mixed,
+    /// Two servers on one PostgreSQL, and the one that leads is killed, or stopped for longer than its lease.
+    Two,
+    /// Two servers on one PostgreSQL, one of them ahead of time, and the lead passes from one to the other.
+    Skewed,
+    /// The PostgreSQL that the ledger lies in is stopped hard and started again.
+    PgKilled,
+    /// It hangs for a while.
+    PgHung,
+    /// The server is killed, and its ledger lies in PostgreSQL.
+    PgServerKill,
 }
 
 /// All of them.
-pub(crate) const ALL: [Fault; 16] = [
+pub(crate) const ALL: [Fault; 21] = [
     Fault::Kill,
     Fault::Point,
     Fault::Stop,
@@ -72,10 +84,15 @@ pub(crate) const ALL: [Fault; 16] = [
     Fault::Drain,
     Fault::Lost,
     Fault::Mixed,
+    Fault::Two,
+    Fault::Skewed,
+    Fault::PgKilled,
+    Fault::PgHung,
+    Fault::PgServerKill,
 ];
 
-/// Those that need no more than this program and `/proc`, and little time.
-pub(crate) const PLAIN: [Fault; 7] = [
+/// Those that need no more than this program, `/proc` and perhaps a PostgreSQL, and little time.
+pub(crate) const PLAIN: [Fault; 8] = [
     Fault::Kill,
     Fault::Point,
     Fault::Adopt,
@@ -83,6 +100,7 @@ pub(crate) const PLAIN: [Fault; 7] = [
     Fault::Lost,
     Fault::Memory,
     Fault::Mixed,
+    Fault::PgKilled,
 ];
 
 /// How long a server may take to be itself again.
@@ -108,6 +126,11 @@ impl Fault {
             Self::Drain => "drain",
             Self::Lost => "lost",
             Self::Mixed => "mixed",
+            Self::Two => "two",
+            Self::Skewed => "skewed",
+            Self::PgKilled => "pg_killed",
+            Self::PgHung => "pg_hung",
+            Self::PgServerKill => "pg_server_kill",
         }
     }
 
@@ -117,11 +140,13 @@ impl Fault {
     }
 
     /// What the machine must have.
-    pub(crate) fn needs(self) -> Option<Need> {
+    pub(crate) fn needs(self) -> &'static [Need] {
         match self {
-            Self::Clock | Self::Downtime => Some(Need::Faketime),
-            Self::DiskFull | Self::InodesFull | Self::DiskReadOnly => Some(Need::Mount),
-            Self::Fsync => Some(Need::Strace),
+            Self::Clock | Self::Downtime => &[Need::Faketime],
+            Self::DiskFull | Self::InodesFull | Self::DiskReadOnly => &[Need::Mount],
+            Self::Fsync => &[Need::Strace],
+            Self::Two | Self::PgKilled | Self::PgHung | Self::PgServerKill => &[Need::Postgres],
+            Self::Skewed => &[Need::Postgres, Need::Faketime],
             Self::Kill
             | Self::Point
             | Self::Stop
@@ -131,7 +156,7 @@ impl Fault {
             | Self::Adopt
             | Self::Drain
             | Self::Lost
-            | Self::Mixed => None,
+            | Self::Mixed => &[],
         }
     }
 
@@ -147,6 +172,8 @@ impl Fault {
     pub(crate) fn prepare(self, world: &mut World) -> Result<()> {
         match self {
             Self::Clock | Self::Downtime => world.fake_time(),
+            Self::Two => world.add_machine(),
+            Self::Skewed => machines::prepare_skewed(world),
             Self::DiskFull => {
                 let target = if world.random.below(2) == 0 {
                     ".mulgil"
@@ -184,6 +211,11 @@ impl Fault {
             Self::Drain => kills::drain(world),
             Self::Lost => kills::lost(world),
             Self::Mixed => kills::mixed(world),
+            Self::Two => machines::two(world),
+            Self::Skewed => machines::skewed(world),
+            Self::PgKilled => database::killed(world),
+            Self::PgHung => database::hung(world),
+            Self::PgServerKill => database::server_kill(world),
         }
     }
 }
@@ -224,7 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn plain_faults_need_nothing() {
-        assert!(PLAIN.iter().all(|fault| fault.needs().is_none()));
+    fn plain_faults_need_no_more_than_a_postgresql() {
+        let mut needs = PLAIN.iter().flat_map(|fault| fault.needs());
+        assert!(needs.all(|need| *need == Need::Postgres));
     }
 }

@@ -1,0 +1,90 @@
+//! The PostgreSQL of a round: it holds the round's ledger, and is stopped, killed and made to hang. The script
+//! that makes it and ends it is the one of the tests.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::machine;
+
+const SCRIPT: &str = include_str!("../../../../mulgil-store/tests/it/postgres.sh");
+
+/// It survives no power loss, which no round brings about.
+const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c shared_buffers=16MB";
+
+/// A PostgreSQL; it goes with its files when this value does, or this process.
+pub(crate) struct Postgres {
+    folder: PathBuf,
+    /// Its input is held open: the database ends with it.
+    script: Child,
+}
+
+impl Postgres {
+    /// Starts a fresh one in a folder that is made. The folder above keeps what it is copied from.
+    pub(crate) fn start(folder: PathBuf) -> Result<Self> {
+        /// Who runs it may be somebody else, who has to pass through the folder above.
+        const PASSABLE: u32 = 0o711;
+        let above = folder.parent().context("a folder without one above it")?;
+        fs::set_permissions(above, fs::Permissions::from_mode(PASSABLE))?;
+        fs::create_dir(&folder)?;
+        let programs = machine::postgres().context("there is no PostgreSQL")?;
+        let script = Command::new("sh")
+            .args(["-c", SCRIPT, "postgres.sh"])
+            .args([&folder, &programs, Path::new(SETTINGS), above])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // It tidies up after whoever started it was interrupted.
+            .process_group(0)
+            .spawn()?;
+        let mut started = Self { folder, script };
+        started.expect("started")?;
+        Ok(started)
+    }
+
+    /// The URL of the ledger.
+    pub(crate) fn url(&self) -> String {
+        format!(
+            "postgres://mulgil@localhost/postgres?host={}&schema=night",
+            self.folder.display()
+        )
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// `stop`, `kill`, `pause`, `resume` or `start`; returns when that is done.
+    pub(crate) fn tell(&mut self, word: &str) -> Result<()> {
+        writeln!(self.script.stdin.as_mut().context("no input")?, "{word}")?;
+        self.expect(word)
+    }
+
+    fn expect(&mut self, word: &str) -> Result<()> {
+        let mut line = String::new();
+        // Nothing is read ahead: there is one line for each word.
+        BufReader::with_capacity(1, self.script.stdout.as_mut().context("no output")?).read_line(&mut line)?;
+        ensure!(
+            line.trim_end() == format!("{word} 0"),
+            "PostgreSQL: `{}` for {word}: {}",
+            line.trim_end(),
+            fs::read_to_string(self.log()).unwrap_or_default()
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        drop(self.script.stdin.take());
+        // Its end is that of the database.
+        let _ = self.script.wait();
+    }
+}
