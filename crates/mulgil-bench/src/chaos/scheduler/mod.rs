@@ -6,11 +6,11 @@ mod faults;
 mod figures;
 mod journal;
 mod machine;
-mod processes;
+pub(crate) mod processes;
 mod project;
-mod record;
+pub(crate) mod record;
 mod round;
-mod server;
+pub(crate) mod server;
 pub(crate) mod task;
 mod world;
 
