@@ -120,7 +120,7 @@ fn chain(found: &mut Found) -> Result<()> {
         flow("warm", function(true)),
         (
             "tasks/nothing.py".to_owned(),
-            "def nothing(given):\n    pass\n".to_owned(),
+            "def nothing():\n    pass\n".to_owned(),
         ),
     ];
     let session = Session::start(Project::new("chain", &files, None)?)?;
