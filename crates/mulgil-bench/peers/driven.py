@@ -148,7 +148,7 @@ def wait_for_marks():
     """Sleeps over the next minute marks; gives them in seconds since 1970."""
     first = (int(time.time()) // 60 + 1) * 60
     # What is to be made ready for the first mark has some seconds.
-    if first - time.time() < 10:
+    if first - time.time() < 20:
         first += 60
     marks = [first + 60 * index for index in range(MARKS)]
     time.sleep(marks[-1] + AFTER_LAST_MARK - time.time())

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_mins(12);
 fn crons(peer: Peers) -> usize {
     match peer {
         Peers::Airflow => 100,
-        _ => 20,
+        _ => 5,
     }
 }
 

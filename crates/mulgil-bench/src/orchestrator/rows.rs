@@ -321,7 +321,7 @@ database. It has no tasks in process. It is given 100 independent tasks, a fan o
 server start`, and flows of empty `@task`s in a process beside it; the second run of a chain counts; the warm process is \
 its `ProcessPoolTaskRunner` with one worker. Crons are deployments of one `serve`, which starts a process for each run. \
 Dagster: empty ops with `execute_in_process` and an instance in a folder; a process each is `execute_job`, which takes the \
-multiprocess executor. Its server is `dagster dev`, which starts a process for each run. Prefect and Dagster are given 20 \
+multiprocess executor. Its server is `dagster dev`, which starts a process for each run. Prefect and Dagster are given 5 \
 crons.
 
 Start after due is from the minute mark to the start of the task as recorded. Mulgil takes the time of a start when it \
