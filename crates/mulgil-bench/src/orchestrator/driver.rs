@@ -20,10 +20,10 @@ use crate::{chaos::scheduler::processes, peers::Peers, place};
 /// No peer takes longer; one that would is ended, and what it told by then counts.
 const PATIENCE: Duration = Duration::from_mins(12);
 
-/// How many crons a peer is given: Airflow tries more, Prefect and Dagster start a process for each.
+/// How many crons a peer is given: more than it can start in a minute would only measure the queue.
 fn crons(peer: Peers) -> usize {
     match peer {
-        Peers::Airflow => 100,
+        Peers::Airflow => 20,
         _ => 5,
     }
 }

@@ -118,10 +118,7 @@ fn chain(found: &mut Found) -> Result<()> {
         flow("in-process", chained("sql: select 1")),
         flow("process", function(false)),
         flow("warm", function(true)),
-        (
-            "tasks/nothing.py".to_owned(),
-            "def nothing():\n    pass\n".to_owned(),
-        ),
+        ("tasks/nothing.py".to_owned(), "def nothing():\n    pass\n".to_owned()),
     ];
     let session = Session::start(Project::new("chain", &files, None)?)?;
     for flow in ["in-process", "process", "warm"] {

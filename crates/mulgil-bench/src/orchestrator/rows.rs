@@ -317,9 +317,9 @@ task may begin is in the time a task, and not in the hand-over. Chains and fans 
 that does not count. PostgreSQL is on the same machine and syncs each commit.
 
 Airflow: `airflow standalone` with LocalExecutor, tasks are empty `@task`s, time is from start to end of the run in its \
-database. It has no tasks in process. It is given 100 independent tasks, a fan of 100 and 100 crons. Prefect: `prefect \
+database. It has no tasks in process. It is given 100 independent tasks, a fan of 100 and 20 crons: it starts one or two tasks a second here, so that 100 crons of one minute are more than it can do in time. Prefect: `prefect \
 server start`, and flows of empty `@task`s in a process beside it; the second run of a chain counts; the warm process is \
-its `ProcessPoolTaskRunner` with one worker. Crons are deployments of one `serve`, which starts a process for each run. \
+its `ProcessPoolTaskRunner` with one worker, which starts with the flow. Crons are deployments of one `serve`, which starts a process for each run. \
 Dagster: empty ops with `execute_in_process` and an instance in a folder; a process each is `execute_job`, which takes the \
 multiprocess executor. Its server is `dagster dev`, which starts a process for each run. Prefect and Dagster are given 5 \
 crons.
