@@ -3,6 +3,7 @@
 dagster_run.py FOLDER CRONS PART…      parts: chain many fan start cron
 """
 
+import datetime
 import os
 import pathlib
 import sys
@@ -82,14 +83,14 @@ def main(folder, crons, *wanted):
             dev.healthy(lambda: driven.ask(f"http://127.0.0.1:{port}/server_info"), 120)
             marks = driven.wait_for_marks()
         with dagster.DagsterInstance.get() as instance:
-            records = instance.get_run_records(dagster.RunsFilter(job_name=None))
+            records = instance.get_run_records(dagster.RunsFilter())
             starts = []
             for record in records:
                 run = record.dagster_run
-                due = run.tags.get("dagster/scheduled_execution_time")
+                due = run.tags.get(".dagster/scheduled_execution_time")
                 steps = instance.get_run_step_stats(run.run_id)
                 if due and steps and steps[0].start_time:
-                    due = dagster._time.parse_time_string(due).timestamp()
+                    due = datetime.datetime.fromisoformat(due).timestamp()
                     starts.append((run.job_name, due, steps[0].start_time))
         driven.tell_crons(names, marks, starts)
 

@@ -307,25 +307,26 @@ pub(crate) fn notes(found: &Found) -> String {
 }
 
 const NOTES: &str = "\
-All run one after the other on this machine, each as it comes: its ledger in SQLite, its own number of tasks at once. \
-Every run was checked to have succeeded in all its tasks.
+All run one after the other on this machine, each as it comes: its ledger in SQLite, its own number of tasks at \
+once. Every run was checked to have succeeded in all its tasks.
 
-Mulgil: a flow that a client triggers on a running server; time is from the begin of the run to its end, as recorded. In \
-process is a step `sql: select 1`; a Python process and a warm one are a step of an empty Python function with `warm: false` \
-and `warm: true`. A hand-over is from the end of a task, as recorded, to the start of the next; what is written before a \
-task may begin is in the time a task, and not in the hand-over. Chains and fans are the middle of three runs after one \
-that does not count. PostgreSQL is on the same machine and syncs each commit.
+Mulgil: a flow that a client triggers on a running server; time is from the begin of the run to its end, as \
+recorded. In process is a step `sql: select 1`; a Python process and a warm one are a step of an empty Python \
+function with `warm: false` and `warm: true`. A hand-over is from the end of a task, as recorded, to the start of \
+the next; what is written before a task may begin is in the time a task, and not in the hand-over. Chains and fans \
+are the middle of three runs after one that does not count. PostgreSQL is on the same machine and syncs each commit.
 
-Airflow: `airflow standalone` with LocalExecutor, tasks are empty `@task`s, time is from start to end of the run in its \
-database. It has no tasks in process. It is given 100 independent tasks, a fan of 100 and 20 crons: it starts one or two tasks a second here, so that 100 crons of one minute are more than it can do in time. Prefect: `prefect \
-server start`, and flows of empty `@task`s in a process beside it; the second run of a chain counts; the warm process is \
-its `ProcessPoolTaskRunner` with one worker, which starts with the flow. Crons are deployments of one `serve`, which starts a process for each run. \
-Dagster: empty ops with `execute_in_process` and an instance in a folder; a process each is `execute_job`, which takes the \
-multiprocess executor. Its server is `dagster dev`, which starts a process for each run. Prefect and Dagster are given 5 \
-crons.
+Airflow: `airflow standalone` with LocalExecutor, tasks are empty `@task`s, time is from start to end of the run in \
+its database. It has no tasks in process. It is given 100 independent tasks, a fan of 100, and 20 crons, about what \
+it can start within a minute. Servers of peers are started once. Prefect: `prefect server start`, and flows of empty \
+`@task`s in a process beside it; the second run of a chain counts; the warm process is its `ProcessPoolTaskRunner` \
+with one worker, which starts with the flow. Crons are deployments of one `serve`, which starts a process for each \
+run. Dagster: empty ops with `execute_in_process` and an instance in a folder; a process each is `execute_job`, \
+which takes the multiprocess executor. Its server is `dagster dev`, which starts a process for each run. Prefect and \
+Dagster are given 5 crons.
 
-Start after due is from the minute mark to the start of the task as recorded. Mulgil takes the time of a start when it \
-decides on it, before that is written: the end of such a task is as good a witness, and stands beside it. Of the 100,000 \
-schedules one ticks each minute and the others once a year; the start that is measured comes after a minute in which \
-nobody was there.
+Start after due is from the minute mark to the start of the task as recorded. Mulgil takes the time of a start when \
+it decides on it, before that is written: the end of such a task is as good a witness, and stands beside it. Of the \
+100,000 schedules one ticks each minute and the others once a year; the start that is measured comes after a minute \
+in which nobody was there.
 ";
