@@ -53,6 +53,8 @@ fn drive(peer: Peers, parts: &[&str], folder: &Path, found: &mut Found) -> Resul
         .arg(crons(peer).to_string())
         .args(parts)
         .current_dir(folder)
+        // What it leaves among temporary files goes with the folder.
+        .env("TMPDIR", folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(File::create(&log)?)
