@@ -63,6 +63,7 @@ for index in range(COUNT):
 
 
 def main(folder, crons, *wanted):
+    driven.end_with_parent()
     home = pathlib.Path(folder) / "home"
     (home / "dags").mkdir(parents=True)
     (home / "dags" / "work.py").write_text(DAGS)

@@ -17,6 +17,7 @@ FAN = (100, 1_000)
 
 
 def main(folder, crons, *wanted):
+    driven.end_with_parent()
     home = pathlib.Path(folder) / "home"
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")

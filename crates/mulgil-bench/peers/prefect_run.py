@@ -18,6 +18,7 @@ FAN = (100, 1_000)
 
 
 def main(folder, crons, *wanted):
+    driven.end_with_parent()
     port = driven.free_port()
     api = f"http://127.0.0.1:{port}/api"
     environment = {

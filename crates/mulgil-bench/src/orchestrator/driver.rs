@@ -55,11 +55,13 @@ fn drive(peer: Peers, parts: &[&str], folder: &Path, found: &mut Found) -> Resul
         .current_dir(folder)
         // What it leaves among temporary files goes with the folder.
         .env("TMPDIR", folder)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(File::create(&log)?)
         .process_group(0)
         .spawn()?;
+    // Held open to the end: where this program is gone before that, the driver ends all that it started.
+    let _held = driver.stdin.take();
     let lines = lines(driver.stdout.take().context("stdout is piped")?);
     let end = Instant::now() + PATIENCE;
     loop {
