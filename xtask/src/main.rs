@@ -25,7 +25,8 @@ cargo xtask <what>
   chaos NAME …     kills and full disks, by seed: chaos spine|disk --rounds 100 --seed 1
   chaos scheduler [--seed N] [--rounds R] [--only FAULT] [--binary PATH] [--write]
                    a running server, broken in every way that we know
-  bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4;
+  bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4|
+                   orchestrator [PART…] [PROGRAM…];
                    MULGIL_BENCH_PROGRAM names another program, MULGIL_BENCH_DIR the folder for data
 ";
 

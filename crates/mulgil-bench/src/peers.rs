@@ -25,15 +25,44 @@ pub(crate) enum Peers {
     Tpc,
     /// dbt on DuckDB.
     Dbt,
+    /// Apache Airflow.
+    Airflow,
+    /// Prefect with its server.
+    Prefect,
+    /// Dagster with its web server.
+    Dagster,
 }
 
 impl Peers {
-    fn name(self) -> &'static str {
+    /// The name of its list and of its scripts.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Duckdb => "duckdb",
             Self::Tpc => "tpc",
             Self::Dbt => "dbt",
+            Self::Airflow => "airflow",
+            Self::Prefect => "prefect",
+            Self::Dagster => "dagster",
         }
+    }
+
+    /// As it is called in tables.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Duckdb | Self::Tpc => "DuckDB",
+            Self::Dbt => "dbt",
+            Self::Airflow => "Airflow",
+            Self::Prefect => "Prefect",
+            Self::Dagster => "Dagster",
+        }
+    }
+
+    /// As it is called in tables, with the version of the first package of its list.
+    pub(crate) fn version(self) -> Result<String> {
+        let list = fs::read_to_string(ours().join(format!("{}.txt", self.name())))?;
+        let first = list.lines().next().and_then(|line| line.split_once("=="));
+        let (_, version) = first.with_context(|| format!("{} is not pinned", self.name()))?;
+        Ok(format!("{} {version}", self.title()))
     }
 
     /// A program of the environment, such as `python`.

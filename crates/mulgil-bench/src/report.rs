@@ -15,7 +15,7 @@ pub(crate) struct Row {
     pub(crate) metric: &'static str,
     /// In what: `s`, `ms`, `MiB`.
     pub(crate) unit: &'static str,
-    /// `<= 5`, or empty.
+    /// `<= 5`, `>= 5`, or empty.
     pub(crate) goal: String,
     /// Ours; nothing where it failed.
     pub(crate) mulgil: Option<f64>,
@@ -32,7 +32,11 @@ impl Row {
                 let bound = bound.parse::<f64>()?;
                 Ok(self.mulgil.is_some_and(|ours| ours <= bound))
             }
-            _ => bail!("a goal is written `<= 5`, not `{}`", self.goal),
+            Some((">=", bound)) => {
+                let bound = bound.parse::<f64>()?;
+                Ok(self.mulgil.is_some_and(|ours| ours >= bound))
+            }
+            _ => bail!("a goal is written `<= 5` or `>= 5`, not `{}`", self.goal),
         }
     }
 }
@@ -61,16 +65,25 @@ pub(crate) fn row(
 
 /// Writes both files and prints the table; of a part of what belongs into them it only prints.
 pub(crate) fn write_whole(is_whole: bool, name: &str, rows: &[Row], notes: &str) -> Result<()> {
-    if is_whole {
-        return write(name, rows, notes);
-    }
-    println!("{}", table(name, rows, notes)?);
-    Ok(())
+    write_of(is_whole, name, &versions(), rows, notes)
+}
+
+/// As [`write_whole`], where other programs than DuckDB are beside us: `Airflow 3.3.2, …`.
+pub(crate) fn write_whole_beside(is_whole: bool, name: &str, peers: &str, rows: &[Row], notes: &str) -> Result<()> {
+    write_of(is_whole, name, &format!("{}, {peers}", version()), rows, notes)
 }
 
 /// Writes both files and prints the table.
 pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
-    let (date, machine, versions) = (date(), machine(), versions());
+    write_of(true, name, &versions(), rows, notes)
+}
+
+fn write_of(is_whole: bool, name: &str, versions: &str, rows: &[Row], notes: &str) -> Result<()> {
+    let table = table(name, versions, rows, notes)?;
+    if !is_whole {
+        println!("{table}");
+        return Ok(());
+    }
     let json_rows: Vec<Value> = rows
         .iter()
         .map(|row| {
@@ -83,8 +96,7 @@ pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
                 "mulgil": row.mulgil.map(rounded), "peers": peers })
         })
         .collect();
-    let whole = json!({ "date": date, "machine": machine, "versions": versions, "rows": json_rows });
-    let table = table(name, rows, notes)?;
+    let whole = json!({ "date": date(), "machine": machine(), "versions": versions, "rows": json_rows });
     let folder = place::repository().join("docs/bench");
     fs::create_dir_all(&folder)?;
     fs::write(
@@ -97,9 +109,8 @@ pub(crate) fn write(name: &str, rows: &[Row], notes: &str) -> Result<()> {
 }
 
 /// The readable table, with its head and what is to be said of it.
-fn table(name: &str, rows: &[Row], notes: &str) -> Result<String> {
-    let (date, machine, versions) = (date(), machine(), versions());
-    let mut table = format!("# Benchmark: {name}\n\n{date}, {machine}, {versions}.\n\n");
+fn table(name: &str, versions: &str, rows: &[Row], notes: &str) -> Result<String> {
+    let mut table = format!("# Benchmark: {name}\n\n{}, {}, {versions}.\n\n", date(), machine());
     table.push_str("| work | metric | Mulgil | goal | met | peer |\n|---|---|---:|---|---|---|\n");
     for row in rows {
         let met = match (row.goal.is_empty(), row.is_met()?) {
@@ -111,14 +122,16 @@ fn table(name: &str, rows: &[Row], notes: &str) -> Result<String> {
             .peers
             .iter()
             .map(|(peer, value)| {
-                let ratio = row.mulgil.map(|ours| format!(" (ratio {:.2})", ours / value));
-                format!("{peer} {} {}{}", rounded(*value), row.unit, ratio.unwrap_or_default())
+                let ratio = row.mulgil.filter(|_| *value != 0.0);
+                let ratio = ratio.map(|ours| format!(" (ratio {:.2})", ours / value));
+                let value = format!("{} {}", rounded(*value), row.unit);
+                format!("{peer} {}{}", value.trim(), ratio.unwrap_or_default())
             })
             .collect();
         let goal = format!("{} {}", row.goal, row.unit);
         let goal = if row.goal.is_empty() { "" } else { goal.trim() };
         let ours = match row.mulgil {
-            Some(ours) => format!("{} {}", rounded(ours), row.unit),
+            Some(ours) => format!("{} {}", rounded(ours), row.unit).trim().to_owned(),
             None => "**failed**".to_owned(),
         };
         writeln!(
@@ -168,16 +181,20 @@ pub(crate) fn machine() -> String {
     )
 }
 
-/// Ours, and that of the peer that is beside us everywhere.
-pub(crate) fn versions() -> String {
+/// Ours.
+fn version() -> String {
     let program = place::program().and_then(|program| said(Command::new(program).arg("--version")));
     let mulgil = program.unwrap_or_else(|_| "mulgil".to_owned());
+    mulgil.replacen("mulgil", "Mulgil", 1)
+}
+
+/// Ours, and that of the peer that is beside us wherever SQL is asked.
+pub(crate) fn versions() -> String {
     let script = "import duckdb; print(duckdb.__version__)";
     let duckdb = Peers::Duckdb
         .program("python")
         .and_then(|mut python| said(python.args(["-c", script])));
-    let mulgil = mulgil.replacen("mulgil", "Mulgil", 1);
-    format!("{mulgil}, DuckDB {}", duckdb.as_deref().unwrap_or("not installed"))
+    format!("{}, DuckDB {}", version(), duckdb.as_deref().unwrap_or("not installed"))
 }
 
 fn said(command: &mut Command) -> Result<String> {

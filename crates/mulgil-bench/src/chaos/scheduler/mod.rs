@@ -7,11 +7,11 @@ mod figures;
 mod journal;
 mod machine;
 mod postgres;
-mod processes;
+pub(crate) mod processes;
 mod project;
-mod record;
+pub(crate) mod record;
 mod round;
-mod server;
+pub(crate) mod server;
 pub(crate) mod task;
 mod world;
 
