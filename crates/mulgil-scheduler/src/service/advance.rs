@@ -119,7 +119,8 @@ impl Service {
             mind.flagged
                 .extend(over.into_iter().map(|(_, walk, _)| walk.flow.name.clone()));
         }
-        self.hand_over(mind, now).await
+        // What begins has begun now, however long the turn was until here.
+        self.hand_over(mind, self.now()).await
     }
 
     /// Looks at one walk: how it ended, if it has, and when to look again at the latest.
@@ -369,7 +370,9 @@ impl Service {
         if !happenings.is_empty() {
             crash::point("step_ended");
         }
-        happenings.iter().for_each(|what| self.witness.saw(what));
+        for what in &happenings {
+            self.witness.saw(what);
+        }
         Ok(claims)
     }
 

@@ -288,6 +288,10 @@ struct Following {
     is_over: bool,
 }
 
+/// The pause before a run is read again, for each event that it had, so that following a long one costs little.
+const FOLLOW_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+
 impl Following {
     async fn next(&mut self) -> Option<Result<Event, Fault>> {
         while self.waiting.is_empty() {
@@ -302,8 +306,12 @@ impl Following {
                     return Some(Err(fault));
                 }
             }
-            if self.waiting.is_empty() && self.changes.changed().await.is_err() {
-                return None;
+            if self.waiting.is_empty() {
+                if self.changes.changed().await.is_err() {
+                    return None;
+                }
+                // All that was told is read again with what is new.
+                tokio::time::sleep(FOLLOW_PAUSE.saturating_mul(self.next as u32).min(LONGEST_FOLLOW_PAUSE)).await;
             }
         }
         let event = self.waiting.pop()?;
