@@ -20,8 +20,12 @@ pub(crate) fn scheduler(words: &[&str]) -> Result<()> {
     }
     cargo().args(["build", "--release", "-p", "mulgil"]).run()?;
     let program = target_dir().join("release/mulgil");
-    let words = [words, &["--binary", &program.to_string_lossy()]].concat();
-    start(&bench()?, &words, database.as_deref())
+    let program = program.to_string_lossy();
+    start(
+        &bench()?,
+        &[words, &["--binary", &program]].concat(),
+        database.as_deref(),
+    )
 }
 
 /// Runs so many seeds of the faults that need nothing but a program, `/proc` and the folder of PostgreSQL's programs.

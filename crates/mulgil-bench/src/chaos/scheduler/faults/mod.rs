@@ -100,7 +100,7 @@ pub(crate) const PLAIN: [Fault; 8] = [
     Fault::Lost,
     Fault::Memory,
     Fault::Mixed,
-    Fault::PgKilled,
+    Fault::PgServerKill,
 ];
 
 /// How long a server may take to be itself again.
