@@ -78,8 +78,8 @@ pub(crate) fn selector(select: &cli::Select, interval: Option<&str>, is_full: bo
 /// Where it does not stand alone, or has an interval behind it.
 pub(crate) fn flow_named(select: &cli::Select) -> Result<Option<String>, Diagnostic> {
     let chosen = select.chosen();
-    let all = chosen.iter().chain(&select.exclude);
-    let Some(name) = all.filter_map(|one| flow::name::flow_in(one)).next() else {
+    let mut all = chosen.iter().chain(&select.exclude);
+    let Some(name) = all.find_map(|one| flow::name::flow_in(one)) else {
         return Ok(None);
     };
     let (name, interval) = name.split_once('@').map_or((name, None), |(name, at)| (name, Some(at)));

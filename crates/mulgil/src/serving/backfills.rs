@@ -19,6 +19,7 @@ use super::{Parts, control, warn};
 use crate::{
     cli,
     command::{Faults, backfill},
+    say,
     wire::Opened,
 };
 
