@@ -14,6 +14,7 @@ mod memory;
 mod orchestrator;
 mod peers;
 mod place;
+mod postgres;
 mod report;
 mod spine;
 mod sql;

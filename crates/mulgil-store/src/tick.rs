@@ -13,7 +13,7 @@ use crate::{
     Store, apply,
     error::Error,
     fact::{Fact, Ticked},
-    sql,
+    sql::{self, Conn},
 };
 
 /// A schedule, as ticks are kept of it.
@@ -119,15 +119,14 @@ impl Store {
         self.read(move |conn| {
             Box::pin(async move {
                 let mut open = BTreeMap::new();
-                // Of a hundred thousand flows few have any.
-                let owners: Vec<(String,)> =
-                    sql::query_as("select distinct owner from tick where fate = 'runs' and run is null")
-                        .fetch_all(&mut *conn)
-                        .await?;
-                let owners: BTreeSet<String> = owners.into_iter().map(|(owner,)| owner).collect();
+                let owners = if limits.len() > MANY_FLOWS {
+                    Some(open_owners(&mut *conn).await?)
+                } else {
+                    None
+                };
                 for (flow, limit) in limits {
                     let owner = name::of_flow(&flow);
-                    if !owners.contains(&owner) {
+                    if owners.as_ref().is_some_and(|owners| !owners.contains(&owner)) {
                         continue;
                     }
                     let rows: Vec<(i64,)> = sql::query_as(
@@ -138,11 +137,23 @@ impl Store {
                     .bind(i64::from(limit))
                     .fetch_all(&mut *conn)
                     .await?;
-                    open.insert(flow, rows.into_iter().map(|(at,)| Instant(at)).collect());
+                    if !rows.is_empty() {
+                        open.insert(flow, rows.into_iter().map(|(at,)| Instant(at)).collect());
+                    }
                 }
                 Ok(open)
             })
         })
         .await
     }
+}
+
+/// Of more flows than these it is asked first which have open ticks at all: of a hundred thousand few have any.
+const MANY_FLOWS: usize = 1_000;
+
+async fn open_owners(conn: &mut Conn) -> Result<BTreeSet<String>, Error> {
+    let owners: Vec<(String,)> = sql::query_as("select distinct owner from tick where fate = 'runs' and run is null")
+        .fetch_all(conn)
+        .await?;
+    Ok(owners.into_iter().map(|(owner,)| owner).collect())
 }

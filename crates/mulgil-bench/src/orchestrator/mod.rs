@@ -4,7 +4,6 @@
 mod driver;
 mod found;
 mod mulgil;
-mod postgres;
 mod rows;
 mod schedules;
 mod session;

@@ -15,11 +15,13 @@ use mulgil_store::fact::Fact;
 use super::{
     MULGIL,
     found::Found,
-    postgres::Postgres,
     schedules,
     session::{self, Project, Session},
 };
-use crate::chaos::scheduler::record::told;
+use crate::{
+    chaos::scheduler::record::told,
+    postgres::{Postgres, Settings},
+};
 
 /// Tasks of a chain.
 const TASKS: usize = 40;
@@ -138,7 +140,8 @@ fn chain(found: &mut Found) -> Result<()> {
 
 fn many(found: &mut Found) -> Result<()> {
     many_in("many", None, "many", found)?;
-    match Postgres::start() {
+    let scratch = tempfile::Builder::new().prefix("mulgil-bench-").tempdir()?;
+    match Postgres::start(scratch.path().join("postgres"), Settings::Durable) {
         Ok(postgres) => many_in("many-postgres", Some(&postgres.url()), "many-postgres", found),
         Err(error) => {
             found.note(format!("Mulgil, many, with a ledger in PostgreSQL: {error:#}"));

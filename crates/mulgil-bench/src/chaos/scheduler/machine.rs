@@ -5,6 +5,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use crate::postgres;
+
 /// Something that a fault needs and not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Need {
@@ -34,7 +36,7 @@ impl Need {
         match self {
             Self::Strace => succeeds("strace", &["-f", "-o", "/dev/null", "true"]),
             Self::Faketime => faketime().is_some(),
-            Self::Postgres => postgres().is_some(),
+            Self::Postgres => postgres::programs().is_some(),
             Self::Mount => succeeds(
                 "unshare",
                 &["-m", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"],
@@ -53,12 +55,6 @@ pub(crate) fn faketime() -> Option<PathBuf> {
         "/usr/local/lib/faketime/libfaketime.so.1".to_owned(),
     ];
     places.into_iter().map(PathBuf::from).find(|place| place.exists())
-}
-
-/// Where the programs of PostgreSQL are, as `cargo xtask` has found or unpacked them.
-pub(crate) fn postgres() -> Option<PathBuf> {
-    let folder = PathBuf::from(std::env::var_os("MULGIL_TEST_POSTGRES")?);
-    folder.join("initdb").exists().then_some(folder)
 }
 
 /// Where memory control groups of version 1 are made, if this process may.

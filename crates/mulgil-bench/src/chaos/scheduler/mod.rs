@@ -6,7 +6,6 @@ mod faults;
 mod figures;
 mod journal;
 mod machine;
-mod postgres;
 pub(crate) mod processes;
 mod project;
 pub(crate) mod record;

@@ -16,11 +16,11 @@ use super::{
     faults::{self, Fault},
     journal::Moment,
     machine::Need,
-    postgres::Postgres,
     project,
     record::{self, Ledger, Record, Table},
     world::World,
 };
+use crate::postgres::{Postgres, Settings};
 
 /// What a round found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub(crate) fn run(folder: &Path, fault: Fault, seed: u64) -> Result<Outcome> {
     let postgres = fault.needs().contains(&Need::Postgres).then(|| {
         // Beside the folder: what is left of the round is looked for in there.
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        Postgres::start(folder.with_file_name(format!("postgres-{name}")))
+        Postgres::start(folder.with_file_name(format!("postgres-{name}")), Settings::Small)
     });
     let mut world = World::new(folder, seed, fault.slots(), postgres.transpose()?)?;
     project::write(&world.places, &world.ledger, seed, group.as_deref())?;

@@ -21,13 +21,12 @@ use serde_json::{Value, json};
 use super::{
     checker::{Breach, Invariant},
     journal, machine,
-    postgres::Postgres,
     processes::{self, Process},
     project::{self, MACHINES, Places},
     record::{LEDGER, Ledger, told},
     server::{Door, Server, Start},
 };
-use crate::synthetic::Random;
+use crate::{postgres::Postgres, synthetic::Random};
 
 /// Steps that may be live at once, where a fault does not ask for more.
 pub(crate) const SLOTS: usize = 6;
@@ -96,9 +95,9 @@ impl World {
         Ok(Self {
             random,
             places: Places::on(folder, 0),
-            ledger: postgres
-                .as_ref()
-                .map_or(Ledger::File, |postgres| Ledger::Postgres { url: postgres.url() }),
+            ledger: postgres.as_ref().map_or(Ledger::File, |postgres| Ledger::Postgres {
+                url: format!("{}&schema=night", postgres.url()),
+            }),
             slots,
             breaches: Vec::new(),
             notes: Vec::new(),

@@ -1,5 +1,5 @@
-//! The PostgreSQL of a round: it holds the round's ledger, and is stopped, killed and made to hang. The script
-//! that makes it and ends it is the one of the tests.
+//! A PostgreSQL of this machine that holds a ledger, and is stopped, killed and made to hang. The script that makes
+//! it and ends it is the one of the tests.
 
 use std::{
     fs,
@@ -11,12 +11,28 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::machine;
+const SCRIPT: &str = include_str!("../../mulgil-store/tests/it/postgres.sh");
 
-const SCRIPT: &str = include_str!("../../../../mulgil-store/tests/it/postgres.sh");
+/// Names the folder of the programs that are started, as `cargo xtask` has found or unpacked them.
+const VARIABLE: &str = "MULGIL_TEST_POSTGRES";
 
-/// It survives no power loss, which no round brings about.
-const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c shared_buffers=16MB";
+/// What it is started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settings {
+    /// All is synced, as where data matters.
+    Durable,
+    /// It survives no power loss, which no round brings about.
+    Small,
+}
+
+impl Settings {
+    fn flags(self) -> &'static str {
+        match self {
+            Self::Durable => "-c shared_buffers=128MB",
+            Self::Small => "-c fsync=off -c full_page_writes=off -c shared_buffers=16MB",
+        }
+    }
+}
 
 /// A PostgreSQL; it goes with its files when this value does, or this process.
 pub(crate) struct Postgres {
@@ -27,16 +43,16 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Starts a fresh one in a folder that is made. The folder above keeps what it is copied from.
-    pub(crate) fn start(folder: PathBuf) -> Result<Self> {
+    pub(crate) fn start(folder: PathBuf, settings: Settings) -> Result<Self> {
         /// Who runs it may be somebody else, who has to pass through the folder above.
         const PASSABLE: u32 = 0o711;
         let above = folder.parent().context("a folder without one above it")?;
         fs::set_permissions(above, fs::Permissions::from_mode(PASSABLE))?;
         fs::create_dir(&folder)?;
-        let programs = machine::postgres().context("there is no PostgreSQL")?;
+        let programs = programs().context("there is no PostgreSQL on this machine")?;
         let script = Command::new("sh")
             .args(["-c", SCRIPT, "postgres.sh"])
-            .args([&folder, &programs, Path::new(SETTINGS), above])
+            .args([&folder, &programs, Path::new(settings.flags()), above])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -48,12 +64,9 @@ impl Postgres {
         Ok(started)
     }
 
-    /// The URL of the ledger.
+    /// The URL of its database.
     pub(crate) fn url(&self) -> String {
-        format!(
-            "postgres://mulgil@localhost/postgres?host={}&schema=night",
-            self.folder.display()
-        )
+        format!("postgres://mulgil@localhost/postgres?host={}", self.folder.display())
     }
 
     /// What it has said.
@@ -87,4 +100,14 @@ impl Drop for Postgres {
         // Its end is that of the database.
         let _ = self.script.wait();
     }
+}
+
+/// The folder of its programs: the one that is named, else Debian's newest.
+pub(crate) fn programs() -> Option<PathBuf> {
+    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut debian: Vec<PathBuf> = debian.flatten().map(|version| version.path().join("bin")).collect();
+    debian.sort();
+    let mut folders = given.into_iter().chain(debian.into_iter().rev());
+    folders.find(|folder| folder.join("initdb").exists())
 }
