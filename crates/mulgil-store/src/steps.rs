@@ -77,26 +77,42 @@ pub struct StepsTaken {
 }
 
 impl Store {
-    /// Records how attempts of one walk ended and what is passed over, and claims attempts that begin then.
+    /// Records how attempts of walks ended and what is passed over, and claims attempts that begin then: all that
+    /// ends first, because what begins may have its slot from a step of another walk. Gives what was recorded of
+    /// each walk, in order.
     ///
     /// # Errors
-    /// `CLAIM_STALE` when the walk has ended, or when something is to begin and an attempt that ended may not say
-    /// so any more: then nothing is recorded. `CLAIM_HELD` when an attempt of a step is live already.
-    pub async fn take_steps(&self, turn: StepsTurn, now: Instant) -> Result<StepsTaken, Fault> {
-        self.write(move |conn| Box::pin(async move { take(conn, turn, now).await }))
+    /// `CLAIM_STALE` when a walk has ended, or when something is to begin and an attempt of its walk that ended may
+    /// not say so any more; `CLAIM_HELD` when an attempt of a step is live already. Then nothing is recorded.
+    pub async fn take_steps(&self, turns: Vec<StepsTurn>, now: Instant) -> Result<Vec<StepsTaken>, Fault> {
+        self.write(move |conn| Box::pin(async move { take(conn, turns, now).await }))
             .await
     }
 }
 
-async fn take(conn: &mut Conn, turn: StepsTurn, now: Instant) -> Result<StepsTaken, Error> {
-    open(&mut *conn, turn.run).await?;
-    let (run, flow, interval) = (turn.run, turn.flow, turn.interval);
-    let fenced = end(&mut *conn, run, &flow, interval, turn.ended, now).await?;
-    if !fenced.is_empty() && !turn.starts.is_empty() {
-        return Err(not_live(run, &fenced));
+async fn take(conn: &mut Conn, turns: Vec<StepsTurn>, now: Instant) -> Result<Vec<StepsTaken>, Error> {
+    let mut begins = Vec::with_capacity(turns.len());
+    for StepsTurn {
+        run,
+        flow,
+        interval,
+        ended,
+        starts,
+    } in turns
+    {
+        open(&mut *conn, run).await?;
+        let fenced = end(&mut *conn, run, &flow, interval, ended, now).await?;
+        if !fenced.is_empty() && !starts.is_empty() {
+            return Err(not_live(run, &fenced));
+        }
+        begins.push((run, flow, interval, starts, fenced));
     }
-    let claims = begin(conn, run, &flow, interval, turn.starts, now).await?;
-    Ok(StepsTaken { claims, fenced })
+    let mut taken = Vec::with_capacity(begins.len());
+    for (run, flow, interval, starts, fenced) in begins {
+        let claims = begin(&mut *conn, run, &flow, interval, starts, now).await?;
+        taken.push(StepsTaken { claims, fenced });
+    }
+    Ok(taken)
 }
 
 /// Claims attempts.

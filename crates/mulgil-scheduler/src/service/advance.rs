@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::future::join_all;
 use mulgil_core::{
     codes, crash,
     diagnostic::{Diagnostic, Retry},
@@ -12,7 +13,7 @@ use mulgil_core::{
     slots::{self, Candidate, Free},
     walk::{Lost, Stage},
 };
-use mulgil_store::{EndedStep, StepStart, StepsTaken, StepsTurn};
+use mulgil_store::{EndedStep, StepStart, StepsTurn};
 use tokio::sync::watch;
 
 use super::{
@@ -57,21 +58,23 @@ impl Look {
     }
 }
 
-/// What of a walk was started.
-struct Started {
+/// What of a walk is to start.
+#[derive(Default)]
+struct Ready {
     /// Whether steps were passed over, so that others may begin.
     is_touched: bool,
-    begun: Vec<BegunStep>,
+    /// As it is recorded.
+    starts: Vec<StepStart>,
+    /// As it is done; in the same order.
+    works: Vec<ReadyStep>,
 }
 
-/// An attempt that is claimed.
-struct BegunStep {
+/// A step of which an attempt begins when that is recorded.
+struct ReadyStep {
     name: String,
     work: Result<StepWork, Fault>,
     context: StepContext,
-    attempt: StepAttempt,
     timeout_us: Option<i64>,
-    stop: Stop,
 }
 
 impl Service {
@@ -111,7 +114,8 @@ impl Service {
         }
         if !over.is_empty() {
             // Its steps have ended before it does.
-            all(over.iter_mut().map(|(_, walk, _)| self.save(walk, Vec::new(), now))).await?;
+            let steps = over.iter_mut().map(|(_, walk, _)| (walk, Vec::new()));
+            self.save(steps.collect(), now).await?;
             let ends = over
                 .iter()
                 .map(|(run, walk, state)| self.end_walk(*run, walk, *state, now));
@@ -201,53 +205,69 @@ impl Service {
                 chosen.entry(run).or_default().push(step.clone());
             }
         }
-        let walks = chosen.into_iter().filter_map(|(run, steps)| {
-            let walk = mind.walks.remove(&run)?;
-            Some((walk, steps))
-        });
-        let starts = walks
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let walks = chosen
+            .into_iter()
+            .filter_map(|(run, steps)| Some((mind.walks.remove(&run)?, steps)));
+        let walks = walks
             .collect::<Vec<_>>()
             .into_iter()
             .map(|(mut walk, steps)| async move {
-                let started = self.start(&mut walk, steps, now).await?;
-                Ok::<_, Fault>((walk, started))
+                let ready = self.ready(&mut walk, steps, now).await;
+                (walk, ready)
             });
-        let started = all(starts).await?;
-        if started.iter().any(|(_, started)| !started.begun.is_empty()) {
+        let mut walks = join_all(walks).await;
+        let steps = walks
+            .iter_mut()
+            .map(|(walk, ready)| (walk, std::mem::take(&mut ready.starts)));
+        let claims = self.save(steps.collect(), now).await?;
+        if claims.iter().any(|claims| !claims.is_empty()) {
             crash::point("step_claimed");
         }
-        for (walk, Started { is_touched, begun }) in started {
-            let run = walk.walk.run;
-            if is_touched {
-                mind.touched.insert(run);
+        for ((mut walk, ready), claims) in walks.into_iter().zip(claims) {
+            if ready.is_touched {
+                mind.touched.insert(walk.walk.run);
             }
-            for one in begun {
-                self.set_going(mind, run, one);
+            for (step, claim) in ready.works.into_iter().zip(claims) {
+                self.set_going(mind, &mut walk, step, claim, now);
             }
-            mind.walks.insert(run, walk);
+            mind.walks.insert(walk.walk.run, walk);
         }
         Ok(())
     }
 
-    /// An attempt is recorded: it begins.
-    fn set_going(&self, mind: &mut Mind, run: i64, begun: BegunStep) {
-        let BegunStep {
+    /// An attempt is recorded, by its number and epoch: it begins.
+    fn set_going(&self, mind: &mut Mind, walk: &mut LiveWalk, step: ReadyStep, claim: (i64, i64), now: Instant) {
+        let ReadyStep {
             name,
             work,
             context,
-            attempt,
             timeout_us,
-            stop,
-        } = begun;
+        } = step;
+        let (run, (attempt, epoch)) = (walk.walk.run, claim);
+        walk.began(&name, now);
+        let (stop, stopped) = watch::channel(false);
+        walk.attempts.insert(name.clone(), LiveAttempt { attempt, epoch, stop });
         self.witness.saw(&Happening::StepBegan {
             run,
             step: name.clone(),
-            attempt: attempt.attempt,
+            attempt,
         });
+        let attempt = StepAttempt {
+            run,
+            attempt,
+            epoch,
+            started_at: now,
+        };
         let executor = Arc::clone(&self.executor);
         mind.work.spawn(async move {
             let end = match work {
-                Ok(work) => executor.perform(work, context, attempt, timeout_us, stop).await,
+                Ok(work) => {
+                    let stop = Stop(stopped);
+                    executor.perform(work, context, attempt, timeout_us, stop).await
+                }
                 Err(fault) => StepEnd::failed(fault),
             };
             (run, name, end)
@@ -280,10 +300,9 @@ impl Service {
         free
     }
 
-    /// Claims attempts of steps of one walk, which may begin when that is durable. A step whose `when` says no
-    /// is passed over.
-    async fn start(&self, walk: &mut LiveWalk, steps: Vec<String>, now: Instant) -> Result<Started, Fault> {
-        let (mut starts, mut works, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+    /// Renders steps that have slots. A step whose `when` says no is passed over.
+    async fn ready(&self, walk: &mut LiveWalk, steps: Vec<String>, now: Instant) -> Ready {
+        let mut ready = Ready::default();
         for name in steps {
             let Some(step) = walk.step(&name) else {
                 continue;
@@ -291,45 +310,26 @@ impl Service {
             let context = walk.context(step);
             let work = match self.executor.render(&walk.flow, step, &context).await {
                 Ok(None) => {
-                    skipped.push(Ending::without_attempt(name, RunState::Skipped));
+                    settle(walk, vec![Ending::without_attempt(name, RunState::Skipped)], now);
+                    ready.is_touched = true;
                     continue;
                 }
                 Ok(Some(work)) => Ok(work),
                 Err(fault) => Err(fault),
             };
             let timeout_us = step.timeout_us;
-            starts.push(StepStart {
+            ready.starts.push(StepStart {
                 progress: walk.begun(&name, now),
                 step: name.clone(),
             });
-            works.push((name, work, context, timeout_us));
-        }
-        let mut started = Started {
-            is_touched: !skipped.is_empty(),
-            begun: Vec::with_capacity(starts.len()),
-        };
-        settle(walk, skipped, now);
-        let run = walk.walk.run;
-        let claims = self.save(walk, starts, now).await?;
-        for ((name, work, context, timeout_us), (attempt, epoch)) in works.into_iter().zip(claims) {
-            walk.began(&name, now);
-            let (stop, stopped) = watch::channel(false);
-            walk.attempts.insert(name.clone(), LiveAttempt { attempt, epoch, stop });
-            started.begun.push(BegunStep {
+            ready.works.push(ReadyStep {
                 name,
                 work,
                 context,
-                attempt: StepAttempt {
-                    run,
-                    attempt,
-                    epoch,
-                    started_at: now,
-                },
                 timeout_us,
-                stop: Stop(stopped),
             });
         }
-        Ok(started)
+        ready
     }
 
     /// Attempts have ended. It is recorded at the end of the turn, together with what begins because of it.
@@ -349,25 +349,29 @@ impl Service {
         Ok(())
     }
 
-    /// Records what has ended of a walk and was not recorded yet, and claims attempts that begin with that; gives
-    /// the number and the epoch of each. What has ended is told when it is durable.
-    async fn save(&self, walk: &mut LiveWalk, starts: Vec<StepStart>, now: Instant) -> Result<Vec<(i64, i64)>, Fault> {
-        let unsaid = std::mem::take(&mut walk.unsaid);
-        if unsaid.is_empty() && starts.is_empty() {
-            return Ok(Vec::new());
+    /// Records what has ended of walks and was not recorded yet, and claims attempts that begin with that; gives the
+    /// number and the epoch of each, walk by walk. What has ended is told when it is durable.
+    async fn save(
+        &self,
+        walks: Vec<(&mut LiveWalk, Vec<StepStart>)>,
+        now: Instant,
+    ) -> Result<Vec<Vec<(i64, i64)>>, Fault> {
+        let mut happenings = Vec::new();
+        let mut turns = Vec::with_capacity(walks.len());
+        for (walk, starts) in walks {
+            let (run, ended) = (walk.walk.run, std::mem::take(&mut walk.unsaid));
+            happenings.extend(ended.iter().map(|ended| step_ended(run, ended)));
+            turns.push(StepsTurn {
+                run,
+                flow: walk.flow.name.clone(),
+                interval: walk.walk.interval,
+                ended,
+                starts,
+            });
         }
-        let run = walk.walk.run;
-        let happenings: Vec<Happening> = unsaid.iter().map(|ended| step_ended(run, ended)).collect();
-        let turn = StepsTurn {
-            run,
-            flow: walk.flow.name.clone(),
-            interval: walk.walk.interval,
-            ended: unsaid,
-            starts,
-        };
-        let StepsTaken { claims, fenced } = self.store.take_steps(turn, now).await?;
-        if !fenced.is_empty() {
-            return Err(taken_over(run));
+        let taken = self.store.take_steps(turns, now).await?;
+        if taken.iter().any(|taken| !taken.fenced.is_empty()) {
+            return Err(taken_over());
         }
         if !happenings.is_empty() {
             crash::point("step_ended");
@@ -375,7 +379,7 @@ impl Service {
         for what in &happenings {
             self.witness.saw(what);
         }
-        Ok(claims)
+        Ok(taken.into_iter().map(|taken| taken.claims).collect())
     }
 
     pub(super) async fn end_walk(&self, run: i64, walk: &LiveWalk, state: RunState, now: Instant) -> Result<(), Fault> {
@@ -461,8 +465,8 @@ fn step_ended(run: i64, ended: &EndedStep) -> Happening {
     }
 }
 
-fn taken_over(run: i64) -> Fault {
-    let message = format!("run {run} is not as this server knew it");
+fn taken_over() -> Fault {
+    let message = "attempts that have ended are not live any more".to_owned();
     let stale = Diagnostic::error(codes::CLAIM_STALE, message);
     Box::new(stale.with_remedy("nothing: it is read again").with_retry(Retry::Later))
 }

@@ -536,7 +536,7 @@ impl Steps for Store {
             ended: Vec::new(),
             starts,
         };
-        Ok(self.take_steps(turn, now).await?.claims)
+        Ok(self.take_steps(vec![turn], now).await?.remove(0).claims)
     }
 
     async fn end_steps(
@@ -554,6 +554,6 @@ impl Steps for Store {
             ended,
             starts: Vec::new(),
         };
-        Ok(self.take_steps(turn, now).await?.fenced)
+        Ok(self.take_steps(vec![turn], now).await?.remove(0).fenced)
     }
 }
