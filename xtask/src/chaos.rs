@@ -33,9 +33,10 @@ pub(crate) fn scheduler(words: &[&str]) -> Result<()> {
 ///
 /// # Errors
 /// Where a round breaks an invariant.
-pub(crate) fn seeds(program: &Path, count: u64, database: Option<&Path>) -> Result<()> {
-    let (count, program) = (count.to_string(), program.to_string_lossy());
-    start(&bench()?, &["--seeds", &count, "--binary", &program], database)
+pub(crate) fn seeds(program: &Path, first: u64, count: u64, database: Option<&Path>) -> Result<()> {
+    let (first, count, program) = (first.to_string(), count.to_string(), program.to_string_lossy());
+    let words = ["--seed", &first, "--seeds", &count, "--binary", &program];
+    start(&bench()?, &words, database)
 }
 
 /// Builds what does the rounds, with the features that the tests of the workspace build it with.
