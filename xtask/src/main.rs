@@ -106,8 +106,12 @@ fn long_run(verb: &str, rest: &[&str]) -> Result<()> {
     if std::env::var_os("MULGIL_BENCH_PROGRAM").is_none() {
         shell::cargo().args(["build", "--release", "-p", "mulgil"]).run()?;
     }
-    shell::cargo()
+    let mut bench = shell::cargo()
         .args(["run", "--release", "-p", "mulgil-bench", "--", verb])
-        .args(rest.iter().copied())
-        .run()
+        .args(rest.iter().copied());
+    // Where there is none, what needs it is named as not run.
+    if let Ok(folder) = postgres::prepare(&shell::target_dir()) {
+        bench = bench.env(postgres::VARIABLE, folder);
+    }
+    bench.run()
 }

@@ -20,6 +20,7 @@ mod spine;
 mod sql;
 mod synthetic;
 mod tpc;
+mod wait;
 
 use std::process::ExitCode;
 

@@ -102,12 +102,8 @@ impl Drop for Postgres {
     }
 }
 
-/// The folder of its programs: the one that is named, else Debian's newest.
+/// The folder of its programs.
 pub(crate) fn programs() -> Option<PathBuf> {
-    let given = std::env::var_os(VARIABLE).map(PathBuf::from);
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let mut debian: Vec<PathBuf> = debian.flatten().map(|version| version.path().join("bin")).collect();
-    debian.sort();
-    let mut folders = given.into_iter().chain(debian.into_iter().rev());
-    folders.find(|folder| folder.join("initdb").exists())
+    let folder = PathBuf::from(std::env::var_os(VARIABLE)?);
+    folder.join("initdb").exists().then_some(folder)
 }

@@ -92,7 +92,7 @@ impl Front {
         before
     }
 
-    /// A step stands otherwise now.
+    /// A step stands otherwise now. One that has ended stays so: a walk that is begun again has a new front.
     pub fn changed(&mut self, flow: &Flow, step: &str, stage: Stage) {
         let Some(place) = self.place(step) else { return };
         self.look.remove(&place);

@@ -13,20 +13,21 @@ use mulgil_core::{
     slots::{self, Candidate, Free},
     walk::{Lost, Stage},
 };
-use mulgil_store::{EndedStep, StepStart, StepsTurn};
+use mulgil_store::{EndedStep, OpenStep, StepStart, StepsTurn};
 use tokio::sync::watch;
 
 use super::{
     Done, Mind, Service, all,
     live_walk::{LiveAttempt, LiveWalk},
     port::{Happening, StepAttempt, StepEnd, Stop},
+    sooner,
 };
 
 /// Slots of a pool of which nobody says how many it has.
 const USUAL_POOL: usize = 1;
 
 /// A step that has ended, or an attempt of it.
-pub(super) struct Ending {
+struct Ending {
     step: String,
     /// The attempt and its epoch; none for a step that is passed over.
     attempt: Option<(i64, i64)>,
@@ -52,12 +53,6 @@ struct Look {
     wake_at: Option<Instant>,
 }
 
-impl Look {
-    fn wake_by(&mut self, at: Instant) {
-        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
-    }
-}
-
 /// What of a walk is to start.
 #[derive(Default)]
 struct Ready {
@@ -78,16 +73,6 @@ struct ReadyStep {
 }
 
 impl Service {
-    /// Attempts are lost: nobody knows how they ended.
-    pub(super) fn lose(walk: &mut LiveWalk, lost: Vec<(String, i64, i64)>, now: Instant) {
-        let ends = lost.into_iter().map(|(step, attempt, epoch)| Ending {
-            step,
-            attempt: Some((attempt, epoch)),
-            end: StepEnd::lost(),
-        });
-        settle(walk, ends.collect(), now);
-    }
-
     /// Ends what is passed over, starts what may start, and ends walks that are at their end.
     pub(super) async fn advance(&self, mind: &mut Mind, now: Instant) -> Result<(), Fault> {
         let touched = std::mem::take(&mut mind.touched);
@@ -103,7 +88,7 @@ impl Service {
         let mut over = Vec::new();
         for (run, walk, look) in all(looks).await? {
             if let Some(at) = look.wake_at {
-                mind.wake_by(at);
+                sooner(&mut mind.wake_at, at);
             }
             match look.result {
                 Some(state) => over.push((run, walk, state)),
@@ -135,7 +120,7 @@ impl Service {
                 self.store.cancel_walk(walk.walk.run, "timeout", now).await?;
                 walk.cancel();
             } else if ends_by > now {
-                look.wake_by(ends_by);
+                sooner(&mut look.wake_at, ends_by);
             }
         }
         if let Some((at, then)) = walk.deadline().filter(|_| !walk.is_late) {
@@ -153,23 +138,21 @@ impl Service {
                     walk.cancel();
                 }
             } else {
-                look.wake_by(at);
+                sooner(&mut look.wake_at, at);
             }
         }
         loop {
             let next = walk.next(now);
             if next.end.is_empty() {
                 if let Some(at) = next.wake_at {
-                    look.wake_by(at);
+                    sooner(&mut look.wake_at, at);
                 }
                 look.result = next.result;
                 return Ok(look);
             }
-            let ends = next
-                .end
-                .into_iter()
-                .map(|(step, state)| Ending::without_attempt(step, state));
-            settle(walk, ends.collect(), now);
+            for (step, state) in next.end {
+                settle(walk, Ending::without_attempt(step, state), now);
+            }
         }
     }
 
@@ -275,7 +258,7 @@ impl Service {
     }
 
     /// The free slots: those that no live attempt has.
-    pub(super) fn free(&self, mind: &Mind) -> Free {
+    fn free(&self, mind: &Mind) -> Free {
         let mut free = Free {
             slots: self.limits.slots,
             pools: self.limits.pools.clone(),
@@ -310,7 +293,7 @@ impl Service {
             let context = walk.context(step);
             let work = match self.executor.render(&walk.flow, step, &context).await {
                 Ok(None) => {
-                    settle(walk, vec![Ending::without_attempt(name, RunState::Skipped)], now);
+                    settle(walk, Ending::without_attempt(name, RunState::Skipped), now);
                     ready.is_touched = true;
                     continue;
                 }
@@ -342,7 +325,7 @@ impl Service {
             };
             if let Some(live) = walk.attempts.remove(&step) {
                 let attempt = Some((live.attempt, live.epoch));
-                settle(walk, vec![Ending { step, attempt, end }], now);
+                settle(walk, Ending { step, attempt, end }, now);
                 mind.touched.insert(run);
             }
         }
@@ -408,47 +391,55 @@ impl Service {
     }
 }
 
-/// A walk knows how attempts of it ended and what is passed over, before it is recorded: until then nobody is told,
-/// and nothing begins because of it.
-fn settle(walk: &mut LiveWalk, ends: Vec<Ending>, now: Instant) {
-    for Ending {
+/// An attempt is lost: nobody knows how it ended.
+pub(super) fn lose(walk: &mut LiveWalk, lost: OpenStep, now: Instant) {
+    let ending = Ending {
+        step: lost.step,
+        attempt: Some((lost.attempt, lost.epoch)),
+        end: StepEnd::lost(),
+    };
+    settle(walk, ending, now);
+}
+
+/// A walk knows how an attempt of it ended, or that a step is passed over, before that is recorded: until then nobody
+/// is told, and nothing begins because of it.
+fn settle(walk: &mut LiveWalk, ending: Ending, now: Instant) {
+    let Ending {
         step: name,
         attempt,
         end,
-    } in ends
-    {
-        let mut next = walk.walk.only([name.as_str()]);
-        match (end.state, walk.step(&name)) {
-            (RunState::Failed, Some(step)) => {
-                let retry = end.fault.as_ref().map_or(Retry::Later, |fault| fault.retry);
-                next.lose(step, Lost::Failed { retry }, now);
-            }
-            (RunState::Crashed, Some(step)) => {
-                next.lose(step, Lost::Crashed, now);
-            }
-            (state, _) => next.end(&name, state),
+    } = ending;
+    let mut next = walk.walk.only([name.as_str()]);
+    match (end.state, walk.step(&name)) {
+        (RunState::Failed, Some(step)) => {
+            let retry = end.fault.as_ref().map_or(Retry::Later, |fault| fault.retry);
+            next.lose(step, Lost::Failed { retry }, now);
         }
-        let progress = next.progress(&name);
-        walk.put(&name, progress.clone());
-        walk.unsaid.push(EndedStep {
-            step: name.clone(),
-            attempt,
-            state: end.state,
-            rows: end.rows,
-            fault: end.fault.as_deref().cloned(),
-            output: end.output.clone(),
-            progress,
-        });
-        if !end.output.is_null() {
-            walk.outputs.insert(name.clone(), end.output);
+        (RunState::Crashed, Some(step)) => {
+            next.lose(step, Lost::Crashed, now);
         }
-        walk.rows.extend(end.rows.map(|rows| (name.clone(), rows)));
-        // Of a step that succeeds in the end nobody says that it failed.
-        match end.fault {
-            Some(fault) => walk.faults.insert(name, fault),
-            None => walk.faults.remove(&name),
-        };
+        (state, _) => next.end(&name, state),
     }
+    let progress = next.progress(&name);
+    walk.put(&name, progress.clone());
+    walk.unsaid.push(EndedStep {
+        step: name.clone(),
+        attempt,
+        state: end.state,
+        rows: end.rows,
+        fault: end.fault.as_deref().cloned(),
+        output: end.output.clone(),
+        progress,
+    });
+    if !end.output.is_null() {
+        walk.outputs.insert(name.clone(), end.output);
+    }
+    walk.rows.extend(end.rows.map(|rows| (name.clone(), rows)));
+    // Of a step that succeeds in the end nobody says that it failed.
+    match end.fault {
+        Some(fault) => walk.faults.insert(name, fault),
+        None => walk.faults.remove(&name),
+    };
 }
 
 fn step_ended(run: i64, ended: &EndedStep) -> Happening {

@@ -81,22 +81,24 @@ impl LiveWalk {
             params: open.params,
             backfill: open.backfill.filter(|_| open.reopened_at.is_none()),
         };
-        let mut walk = Self::begun_as(open.walk.run, begun, open.started_at);
-        (walk.walk, walk.outputs, walk.reopened_at) = (open.walk, open.outputs, open.reopened_at);
-        walk.front = Front::new(&walk.flow, &walk.walk);
+        let mut walk = Self::new(open.walk, begun, open.started_at);
+        (walk.outputs, walk.reopened_at) = (open.outputs, open.reopened_at);
         walk
     }
 
     /// A walk that begins.
     pub(crate) fn begun_as(run: i64, begins: Begins, now: Instant) -> Self {
-        let walk = Walk::new(run, begins.interval);
+        Self::new(Walk::new(run, begins.interval), begins, now)
+    }
+
+    fn new(walk: Walk, begins: Begins, started_at: Instant) -> Self {
         Self {
             front: Front::new(&begins.flow, &walk),
             pools: begins.flow.steps.iter().filter_map(|step| step.pool.clone()).collect(),
             flow: begins.flow,
             class: begins.class,
             scheduled_at: begins.scheduled_at,
-            started_at: now,
+            started_at,
             reopened_at: None,
             params: begins.params,
             backfill: begins.backfill,
@@ -117,7 +119,7 @@ impl LiveWalk {
         self.waiting = Waiting::default();
         self.front.look_at_all();
         for (name, live) in &self.attempts {
-            if self.flow.step(name).is_none_or(|step| !step.is_finally) {
+            if self.step(name).is_none_or(|step| !step.is_finally) {
                 // An attempt that has just ended hears nothing.
                 let _ = live.stop.send(true);
             }

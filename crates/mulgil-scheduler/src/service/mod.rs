@@ -44,6 +44,7 @@ use tokio::{
 pub use self::local::{LocalExecutor, RunsModels};
 pub use self::port::{Begins, Executor, Happening, StepAttempt, StepEnd, Stop, Witness};
 use self::{
+    advance::lose,
     live_walk::{LiveAttempt, LiveWalk},
     timers::{Owner, Timers},
 };
@@ -205,13 +206,6 @@ struct Mind {
     is_draining: bool,
 }
 
-impl Mind {
-    /// Looks again at that moment at the latest.
-    fn wake_by(&mut self, at: Instant) {
-        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
-    }
-}
-
 /// An attempt that ended: its run, its step, and how.
 type Done = Result<(i64, String, StepEnd), JoinError>;
 
@@ -294,11 +288,13 @@ impl Service {
                             .insert(step.step.clone(), LiveAttempt { attempt, epoch, stop });
                         mind.work.spawn(async move { (run, step.step, end.await) });
                     }
-                    None => lost.push((step.step, step.attempt, step.epoch)),
+                    None => lost.push(step),
                 }
             }
             mind.touched.insert(run);
-            Self::lose(&mut walk, lost, now);
+            for step in lost {
+                lose(&mut walk, step, now);
+            }
             mind.walks.insert(run, walk);
         }
         Ok(mind)
@@ -432,6 +428,11 @@ fn pause(mind: &Mind, now: Instant) -> Duration {
     let at = tick.into_iter().chain(mind.wake_at).min();
     let micros = at.map_or(i64::MAX, |at| at.0.saturating_sub(now.0)).max(0);
     Duration::from_micros(micros.unsigned_abs()).min(SAFETY_NET)
+}
+
+/// The earlier of both moments to look again.
+fn sooner(wake_at: &mut Option<Instant>, at: Instant) {
+    *wake_at = Some(wake_at.map_or(at, |earlier| earlier.min(at)));
 }
 
 /// What is asked of the ledger together is committed together. Waits for all also where one fails, so that

@@ -32,7 +32,7 @@ use self::{
     machine::Need,
     round::Outcome,
 };
-use crate::place;
+use crate::{place, wait};
 
 /// No round takes longer; one that would is ended and counts as broken.
 const ROUND: Duration = Duration::from_mins(6);
@@ -242,11 +242,9 @@ fn one(scratch: &Path, fault: Fault, seed: u64, keeps: bool) -> Result<Outcome> 
         // Ctrl-C is for this program alone.
         .process_group(0)
         .spawn()?;
-    while child.try_wait()?.is_none() && began.elapsed() < ROUND {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let ended = wait::until(ROUND, Duration::from_millis(50), || Ok(child.try_wait()?))?;
     let mut said = String::new();
-    if child.try_wait()?.is_none() {
+    if ended.is_none() {
         child.kill()?;
         said = format!("it took longer than {} s, and was ended\n", ROUND.as_secs());
     }

@@ -10,11 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::processes;
+use crate::wait;
+
+/// How often a server is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a server may take until it is ready.
 const START: Duration = Duration::from_secs(45);
@@ -142,26 +146,24 @@ impl Server {
     pub(crate) fn ready(&mut self, project: &Path) -> Result<bool> {
         let door = Door::of(project);
         let began = Instant::now();
-        loop {
+        let ready = wait::until(START, LOOK, || {
             if self.has_ended()?.is_some() {
-                return Ok(false);
+                return Ok(Some(false));
             }
             let told = door.presence().and_then(|presence| presence["pid"].as_u64());
             if let Some(pid) = told.map(|pid| pid as u32).filter(|pid| self.is_of_this(*pid)) {
                 self.pid = pid;
                 if door.is_ready() {
                     self.ready_after = began.elapsed();
-                    return Ok(true);
+                    return Ok(Some(true));
                 }
             }
-            ensure!(
-                began.elapsed() < START,
-                "the server was not ready in {} s: {:?}",
-                START.as_secs(),
-                door.get("/readyz")
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            Ok(None)
+        })?;
+        ready.with_context(|| {
+            let (start, said) = (START.as_secs(), door.get("/readyz"));
+            format!("the server was not ready in {start} s: {said:?}")
+        })
     }
 
     /// Whether a process is the child or stands directly behind it.
@@ -197,14 +199,7 @@ impl Server {
 
     /// Waits for its end, so long; nothing where it goes on.
     pub(crate) fn wait(&mut self, patience: Duration) -> Result<Option<ExitStatus>> {
-        let began = Instant::now();
-        loop {
-            let ended = self.child.try_wait()?;
-            if ended.is_some() || began.elapsed() > patience {
-                return Ok(ended);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait::until(patience, LOOK, || Ok(self.child.try_wait()?))
     }
 
     /// Ends it as a service manager does; gives its exit code.

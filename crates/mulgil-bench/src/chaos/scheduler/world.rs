@@ -26,7 +26,7 @@ use super::{
     record::{LEDGER, Ledger, told},
     server::{Door, Server, Start},
 };
-use crate::{postgres::Postgres, synthetic::Random};
+use crate::{postgres::Postgres, synthetic::Random, wait};
 
 /// Steps that may be live at once, where a fault does not ask for more.
 pub(crate) const SLOTS: usize = 6;
@@ -294,14 +294,8 @@ impl World {
 
     /// A run as the ledger has it, once it is over; nothing where it is not in time.
     pub(crate) fn over(&self, run: i64, patience: Duration) -> Result<Option<(Run, Vec<TaskRun>)>> {
-        let began = Instant::now();
-        loop {
-            let found = self.run(run)?.filter(|(run, _)| run.state.is_terminal());
-            if found.is_some() || began.elapsed() > patience {
-                return Ok(found);
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        let over = || Ok(self.run(run)?.filter(|(run, _)| run.state.is_terminal()));
+        wait::until(patience, Duration::from_millis(200), over)
     }
 
     /// A run as the ledger has it.

@@ -10,7 +10,10 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Fault, ready_again};
-use crate::chaos::scheduler::{journal, processes, server::Start, world::World};
+use crate::{
+    chaos::scheduler::{journal, processes, server::Start, world::World},
+    wait,
+};
 
 pub(super) fn full(world: &mut World, fault: Fault) -> Result<()> {
     let target = mounted(world).context("nothing is mounted")?;
@@ -90,15 +93,9 @@ pub(super) fn read_only(world: &mut World) -> Result<()> {
         world.answered()?;
         world.kill()?;
     }
-    let mut is_locked = false;
-    for _ in 0..100 {
-        is_locked = remount(&target, "remount,ro").is_ok();
-        if is_locked {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    if !is_locked {
+    let lock = || Ok(remount(&target, "remount,ro").ok());
+    let locked = wait::until(Duration::from_secs(10), Duration::from_millis(100), lock)?;
+    if locked.is_none() {
         world.note("it was never free of writers, so it stayed as it was");
         return Ok(());
     }

@@ -9,7 +9,10 @@ use anyhow::Result;
 use nix::sys::signal::Signal;
 
 use super::{RECOVERY, kills::STOPPED};
-use crate::chaos::scheduler::{processes, world::World};
+use crate::{
+    chaos::scheduler::{processes, world::World},
+    wait,
+};
 
 /// How far one of two clocks is ahead, in seconds.
 const AHEAD_S: i64 = 90;
@@ -120,10 +123,8 @@ fn stopped(world: &mut World, leader: usize) -> Result<()> {
     // These wait for it when it goes on.
     world.fire_some(3);
     world.signal(Signal::SIGCONT)?;
-    let began = Instant::now();
-    while lost_leads(world) == lost && began.elapsed() < RECOVERY {
-        thread::sleep(Duration::from_millis(100));
-    }
+    let says_so = || Ok((lost_leads(world) > lost).then_some(()));
+    wait::until(RECOVERY, Duration::from_millis(100), says_so)?;
     let words = world.last_words();
     world.expect(lost_leads(world) > lost, || {
         format!("a server that was stopped for longer than its lease does not say so: {words}")

@@ -18,6 +18,7 @@ use super::{
     project,
     world::{SLOTS, World},
 };
+use crate::wait;
 
 /// What may be done to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,17 +226,17 @@ fn ready_again(world: &mut World, when: &str) -> Result<()> {
     let began = Instant::now();
     let door = world.door();
     let mut said = String::new();
-    while began.elapsed() < RECOVERY {
+    let ready = wait::until(RECOVERY, Duration::from_millis(200), || {
         if door.is_ready() {
-            if world.fire_now("chain")?.is_some() {
-                world.note(format!("ready {:.1} s {when}", began.elapsed().as_secs_f64()));
-                return Ok(());
-            }
             said = "it is ready, and takes no trigger".to_owned();
-        } else {
-            said = format!("{:?}", door.get("/readyz"));
+            return world.fire_now("chain");
         }
-        std::thread::sleep(Duration::from_millis(200));
+        said = format!("{:?}", door.get("/readyz"));
+        Ok(None)
+    })?;
+    if ready.is_some() {
+        world.note(format!("ready {:.1} s {when}", began.elapsed().as_secs_f64()));
+        return Ok(());
     }
     let words = world.last_words();
     world.expect(false, || format!("not ready {RECOVERY:?} {when}: {said}\n{words}"));

@@ -15,10 +15,13 @@ use mulgil_core::{
 use serde_json::json;
 
 use super::RECOVERY;
-use crate::chaos::scheduler::{
-    journal::{self, Moment},
-    machine, processes, project,
-    world::World,
+use crate::{
+    chaos::scheduler::{
+        journal::{self, Moment},
+        machine, processes, project,
+        world::World,
+    },
+    wait,
 };
 
 /// Memory that a server may have while a task floods its log, in kilobytes.
@@ -37,10 +40,8 @@ pub(super) fn term(world: &mut World) -> Result<()> {
     let late = world.fire_now("late")?.context("the trigger was not taken")?;
     let folder = world.places.folder.clone();
     let of_run = |run: i64| processes::with_variable(&folder, &format!("MULGIL_RUN_ID={run}"));
-    let began = Instant::now();
-    while of_run(cancelled).len() < PLANTED && began.elapsed() < RECOVERY {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let planted = || Ok((of_run(cancelled).len() >= PLANTED).then_some(()));
+    wait::until(RECOVERY, Duration::from_millis(50), planted)?;
     let count = of_run(cancelled).len();
     ensure!(count >= PLANTED, "only {count} processes were planted");
     world.fire_some(3);
@@ -116,7 +117,6 @@ pub(super) fn memory(world: &mut World) -> Result<()> {
 
 pub(super) fn adopt(world: &mut World) -> Result<()> {
     let run = world.fire_now("fan")?.context("the trigger was not taken")?;
-    let began = Instant::now();
     let begun = |world: &World| -> Result<BTreeSet<u32>> {
         let entries = journal::read(&world.places.journal)?;
         let own = entries
@@ -130,9 +130,8 @@ pub(super) fn adopt(world: &mut World) -> Result<()> {
     } else {
         project::FAN
     };
-    while begun(world)?.len() < enough && began.elapsed() < RECOVERY {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let enough_begun = || Ok((begun(world)?.len() >= enough).then_some(()));
+    wait::until(RECOVERY, Duration::from_millis(20), enough_begun)?;
     world.note(format!("killed with {} tasks", begun(world)?.len()));
     for _ in 0..=world.random.below(2) {
         world.kill()?;
@@ -191,11 +190,9 @@ pub(crate) fn make_group(seed: u64) -> Result<Option<PathBuf>> {
 
 /// Removes a control group once nobody is in it.
 pub(crate) fn remove_group(group: &Path) -> Result<()> {
-    for _ in 0..50 {
-        if fs::remove_dir(group).is_ok() {
-            return Ok(());
-        }
-        std::thread::sleep(Duration::from_millis(100));
+    let remove = || Ok(fs::remove_dir(group).ok());
+    match wait::until(Duration::from_secs(5), Duration::from_millis(100), remove)? {
+        Some(()) => Ok(()),
+        None => fs::remove_dir(group).with_context(|| group.display().to_string()),
     }
-    fs::remove_dir(group).with_context(|| group.display().to_string())
 }

@@ -8,11 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use mulgil_store::LEAD;
 
 use super::World;
-use crate::chaos::scheduler::project::{MACHINES, Places};
+use crate::{
+    chaos::scheduler::project::{MACHINES, Places},
+    wait,
+};
+
+/// How often it is asked who leads.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a lead may take to pass on: the lease of 30 s, the 2 s between two asks, and a slow machine.
 const PASSES_ON: Duration = Duration::from_secs(45);
@@ -51,21 +57,13 @@ impl World {
     /// # Errors
     /// Where none does in time.
     pub(crate) fn go_to_leader(&mut self) -> Result<usize> {
-        let began = Instant::now();
-        loop {
-            if let Some(leader) = self.leader()? {
-                self.go_to(leader);
-                return Ok(leader);
-            }
-            ensure!(
-                began.elapsed() < PASSES_ON,
-                "nobody leads after {} s; {} says: {}",
-                PASSES_ON.as_secs(),
-                MACHINES[self.here],
-                self.last_words()
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let leader = wait::until(PASSES_ON, LOOK, || self.leader())?;
+        let leader = leader.with_context(|| {
+            let (patience, here) = (PASSES_ON.as_secs(), MACHINES[self.here]);
+            format!("nobody leads after {patience} s; {here} says: {}", self.last_words())
+        })?;
+        self.go_to(leader);
+        Ok(leader)
     }
 
     /// Waits until the server of a machine leads, and goes there; gives how long that took.
@@ -75,16 +73,12 @@ impl World {
     pub(crate) fn led_by(&mut self, machine: usize) -> Result<Duration> {
         self.go_to(machine);
         let began = Instant::now();
-        while self.leader()? != Some(machine) {
-            ensure!(
-                began.elapsed() < PASSES_ON,
-                "{} does not lead after {} s: {}",
-                MACHINES[machine],
-                PASSES_ON.as_secs(),
-                self.last_words()
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let leads = || Ok(self.leader()?.filter(|leader| *leader == machine));
+        let led = wait::until(PASSES_ON, LOOK, leads)?;
+        led.with_context(|| {
+            let (patience, name) = (PASSES_ON.as_secs(), MACHINES[machine]);
+            format!("{name} does not lead after {patience} s: {}", self.last_words())
+        })?;
         Ok(began.elapsed())
     }
 
