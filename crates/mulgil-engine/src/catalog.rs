@@ -66,6 +66,14 @@ impl Catalog {
         })
     }
 
+    /// As of a warehouse in which nothing lies, for what names nothing of it.
+    pub(crate) fn empty(default_schema: &str) -> Self {
+        Self {
+            default_schema: default_schema.to_owned(),
+            schemas: BTreeMap::from([(default_schema.to_owned(), BTreeMap::new())]),
+        }
+    }
+
     /// The schema of names that are written without one.
     pub(crate) fn default_schema(&self) -> &str {
         &self.default_schema

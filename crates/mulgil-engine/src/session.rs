@@ -1,7 +1,11 @@
 //! One session per query: its zone, its names, and the memory that all sessions share. Only queries
 //! are planned here; what defines or changes something is carried out by `statement`.
 
-use std::{io::ErrorKind, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use datafusion::{
     catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProviderList, TableProvider},
@@ -43,9 +47,14 @@ use crate::{
     warehouse::Warehouse,
 };
 
+/// Zones of which a session is kept ready.
+const ZONES_KEPT: usize = 16;
+
 /// What all sessions share.
 pub(crate) struct Sessions {
     base: SessionState,
+    /// The same in the zones that were asked for.
+    zoned: Mutex<BTreeMap<String, Arc<SessionState>>>,
     warehouse: Arc<Warehouse>,
     limits: Limits,
 }
@@ -117,6 +126,7 @@ impl Sessions {
         };
         Ok(Self {
             base,
+            zoned: Mutex::default(),
             warehouse,
             limits,
         })
@@ -126,6 +136,7 @@ impl Sessions {
     pub(crate) fn frugal(&self) -> Arc<Self> {
         Arc::new(Self {
             base: memory::frugal(&self.base, self.limits),
+            zoned: Mutex::default(),
             warehouse: Arc::clone(&self.warehouse),
             limits: self.limits,
         })
@@ -249,14 +260,31 @@ impl Sessions {
     fn session(&self, catalog: Arc<dyn CatalogProvider>, zone: &Zone) -> SessionState {
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.to_owned(), catalog);
-        let mut config = self.base.config().clone();
-        config.options_mut().execution.time_zone = Some(zone.name().to_owned());
-        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
-            .with_config(config)
-            .with_catalog_list(Arc::new(catalogs))
-            .build();
+        let mut state = self.in_zone(zone).as_ref().clone();
+        state.register_catalog_list(Arc::new(catalogs));
         // What `now()` says in all of the query.
         state.mark_start_execution();
+        state
+    }
+
+    /// A session in a zone that knows no names. It is kept: making one registers every function anew, which
+    /// takes longer than planning a small query.
+    fn in_zone(&self, zone: &Zone) -> Arc<SessionState> {
+        let mut zoned = self.zoned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = zoned.get(zone.name()) {
+            return Arc::clone(state);
+        }
+        let mut config = self.base.config().clone();
+        config.options_mut().execution.time_zone = Some(zone.name().to_owned());
+        let state = SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_config(config)
+            .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
+            .build();
+        let state = Arc::new(state);
+        if zoned.len() >= ZONES_KEPT {
+            zoned.clear();
+        }
+        zoned.insert(zone.name().to_owned(), Arc::clone(&state));
         state
     }
 

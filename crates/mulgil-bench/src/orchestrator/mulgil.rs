@@ -152,7 +152,7 @@ fn many(found: &mut Found) -> Result<()> {
 
 fn many_in(name: &str, ledger: Option<&str>, figure: &str, found: &mut Found) -> Result<()> {
     let files = MANY.map(|count| flow(&format!("many_{count}"), independent(count)));
-    let session = Session::start(Project::new(name, &files, ledger)?)?;
+    let session = Session::start(Project::new(name, &files, ledger)?.wide())?;
     for count in MANY {
         let ran = session.run(&format!("many_{count}"), count)?;
         found.tell(MULGIL, &format!("{figure}.{count}"), count as f64 / ran.seconds());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use mulgil_core::run::{Attempt, Run, RunState, TaskRun};
+use mulgil_core::run::{Run, RunState, TaskRun};
 use mulgil_store::{LedgerPlace, Store};
 use serde_json::json;
 
@@ -25,6 +25,9 @@ const LEDGER: &str = "bench/dev";
 /// Steps at once: what `mulgil serve` has by itself.
 const SLOTS: usize = 16;
 
+/// Steps at once where many small ones are to be done.
+const MANY_SLOTS: usize = 64;
+
 /// How long a server may take to end.
 const DRAIN: Duration = Duration::from_mins(1);
 
@@ -40,6 +43,7 @@ pub(crate) struct Project {
     pub(crate) folder: PathBuf,
     /// Where its ledger is.
     pub(crate) place: LedgerPlace,
+    slots: usize,
 }
 
 impl Project {
@@ -54,12 +58,22 @@ impl Project {
         let files = flows.iter().map(|(path, text)| (path.as_str(), text.clone()));
         place::write_all(&folder, files)?;
         place::write_all(&folder, [("mulgil.yml", format!("name: bench\n{ledger_line}"))])?;
-        Ok(Self { folder, place })
+        Ok(Self {
+            folder,
+            place,
+            slots: SLOTS,
+        })
+    }
+
+    /// The same, of whose steps many may run at once.
+    pub(crate) fn wide(mut self) -> Self {
+        self.slots = MANY_SLOTS;
+        self
     }
 
     /// Starts its server without waiting for it.
     pub(crate) fn spawn(&self) -> Result<Server> {
-        Server::spawn(&place::program()?, &self.folder, SLOTS, &Start::default())
+        Server::spawn(&place::program()?, &self.folder, self.slots, &Start::default())
     }
 
     /// The other end of its server.
@@ -207,12 +221,13 @@ impl Ran {
         self.seconds() * 1e3 / self.tasks.len() as f64
     }
 
-    /// Of a chain: milliseconds from the end of each task to the start of the next, as recorded.
+    /// Of a chain: milliseconds from the start of each task to the start of the next, as recorded. The task itself
+    /// is in it, and all that is written between its end and the next start.
     pub(crate) fn hand_overs(&self) -> Vec<f64> {
-        let mut attempts: Vec<&Attempt> = self.tasks.iter().flat_map(|task| &task.attempts).collect();
-        attempts.sort_by_key(|attempt| attempt.id);
-        let ms = |pair: &[&Attempt]| Some((pair[1].started_at.0 - pair[0].ended_at?.0) as f64 / 1e3);
-        attempts.windows(2).filter_map(ms).collect()
+        let attempts = self.tasks.iter().flat_map(|task| &task.attempts);
+        let mut starts: Vec<i64> = attempts.map(|attempt| attempt.started_at.0).collect();
+        starts.sort_unstable();
+        starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e3).collect()
     }
 }
 

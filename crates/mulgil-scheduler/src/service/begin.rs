@@ -246,6 +246,7 @@ impl Service {
         if mind.is_draining {
             return Err(draining());
         }
+        has_room(mind, flow)?;
         let begins = Begins {
             flow: Arc::clone(flow),
             trigger: Trigger::Manual,
@@ -268,6 +269,29 @@ fn active_runs(mind: &Mind) -> BTreeMap<&str, usize> {
         *active.entry(walk.flow.name.as_str()).or_default() += 1;
     }
     active
+}
+
+/// Whether a flow may have one more run by a person's word: nothing waits in their place, so they are told.
+pub(super) fn has_room(mind: &Mind, flow: &Flow) -> Result<(), Fault> {
+    let active = active_runs(mind).get(flow.name.as_str()).copied().unwrap_or(0);
+    if active < flow.max_active as usize {
+        return Ok(());
+    }
+    let has = match active {
+        1 => "a run".to_owned(),
+        _ => format!("{active} runs"),
+    };
+    Err(Box::new(
+        Diagnostic::error(
+            codes::CLAIM_HELD,
+            format!(
+                "the flow `{}` has {has} going on, and may have no more (max_active: {})",
+                flow.name, flow.max_active
+            ),
+        )
+        .with_remedy("wait until it has ended, or end it: `mulgil runs ls`, `mulgil runs cancel RUN`")
+        .with_retry(Retry::Later),
+    ))
 }
 
 /// The parameters of a run that nobody waits for: what was given, with the flow's defaults. What is given does

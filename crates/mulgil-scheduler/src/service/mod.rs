@@ -39,6 +39,7 @@ use serde_json::Value as Json;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{JoinError, JoinSet},
+    time::{sleep, timeout},
 };
 
 pub use self::local::{LocalExecutor, RunsModels};
@@ -226,10 +227,11 @@ impl Service {
     pub async fn run(self, asks: &mut mpsc::Receiver<Ask>) -> Result<(), Fault> {
         let mut failures = 0;
         let mut is_draining = false;
+        let mut asked = None;
         loop {
             let ended = match self.recover(is_draining).await {
                 Ok(mut mind) => {
-                    let ended = self.turns(&mut mind, asks, &mut failures).await;
+                    let ended = self.turns(&mut mind, &mut asked, asks, &mut failures).await;
                     is_draining = mind.is_draining;
                     mind.work.shutdown().await;
                     ended
@@ -245,8 +247,18 @@ impl Service {
             failures += 1;
             self.witness.saw(&Happening::LedgerFailed { fault });
             let pause = LEDGER_BACK_OFF.pause_us(failures, Fingerprint::of_text("ledger"));
+            let pause = Duration::from_micros(pause.unsigned_abs());
             self.pulse.rest(true);
-            tokio::time::sleep(Duration::from_micros(pause.unsigned_abs())).await;
+            // Whoever asks for something now wants to know now: it is tried again at once.
+            match asked {
+                None => match timeout(pause, asks.recv()).await {
+                    Ok(Some(ask)) => asked = Some(ask),
+                    // Nobody can ask any more.
+                    Ok(None) => sleep(pause).await,
+                    Err(_) => {}
+                },
+                Some(_) => sleep(pause).await,
+            }
             self.pulse.rest(false);
         }
     }
@@ -311,10 +323,20 @@ impl Service {
         self.flows.values().filter_map(owner).collect()
     }
 
-    async fn turns(&self, mind: &mut Mind, asks: &mut mpsc::Receiver<Ask>, failures: &mut u32) -> Result<(), Fault> {
+    /// Goes round until it has drained; `asked` is what was asked while the ledger could not be written.
+    async fn turns(
+        &self,
+        mind: &mut Mind,
+        asked: &mut Option<Ask>,
+        asks: &mut mpsc::Receiver<Ask>,
+        failures: &mut u32,
+    ) -> Result<(), Fault> {
         loop {
             let now = self.now();
             self.pulse.beat(now);
+            if let Some(ask) = asked.take() {
+                self.answer(mind, ask).await?;
+            }
             mind.wake_at = None;
             if !mind.is_draining {
                 self.tick(mind, now).await?;
@@ -335,7 +357,7 @@ impl Service {
                 biased;
                 Some(ask) = asks.recv() => Woken::Asked(ask),
                 Some(done) = mind.work.join_next() => Woken::Ended(done),
-                () = tokio::time::sleep(pause) => Woken::Timer,
+                () = sleep(pause) => Woken::Timer,
             };
             self.pulse.rest(false);
             match woken {

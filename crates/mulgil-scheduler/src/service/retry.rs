@@ -15,7 +15,7 @@ use mulgil_store::PastWalk;
 use super::{
     Mind, Retried, Service,
     backfills::first,
-    begin::{busy, draining, not_found},
+    begin::{busy, draining, has_room, not_found},
     live_walk::LiveWalk,
     port::{Begins, Happening},
 };
@@ -33,14 +33,18 @@ impl Service {
         if mind.is_draining {
             return Err(draining());
         }
+        let past = self.store.past_walk(run).await?;
+        if !past.state.is_terminal() {
+            return Err(goes_on(run));
+        }
         match what {
-            Retried::Unfinished => self.reopen(mind, run, by, now).await,
+            Retried::Unfinished => {
+                has_room(mind, &past.flow)?;
+                self.reopen(mind, run, by, now).await
+            }
             Retried::All | Retried::Latest => {
-                let past = self.store.past_walk(run).await?;
-                if !past.state.is_terminal() {
-                    return Err(goes_on(run));
-                }
                 let begins = self.anew(past, what)?;
+                has_room(mind, &begins.flow)?;
                 let name = begins.flow.name.clone();
                 self.begin_walk(mind, begins, now).await?.ok_or_else(|| busy(&name))
             }

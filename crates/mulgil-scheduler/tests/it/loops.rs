@@ -53,6 +53,24 @@ async fn each_tick_runs_once_on_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_person_begins_no_more_runs_of_a_flow_than_may_be_active() {
+    let world = World::new().await;
+    let mut narrow = flow("narrow", "0 0 1 1 *", vec![step("a", &[])]);
+    narrow.max_active = 2;
+    let server = world.server(&[narrow], 8, succeed(60_000));
+    let first = start(&server, "narrow").await.unwrap();
+    start(&server, "narrow").await.unwrap();
+    let refused = start(&server, "narrow").await.unwrap_err();
+    assert_eq!(refused.code, codes::CLAIM_HELD, "{refused}");
+    assert!(refused.message.contains("max_active: 2"), "{refused}");
+    world.pass(SECOND * 61).await;
+    let third = start(&server, "narrow").await.unwrap();
+    assert!(third > first);
+    server.drain(&world).await;
+    assert_eq!(world.runs("narrow").await, [RunState::Success; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_night_without_a_server_is_made_up_for_and_every_tick_has_a_row() {
     let world = World::new().await;
     let flows = [

@@ -152,12 +152,14 @@ async fn whatever_ends_after_the_word_the_run_goes_on() {
 async fn all_of_a_run_is_a_new_run_by_its_own_or_the_newest_definition() {
     let world = World::new().await;
     let is_mended = Arc::new(AtomicBool::new(false));
-    let server = world.server(&[shaky()], 4, until(&is_mended));
+    let mut flow = shaky();
+    flow.max_active = 2;
+    let server = world.server(&[flow.clone()], 4, until(&is_mended));
     let run = start(&server, "shaky", Interval::WHOLE).await.unwrap();
     world.pass(SECOND * 10).await;
     server.drain(&world).await;
     is_mended.store(true, Ordering::SeqCst);
-    let mut edited = shaky();
+    let mut edited = flow;
     edited.steps.truncate(1);
     edited.fingerprint = Fingerprint::of_text("shaky 2");
     let server = world.server(&[edited], 4, until(&is_mended));
