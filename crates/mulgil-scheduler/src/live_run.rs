@@ -319,6 +319,7 @@ impl<'a> LiveRun<'a> {
         let intervals = filled.intervals.len() as u64;
         self.finished(attempt, intervals, filled.written);
         self.summary.add(&attempt.instance, intervals, filled.written);
+        self.summary.recovered(attempt.kind, &attempt.instance, attempt.range);
         let mut touched = recorded.dirtied;
         touched.push(attempt.instance.clone());
         Ok(touched)
@@ -367,6 +368,7 @@ impl<'a> LiveRun<'a> {
             .append_log(attempt.claim.attempt, log::tested(tests, &outcomes), now)
             .await?;
         self.limits.untestable.remove(&attempt.instance.node);
+        self.summary.recovered(attempt.kind, &attempt.instance, attempt.range);
         self.finished(attempt, outcomes.len() as u64, 0);
         for outcome in outcomes {
             let name = attempt.instance.node.clone();

@@ -198,6 +198,14 @@ impl RunSummary {
         }
     }
 
+    /// What had failed was tried again and is done: it is no failure of the run.
+    pub(crate) fn recovered(&mut self, kind: TaskKind, instance: &Instance, range: Interval) {
+        let is_done = |failed: &FailedAttempt| {
+            failed.kind == kind && failed.instance == *instance && range.contains(failed.range)
+        };
+        self.failed.retain(|failed| !is_done(failed));
+    }
+
     pub(crate) fn add(&mut self, instance: &Instance, intervals: u64, rows: u64) {
         match self.filled.iter_mut().find(|(filled, ..)| filled == instance) {
             Some((_, have, have_rows)) => {

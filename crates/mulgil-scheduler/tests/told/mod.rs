@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use mulgil_core::{
     codes,
-    diagnostic::Diagnostic,
+    diagnostic::{Diagnostic, Retry},
     interval::{Instant, Interval},
     name::{Instance, Relation},
     plan::{Forecast, Step},
@@ -34,6 +34,8 @@ pub(crate) struct Told {
     asked: Mutex<Vec<String>>,
     logs: Mutex<BTreeMap<Relation, TableLog>>,
     pub(crate) failing: Mutex<Option<&'static str>>,
+    /// Fills that fail before the next that does not, as where a store cannot be reached for a while.
+    pub(crate) outages: Mutex<u32>,
 }
 
 impl Told {
@@ -83,6 +85,12 @@ impl Told {
 impl Engine for Told {
     async fn fill(&self, spec: &FillSpec, claim: &Claim, _: &dyn Progress) -> Result<FillOutcome, Fault> {
         self.tell(format!("fill {}", spec.instance));
+        let outages = std::mem::take(&mut *self.outages.lock().unwrap());
+        if outages > 0 {
+            *self.outages.lock().unwrap() = outages - 1;
+            let fault = Diagnostic::error(codes::SQL_FAILED, "nobody answers");
+            return Err(Box::new(fault.with_retry(Retry::Later)));
+        }
         let intervals: Vec<Filled> = spec
             .grid
             .intervals(spec.range)
