@@ -52,6 +52,9 @@ mod tests {
                 assert_eq!(map_on(threads, items, |item| item.to_string()), wanted);
             }
         }
-        assert_eq!(map((0..1_000).collect(), |item: usize| item * 2), (0..2_000).step_by(2).collect::<Vec<_>>());
+        assert_eq!(
+            map((0..1_000).collect(), |item: usize| item * 2),
+            (0..2_000).step_by(2).collect::<Vec<_>>()
+        );
     }
 }

@@ -271,5 +271,7 @@ impl Field {
 
 /// The bits of each `by`th number from `low` to `high`.
 fn every(low: u32, high: u32, by: u32) -> u64 {
-    (low..=high).step_by(by as usize).fold(0, |bits, value| bits | 1 << value)
+    (low..=high)
+        .step_by(by as usize)
+        .fold(0, |bits, value| bits | 1 << value)
 }

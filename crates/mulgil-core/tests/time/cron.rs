@@ -267,7 +267,19 @@ fn any_day() -> impl Strategy<Value = String> {
 
 fn any_weekday() -> impl Strategy<Value = String> {
     const WORDS: &[&str] = &[
-        "SUN", "mon", "Sat", "FRI#2", "1#5", "7#1", "MONL", "5l", "7L", "0#L", "SAT-SUN", "SUN-SUN", "MON-FRI/2",
+        "SUN",
+        "mon",
+        "Sat",
+        "FRI#2",
+        "1#5",
+        "7#1",
+        "MONL",
+        "5l",
+        "7L",
+        "0#L",
+        "SAT-SUN",
+        "SUN-SUN",
+        "MON-FRI/2",
     ];
     prop_oneof![4 => any_field(0, 7, WORDS), 1 => Just("?".to_owned())]
 }

@@ -205,7 +205,10 @@ async fn many_schedules_that_tick_at_once_are_a_fact_each_in_their_order() {
     assert_eq!(facts.collect::<Vec<_>>(), wanted);
     let rows = store.ticks(None, 1_000).await.unwrap();
     assert_eq!(rows.len(), 1 + all.iter().map(|one| one.ticks.len()).sum::<usize>());
-    assert!(rows.iter().all(|row| row.tick.fate != Fate::Missed && row.decided_at < minute(3)));
+    assert!(
+        rows.iter()
+            .all(|row| row.tick.fate != Fate::Missed && row.decided_at < minute(3))
+    );
     let newest = store.newest_ticks().await.unwrap();
     assert_eq!([newest.get(&of(0)), newest.get(&of(3))], [None, Some(&minute(2))]);
     let before = store.derived().await.unwrap();

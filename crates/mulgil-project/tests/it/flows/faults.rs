@@ -465,7 +465,8 @@ fn of_many_flows_each_tells_what_it_tells_alone() {
         let path = format!("flows/{}/f{index:03}.yml", index / 100);
         folder.write(&path, KINDS[index % KINDS.len()]);
         let faults = alone[index % KINDS.len()].iter().cloned();
-        wanted.extend(faults.map(|(_, line, column, code, message)| (path.clone().into(), line, column, code, message)));
+        wanted
+            .extend(faults.map(|(_, line, column, code, message)| (path.clone().into(), line, column, code, message)));
     }
     assert_eq!(told(&folder), wanted);
 }
