@@ -280,7 +280,7 @@ impl Span {
 }
 
 /// The month in which a day (since 1970-01-01) lies, in months since January of the year 0.
-fn month_of(day: i64) -> i64 {
+pub(crate) fn month_of(day: i64) -> i64 {
     let day = day + DAYS_TO_1970;
     // The estimate by the mean length of a year is off by one at most.
     let mut year = (day * 400).div_euclid(146_097);
@@ -298,7 +298,7 @@ fn month_of(day: i64) -> i64 {
 }
 
 /// The first day (since 1970-01-01) of a month (since January of the year 0).
-fn first_day_of(month: i64) -> i64 {
+pub(crate) fn first_day_of(month: i64) -> i64 {
     let (year, month) = (month.div_euclid(12), month.rem_euclid(12));
     days_before_year(year) + days_before_month(year, month) - DAYS_TO_1970
 }

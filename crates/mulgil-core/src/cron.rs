@@ -1,16 +1,20 @@
 //! A cron: five fields, in civil time of a zone.
 //!
-//! croner reads the fields and searches matching civil times; what a zone makes of them is decided
-//! here. An hour field without `*` and without a step names *fixed* times: one that the clock skips
+//! `fields.rs` reads the fields, `matches.rs` searches matching civil times; what a zone makes of them is
+//! decided here. An hour field without `*` and without a step names *fixed* times: one that the clock skips
 //! fires when the gap ends, one that it shows twice fires the first time. Any other hour field fires
 //! whenever the clock shows a matching time, in both passes of a repeated hour.
+
+mod fields;
+mod matches;
 
 use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use self::matches::Matches;
 use crate::{
-    clock::{SECOND, civil_of, wall_of},
+    clock::SECOND,
     grid::{Unit, Zone},
     interval::Instant,
 };
@@ -19,7 +23,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Cron {
     text: Arc<str>,
-    pattern: Arc<croner::Cron>,
+    matches: Matches,
     hours: Hours,
 }
 
@@ -42,14 +46,7 @@ impl Cron {
     /// Names the field that is wrong and says why; a cron that never fires is an error too.
     pub fn parse(text: &str) -> Result<Self, CronError> {
         let text = text.trim();
-        let fields = split(text)?;
-        for (field, written) in FIELDS.iter().zip(&fields) {
-            field.check(written)?;
-        }
-        let pattern = fields
-            .join(" ")
-            .parse::<croner::Cron>()
-            .map_err(|error| CronError(format!("the cron `{text}` cannot be read: {error}")))?;
+        let (matches, fields) = fields::read(text)?;
         let hours = if fields[1].contains(['*', '/']) {
             Hours::Wildcard
         } else {
@@ -57,7 +54,7 @@ impl Cron {
         };
         let cron = Self {
             text: text.into(),
-            pattern: Arc::new(pattern),
+            matches,
             hours,
         };
         if cron.civil_from(EARLIEST, true).is_none() {
@@ -99,10 +96,10 @@ impl Cron {
     /// Whether it fires at one time of an hour or of a day only, so that no hour or date of its
     /// zone's clock has two firings. Nothing is said of longer units.
     pub(crate) fn fires_once_per(&self, unit: Unit) -> bool {
-        let is_single = |field: &croner::CronComponent| field.values().len() == 1;
+        let Matches { minutes, hours, .. } = self.matches;
         match unit {
-            Unit::Hour => is_single(&self.pattern.pattern.minutes),
-            Unit::Day => is_single(&self.pattern.pattern.minutes) && is_single(&self.pattern.pattern.hours),
+            Unit::Hour => minutes.count_ones() == 1,
+            Unit::Day => minutes.count_ones() == 1 && hours.count_ones() == 1,
             Unit::Week | Unit::Month | Unit::Year => false,
         }
     }
@@ -148,11 +145,8 @@ impl Cron {
         } else {
             (wall, inclusive)
         };
-        // A wall between two seconds is treated as the second before it, which is why it is never
-        // asked inclusively.
-        let from = civil_of(wall);
-        let found = self.pattern.find_next_occurrence(&from, inclusive).ok()?;
-        Some(wall_of(found)).filter(|found| *found <= LATEST)
+        let from = if inclusive { wall } else { wall.saturating_add(1) };
+        self.matches.first_from(from, LATEST)
     }
 
     /// The last matching wall at or before `wall`.
@@ -160,9 +154,7 @@ impl Cron {
         if wall < EARLIEST {
             return None;
         }
-        let from = civil_of(wall.min(LATEST));
-        let found = self.pattern.find_previous_occurrence(&from, true).ok()?;
-        Some(wall_of(found)).filter(|found| *found >= EARLIEST)
+        self.matches.last_to(wall.min(LATEST), EARLIEST)
     }
 }
 
@@ -203,205 +195,3 @@ impl<'de> Deserialize<'de> for Cron {
 const EARLIEST: i64 = -62_135_510_400 * SECOND;
 /// The last wall that is searched: 4999-12-31T23:59:59.
 const LATEST: i64 = 95_617_583_999 * SECOND;
-
-/// What one of the five fields may hold.
-struct Field {
-    name: &'static str,
-    low: u32,
-    high: u32,
-    names: &'static [&'static str],
-    /// The number of the first name.
-    first: u32,
-    marks: Marks,
-}
-
-/// Which of `L`, `W` and `#` a field knows.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Marks {
-    None,
-    DayOfMonth,
-    DayOfWeek,
-}
-
-const MONTHS: &[&str] = &[
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
-const WEEKDAYS: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-
-const FIELDS: [Field; 5] = [
-    Field {
-        name: "minute",
-        low: 0,
-        high: 59,
-        names: &[],
-        first: 0,
-        marks: Marks::None,
-    },
-    Field {
-        name: "hour",
-        low: 0,
-        high: 23,
-        names: &[],
-        first: 0,
-        marks: Marks::None,
-    },
-    Field {
-        name: "day of month",
-        low: 1,
-        high: 31,
-        names: &[],
-        first: 0,
-        marks: Marks::DayOfMonth,
-    },
-    Field {
-        name: "month",
-        low: 1,
-        high: 12,
-        names: MONTHS,
-        first: 1,
-        marks: Marks::None,
-    },
-    Field {
-        name: "day of week",
-        low: 0,
-        high: 7,
-        names: WEEKDAYS,
-        first: 0,
-        marks: Marks::DayOfWeek,
-    },
-];
-
-fn split(text: &str) -> Result<Vec<&str>, CronError> {
-    if text.starts_with('@') {
-        let known = match text.to_ascii_lowercase().as_str() {
-            "@hourly" => "0 * * * *",
-            "@daily" | "@midnight" => "0 0 * * *",
-            "@weekly" => "0 0 * * SUN",
-            "@monthly" => "0 0 1 * *",
-            "@yearly" | "@annually" => "0 0 1 1 *",
-            _ => {
-                return Err(CronError(format!(
-                    "`{text}` is not known; there are @hourly, @daily, @weekly, @monthly and @yearly"
-                )));
-            }
-        };
-        return Ok(known.split(' ').collect());
-    }
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    if fields.len() == FIELDS.len() {
-        return Ok(fields);
-    }
-    let seconds = if fields.len() > FIELDS.len() {
-        "; there is none for seconds or years"
-    } else {
-        ""
-    };
-    Err(CronError(format!(
-        "a cron has five fields (minute, hour, day of month, month, day of week), and `{text}` has {}{seconds}",
-        fields.len()
-    )))
-}
-
-impl Field {
-    fn check(&self, written: &str) -> Result<(), CronError> {
-        let is_list = written.contains(',');
-        written.split(',').try_for_each(|item| {
-            let checked = if is_list && matches!(item, "*" | "?") {
-                Err(format!("`{item}` means all and cannot be one of a list"))
-            } else {
-                self.check_item(item)
-            };
-            checked.map_err(|why| CronError(format!("the {} field `{written}` is wrong: {why}", self.name)))
-        })
-    }
-
-    fn check_item(&self, item: &str) -> Result<(), String> {
-        if item.is_empty() {
-            return Err("it has an empty place in its list".to_owned());
-        }
-        let (range, step) = match item.split_once('/') {
-            Some((range, step)) => (range, Some(step)),
-            None => (item, None),
-        };
-        if let Some(step) = step {
-            self.check_step(range, step)?;
-        }
-        if range == "*" || (range == "?" && self.marks != Marks::None) {
-            return Ok(());
-        }
-        if step.is_none() && self.is_marked(range)? {
-            return Ok(());
-        }
-        let Some((from, to)) = range.split_once('-') else {
-            return self.value(range).map(drop);
-        };
-        if from.is_empty() || to.is_empty() {
-            return Err(format!("`{range}` lacks one side of its range"));
-        }
-        let (low, high) = (self.value(from)?, self.value(to)?);
-        // Sunday ends a week as well as it begins one.
-        let high = if to.eq_ignore_ascii_case("SUN") { 7 } else { high };
-        if low > high {
-            return Err(format!("the range `{range}` runs backwards"));
-        }
-        Ok(())
-    }
-
-    fn check_step(&self, range: &str, step: &str) -> Result<(), String> {
-        let count: u32 = step.parse().map_err(|_| format!("`{step}` is not a step"))?;
-        if count == 0 || count > self.high {
-            return Err(format!(
-                "a step of {step} does not fit between {} and {}",
-                self.low, self.high
-            ));
-        }
-        if range != "*" && !range.contains('-') {
-            return Err(format!(
-                "a step needs a range before it; write `{range}-{}/{step}` or `*/{step}`",
-                self.high
-            ));
-        }
-        Ok(())
-    }
-
-    /// Whether it is a form with `L`, `W` or `#` that this field knows.
-    fn is_marked(&self, item: &str) -> Result<bool, String> {
-        let upper = item.to_ascii_uppercase();
-        match self.marks {
-            Marks::None => Ok(false),
-            Marks::DayOfMonth if upper == "L" || upper == "LW" => Ok(true),
-            Marks::DayOfMonth => match upper.strip_suffix('W') {
-                Some(day) => self.value(day).map(|_| true),
-                None => Ok(false),
-            },
-            Marks::DayOfWeek => {
-                if let Some((day, nth)) = upper.split_once('#') {
-                    if !matches!(nth, "1" | "2" | "3" | "4" | "5" | "L") {
-                        return Err(format!("`#{nth}` is not one of #1 to #5 and #L"));
-                    }
-                    return self.value(day).map(|_| true);
-                }
-                match upper.strip_suffix('L') {
-                    Some(day) if !day.is_empty() => self.value(day).map(|_| true),
-                    Some(_) | None => Ok(false),
-                }
-            }
-        }
-    }
-
-    fn value(&self, written: &str) -> Result<u32, String> {
-        if let Some(index) = self.names.iter().position(|name| name.eq_ignore_ascii_case(written)) {
-            return Ok(self.first + index as u32);
-        }
-        let named = match self.names {
-            [] => String::new(),
-            [first, .., last] => format!(" or a name from {first} to {last}"),
-            [only] => format!(" or {only}"),
-        };
-        let wanted = format!("a number from {} to {}{named}", self.low, self.high);
-        match written.parse::<u32>() {
-            Ok(value) if (self.low..=self.high).contains(&value) => Ok(value),
-            Ok(_) | Err(_) => Err(format!("`{written}` is not {wanted}")),
-        }
-    }
-}

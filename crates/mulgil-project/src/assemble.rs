@@ -51,7 +51,7 @@ pub(crate) fn load(root: &Path, options: &LoadOptions) -> Loaded {
             settings.ledger = assembly.ledger(&mut faults);
             assembly.run(&mut faults)
         });
-    faults.sort_by_key(|fault| fault.place.clone());
+    faults.sort_by(|one, other| one.place.cmp(&other.place));
     let usable = !faults.iter().any(|fault| fault.severity == Severity::Error);
     let (project, compiler) = loaded.filter(|_| usable).unzip();
     Loaded {

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, DirEntry},
+    io::Read as _,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +12,7 @@ use mulgil_core::{
     diagnostic::{Diagnostic, Place},
 };
 
-use crate::{LoadOptions, flows::MAX_FLOW_BYTES, ignore::Ignore};
+use crate::{LoadOptions, flows::MAX_FLOW_BYTES, ignore::Ignore, parallel};
 
 /// The file that makes a folder a project.
 pub(crate) const MANIFEST: &str = "mulgil.yml";
@@ -215,29 +216,45 @@ pub(crate) fn read(root: &Path, paths: &Paths, faults: &mut Vec<Diagnostic>) -> 
             _ => {}
         }
     }
-    for path in walk(root, FLOWS, &ignore, faults) {
-        if matches!(extension(&path), "yml" | "yaml") {
-            files.flows.extend(flow_file(root, path, faults));
+    let mut flows = walk(root, FLOWS, &ignore, faults);
+    flows.retain(|path| matches!(extension(path), "yml" | "yaml"));
+    // Of these there may be very many.
+    for read in parallel::map(flows, |path| flow_file(root, path)) {
+        match read {
+            Ok(file) => files.flows.push(file),
+            Err(fault) => faults.push(*fault),
         }
     }
     files
 }
 
 /// The file of a flow, if it is not larger than one may be.
-fn flow_file(root: &Path, path: PathBuf, faults: &mut Vec<Diagnostic>) -> Option<TextFile> {
-    let size = fs::metadata(root.join(&path)).map_or(0, |found| found.len());
-    if size > MAX_FLOW_BYTES {
-        faults.push(
+fn flow_file(root: &Path, path: PathBuf) -> Result<TextFile, Box<Diagnostic>> {
+    let read = || {
+        let mut file = fs::File::open(root.join(&path))?;
+        let size = file.metadata().map_or(0, |found| found.len());
+        if size > MAX_FLOW_BYTES {
+            return Ok(Err(size));
+        }
+        let mut bytes = Vec::with_capacity(size as usize + 1);
+        file.read_to_end(&mut bytes)?;
+        Ok(Ok(bytes))
+    };
+    match read() {
+        Ok(Ok(bytes)) => Ok(TextFile {
+            text: text_of(&path, bytes)?,
+            path,
+        }),
+        Ok(Err(size)) => Err(Box::new(
             Diagnostic::error(
                 codes::FLOW_TOO_LARGE,
                 format!("the file of a flow has {size} bytes, and may have {MAX_FLOW_BYTES}"),
             )
             .at(Place::file(path))
             .with_remedy("divide the flow, and keep SQL and data in files of their own"),
-        );
-        return None;
+        )),
+        Err(error) => Err(Box::new(unreadable(&path, &error))),
     }
-    text_file(root, path, faults)
 }
 
 /// The files of several folders. One that lies in another is read with it.
@@ -287,29 +304,34 @@ fn data_file(root: &Path, path: PathBuf, faults: &mut Vec<Diagnostic>) -> Option
 
 /// The text of a file; where it cannot be read that is told.
 pub(crate) fn read_text(root: &Path, path: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
-    let bytes = match fs::read(root.join(path)) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            faults.push(unreadable(path, &error));
-            return None;
+    let read = fs::read(root.join(path)).map_err(|error| Box::new(unreadable(path, &error)));
+    match read.and_then(|bytes| text_of(path, bytes)) {
+        Ok(text) => Some(text),
+        Err(fault) => {
+            faults.push(*fault);
+            None
         }
-    };
+    }
+}
+
+/// The text that a file's bytes are.
+fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
     match String::from_utf8(bytes) {
         // A byte order mark is no part of the text.
-        Ok(text) => Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
         Err(error) => {
             let valid = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..valid].split(|byte| *byte == b'\n').count();
-            faults.push(
+            let place = Place {
+                file: path.to_path_buf(),
+                line: Some(line as u32),
+                column: None,
+            };
+            Err(Box::new(
                 Diagnostic::error(codes::FILE_UNREADABLE, "the file is not UTF-8 text")
-                    .at(Place {
-                        file: path.to_path_buf(),
-                        line: Some(line as u32),
-                        column: None,
-                    })
+                    .at(place)
                     .with_remedy("save the file as UTF-8"),
-            );
-            None
+            ))
         }
     }
 }
@@ -363,15 +385,15 @@ impl Walk<'_> {
             Ok(entries) => entries,
             Err(error) => return self.faults.push(unreadable(Path::new(folder), &error)),
         };
-        let mut names: Vec<String> = entries
+        let mut found: Vec<(String, DirEntry)> = entries
             .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| !name.starts_with('.'))
+            .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry)))
+            .filter(|(name, _)| !name.starts_with('.'))
             .collect();
-        names.sort();
-        for name in names {
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, entry) in found {
             let path = format!("{folder}/{name}");
-            let is_folder = self.root.join(&path).is_dir();
+            let is_folder = self.is_folder(&path, &entry);
             if self.ignore.matches(&path, is_folder) {
                 continue;
             }
@@ -380,6 +402,15 @@ impl Walk<'_> {
             } else if self.is_new(&path) {
                 self.folder(&path, depth + 1);
             }
+        }
+    }
+
+    /// Whether it is a folder, or a link to one.
+    fn is_folder(&self, path: &str, entry: &DirEntry) -> bool {
+        match entry.file_type() {
+            // Most of what is there is said without another look at the disk.
+            Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+            Ok(_) | Err(_) => self.root.join(path).is_dir(),
         }
     }
 

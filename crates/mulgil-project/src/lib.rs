@@ -26,6 +26,7 @@ mod hooks;
 mod ignore;
 mod manifest;
 mod mentions;
+mod parallel;
 mod pattern;
 mod profiles;
 mod properties;

@@ -7,7 +7,7 @@ use mulgil_core::{
     interval::{Instant, Interval},
     run::RunState,
     state::Cause,
-    tick::Fate,
+    tick::{Fate, Tick},
     walk::{Stage, StepProgress},
 };
 use serde_json::Value as Json;
@@ -27,26 +27,41 @@ use crate::{
 /// Rows that one statement writes at most. Statements are prepared by their texts, so there must be few of them.
 pub(crate) const ROWS: usize = 64;
 
-/// A tick that was decided once is decided: whoever comes with it again changes nothing.
 pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Result<(), Error> {
-    for tick in &ticked.ticks {
-        let into = match tick.fate {
-            Fate::Coalesced { into } => Some(into.0),
-            Fate::Runs | Fate::Missed | Fate::Before => None,
-        };
-        sql::query(
-            "insert into tick (owner, schedule, scheduled_at, first_at, fate, into_at, decided_at)
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict (owner, schedule, scheduled_at) do nothing",
-        )
-        .bind(&ticked.owner)
-        .bind(&ticked.schedule)
-        .bind(tick.scheduled_at.0)
-        .bind(tick.first_at.0)
-        .bind(tick.fate.as_str())
-        .bind(into)
-        .bind(at.0)
-        .execute(&mut *conn)
-        .await?;
+    ticks(conn, at, std::slice::from_ref(ticked)).await
+}
+
+/// A tick that was decided once is decided: whoever comes with it again changes nothing.
+pub(crate) async fn ticks(conn: &mut Conn, at: Instant, ticked: &[Ticked]) -> Result<(), Error> {
+    let each = ticked.iter().flat_map(|of| of.ticks.iter().map(move |tick| (of, tick)));
+    let each: Vec<(&Ticked, &Tick)> = each.collect();
+    for ticks in each.chunks(ROWS) {
+        let rows = rows(2, ticks.len(), 6, |at| {
+            format!(
+                "(${}, ${}, ${}, ${}, ${}, ${}, $1)",
+                at,
+                at + 1,
+                at + 2,
+                at + 3,
+                at + 4,
+                at + 5
+            )
+        });
+        let insert = format!(
+            "insert into tick (owner, schedule, scheduled_at, first_at, fate, into_at, decided_at) values {rows}
+             on conflict (owner, schedule, scheduled_at) do nothing"
+        );
+        let mut query = sql::query(AssertSqlSafe(insert)).bind(at.0);
+        for (of, tick) in ticks {
+            let into = match tick.fate {
+                Fate::Coalesced { into } => Some(into.0),
+                Fate::Runs | Fate::Missed | Fate::Before => None,
+            };
+            query = query.bind(of.owner.as_str()).bind(of.schedule.as_str());
+            query = query.bind(tick.scheduled_at.0).bind(tick.first_at.0);
+            query = query.bind(tick.fate.as_str()).bind(into);
+        }
+        query.execute(&mut *conn).await?;
     }
     Ok(())
 }

@@ -98,8 +98,12 @@ pub(crate) async fn instances(
         (name, Wanted { instance, guarded })
     };
     let wanted = names.iter().cloned().zip(instances).map(named).collect();
-    nodes(conn, wanted, Some(&names)).await
+    let only = Some(names.as_slice()).filter(|names| names.len() <= MANY_INSTANCES);
+    nodes(conn, wanted, only).await
 }
+
+/// More instances than these are found by reading all, rather than one after the other.
+const MANY_INSTANCES: usize = 1_000;
 
 /// An instance to load.
 struct Wanted {

@@ -9,8 +9,11 @@ use mulgil_core::{
     tick::{Fate, Tick},
 };
 
+use sqlx::AssertSqlSafe;
+
 use crate::{
     Store, apply,
+    apply_flow::{self, ROWS},
     error::Error,
     fact::{Fact, Ticked},
     sql::{self, Conn},
@@ -52,10 +55,13 @@ impl Store {
     pub async fn tick(&self, decided: Vec<DecidedTicks>, now: Instant) -> Result<(), Fault> {
         self.write(move |conn| {
             Box::pin(async move {
-                for DecidedTicks { of, ticks } in decided {
+                let ticked = decided.into_iter().map(|DecidedTicks { of, ticks }| {
                     let ScheduleKey { owner, schedule } = of;
-                    let ticked = Ticked { owner, schedule, ticks };
-                    apply::record(&mut *conn, &Fact::Ticked(ticked), now).await?;
+                    Ticked { owner, schedule, ticks }
+                });
+                let ticked: Vec<Ticked> = ticked.collect();
+                for ticked in ticked.chunks(ROWS) {
+                    record(&mut *conn, ticked, now).await?;
                 }
                 Ok(())
             })
@@ -146,6 +152,28 @@ impl Store {
         })
         .await
     }
+}
+
+/// Records what became of ticks, a fact for each schedule. Where many schedules tick at once, or are seen for the
+/// first time, a few statements say it of all.
+async fn record(conn: &mut Conn, ticked: &[Ticked], now: Instant) -> Result<(), Error> {
+    let facts: Vec<Fact> = ticked.iter().cloned().map(Fact::Ticked).collect();
+    if let [one] = facts.as_slice() {
+        return apply::record(conn, one, now).await.map(drop);
+    }
+    let (last,): (i64,) = sql::query_as("select coalesce(max(seq), 0) from fact")
+        .fetch_one(&mut *conn)
+        .await?;
+    let rows = apply_flow::rows(2, facts.len(), 3, |at| {
+        format!("(${}, $1, ${}, ${})", at, at + 1, at + 2)
+    });
+    let insert = format!("insert into fact (seq, at, kind, payload) values {rows}");
+    let mut query = sql::query(AssertSqlSafe(insert)).bind(now.0);
+    for (seq, fact) in (last + 1..).zip(&facts) {
+        query = query.bind(seq).bind(fact.kind()).bind(serde_json::to_string(fact)?);
+    }
+    query.execute(&mut *conn).await?;
+    apply_flow::ticks(conn, now, ticked).await
 }
 
 /// Of more flows than these it is asked first which have open ticks at all: of a hundred thousand few have any.

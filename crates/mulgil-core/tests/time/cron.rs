@@ -1,5 +1,6 @@
 //! What crons fire, told by hand around the changes of clocks, and what is refused.
 
+use jiff::{civil::date, tz::Offset};
 use mulgil_core::{
     cron::Cron,
     interval::{Instant, Interval},
@@ -259,6 +260,30 @@ fn any_field(low: u32, high: u32, words: &'static [&'static str]) -> impl Strate
     prop_oneof![1 => Just("*".to_owned()), 3 => list]
 }
 
+fn any_day() -> impl Strategy<Value = String> {
+    let marked = any_field(1, 31, &["L", "l", "LW", "15W", "1w", "30W", "31W"]);
+    prop_oneof![4 => marked, 1 => Just("?".to_owned()), 1 => prop::sample::select(vec!["L", "29", "30", "31", "31W"]).prop_map(str::to_owned)]
+}
+
+fn any_weekday() -> impl Strategy<Value = String> {
+    const WORDS: &[&str] = &[
+        "SUN",
+        "mon",
+        "Sat",
+        "FRI#2",
+        "1#5",
+        "7#1",
+        "MONL",
+        "5l",
+        "7L",
+        "0#L",
+        "SAT-SUN",
+        "SUN-SUN",
+        "MON-FRI/2",
+    ];
+    prop_oneof![4 => any_field(0, 7, WORDS), 1 => Just("?".to_owned())]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -267,14 +292,41 @@ proptest! {
     fn every_cron_of_the_grammar_is_read(
         minute in any_field(0, 59, &[]),
         hour in any_field(0, 23, &[]),
-        day in any_field(1, 31, &["L", "LW", "15W", "1w"]),
+        day in any_day(),
         month in any_field(1, 12, &["JAN", "feb", "Nov", "JAN-MAR", "OCT-DEC/2"]),
-        weekday in any_field(0, 7, &["SUN", "mon", "Sat", "FRI#2", "1#5", "MONL", "5l", "0#L", "SAT-SUN", "MON-FRI/2"]),
+        weekday in any_weekday(),
     ) {
         let text = format!("{minute} {hour} {day} {month} {weekday}");
         if let Err(error) = Cron::parse(&text) {
             prop_assert!(error.to_string().contains("never fires"), "{}", error);
         }
+    }
+
+    /// Where the clock is never changed, our search finds what croner finds, the other reader of such crons.
+    #[test]
+    fn every_cron_fires_when_croner_says(
+        minute in any_field(0, 59, &[]),
+        hour in any_field(0, 23, &[]),
+        day in any_day(),
+        month in any_field(1, 12, &["JAN", "feb", "Nov", "JAN-MAR", "OCT-DEC/2"]),
+        weekday in any_weekday(),
+        at in -62_135_510_400_000_000..95_617_583_999_000_000i64,
+    ) {
+        let text = format!("{minute} {hour} {day} {month} {weekday}");
+        let other: croner::Cron = text.parse().expect("croner reads it");
+        let (utc, from) = (zone("UTC"), Instant(at));
+        let civil = |at: Instant| Offset::UTC.to_datetime(at.to_timestamp());
+        let Ok(cron) = Cron::parse(&text) else {
+            let first = civil(Instant(-62_135_510_400_000_000));
+            prop_assert!(other.find_next_occurrence(&first, true).is_err(), "{} fires", text);
+            return Ok(());
+        };
+        let next = other.find_next_occurrence(&civil(from), false).ok();
+        let next = next.filter(|next| next.year() < 5000);
+        prop_assert_eq!(cron.next_after(&utc, from).map(civil), next, "{} after {:?}", text, from);
+        let last = other.find_previous_occurrence(&civil(from), true).ok();
+        let last = last.filter(|last| *last >= date(1, 1, 2).at(0, 0, 0, 0));
+        prop_assert_eq!(cron.last_at_or_before(&utc, from).map(civil), last, "{} before {:?}", text, from);
     }
 
     #[test]

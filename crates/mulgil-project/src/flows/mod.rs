@@ -1,7 +1,8 @@
 //! `flows/*.yml` to flows. Each file is read by itself (`file.rs` and what it calls), then its steps are put in order
 //! (`order.rs`), its templates are tried with values that stand for those of a run (`templates.rs`), and the
 //! models that it selects get their one schedule (`owners.rs`). `render.rs` makes the work of a step for a
-//! run. Nothing here knows what ran.
+//! run. Nothing here knows what ran. What hangs on one file alone is done on all cores: there may be a hundred
+//! thousand of them.
 
 mod bind;
 mod file;
@@ -33,7 +34,7 @@ use self::file::FlowFile;
 use crate::{
     assemble::Assembly,
     files::TextFile,
-    text,
+    parallel, text,
     yaml::{self, Node},
 };
 
@@ -73,10 +74,19 @@ impl Assembly<'_> {
         let is_whole = !faults.iter().any(|fault| fault.severity == Severity::Error);
         let tree = std::mem::replace(&mut self.manifest.notifications, yaml::nothing());
         project.webhooks = notifications::read(&tree, &self.templates, faults);
-        let mut drafts: Vec<Draft> = Vec::new();
-        for TextFile { path, text } in std::mem::take(&mut self.files.flows) {
-            let mut found = Vec::new();
-            drafts.extend(self.draft(&path, &text, project, &mut found));
+        let texts = std::mem::take(&mut self.files.flows);
+        let (root, known) = (self.root, &*project);
+        let mut drafts: Vec<Draft> = Vec::with_capacity(texts.len());
+        for Read { path, draft, mut found } in parallel::map(texts, |file| read(root, known, file)) {
+            match draft {
+                Some(Reading::Done(draft)) => drafts.push(draft),
+                Some(Reading::HasTemplates(mut draft)) => {
+                    templates::check(self, &mut draft, &mut found);
+                    draft.flow.fingerprint = draft.flow.version();
+                    drafts.push(draft);
+                }
+                None => {}
+            }
             faults.extend(bounded(found, &path));
         }
         unique(&mut drafts, project, faults);
@@ -86,22 +96,49 @@ impl Assembly<'_> {
         drafts.sort_by(|one, other| one.flow.name.cmp(&other.flow.name));
         project.flows = drafts.into_iter().map(|draft| draft.flow).collect();
     }
+}
 
-    fn draft(&mut self, path: &Path, text: &str, project: &Project, faults: &mut Vec<Diagnostic>) -> Option<Draft> {
-        let tree = yaml::parse(path, text, faults)?;
-        let mut reader = FlowFile {
-            file: path,
-            root: self.root,
-            zone: &project.zone,
-            faults,
-        };
-        let mut draft = reader.read(&tree)?;
-        check_channels(&draft, project, faults);
-        order::sort(&mut draft, faults);
-        templates::check(self, &mut draft, faults);
-        draft.flow.fingerprint = draft.flow.version();
-        Some(draft)
+/// What came of reading one file.
+struct Read {
+    path: PathBuf,
+    /// Nothing where the file is no flow.
+    draft: Option<Reading>,
+    /// What is wrong with it.
+    found: Vec<Diagnostic>,
+}
+
+/// How far a flow is read.
+enum Reading {
+    /// All of it.
+    Done(Draft),
+    /// All but its templates, which are tried one after the other.
+    HasTemplates(Draft),
+}
+
+/// Reads a file as far as it can be read by itself.
+fn read(root: &Path, project: &Project, file: TextFile) -> Read {
+    let TextFile { path, text } = file;
+    let mut found = Vec::new();
+    let draft = draft(root, project, &path, &text, &mut found);
+    Read { path, draft, found }
+}
+
+fn draft(root: &Path, project: &Project, path: &Path, text: &str, faults: &mut Vec<Diagnostic>) -> Option<Reading> {
+    let tree = yaml::parse(path, text, faults)?;
+    let mut reader = FlowFile {
+        file: path,
+        root,
+        zone: &project.zone,
+        faults,
+    };
+    let mut draft = reader.read(&tree)?;
+    check_channels(&draft, project, faults);
+    order::sort(&mut draft, faults);
+    if !templates::check_plain(&mut draft, faults) {
+        return Some(Reading::HasTemplates(draft));
     }
+    draft.flow.fingerprint = draft.flow.version();
+    Some(Reading::Done(draft))
 }
 
 /// Whether the project declares the channels that a flow names.

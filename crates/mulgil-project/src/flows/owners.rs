@@ -18,7 +18,8 @@ use crate::catalog::Catalog;
 /// Fills in what the steps select, and tells where two schedules would make one model tick.
 pub(super) fn select(drafts: &mut [Draft], project: &Project, catalog: &Catalog, faults: &mut Vec<Diagnostic>) {
     for draft in &mut *drafts {
-        for step in &mut draft.flow.steps {
+        let of_models = |step: &&mut Step| matches!(step.kind, StepKind::Models { .. });
+        for step in draft.flow.steps.iter_mut().filter(of_models) {
             let place = draft
                 .places
                 .get(&(step.name.clone(), "models"))

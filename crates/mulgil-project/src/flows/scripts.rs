@@ -43,7 +43,8 @@ impl FlowFile<'_> {
         } else {
             written
         };
-        if branches::canonical(&script.text).is_empty() {
+        let canonical = branches::canonical(&script.text);
+        if canonical.is_empty() {
             self.faults.push(
                 Diagnostic::error(codes::SQL_SYNTAX, "the step's SQL holds no statement")
                     .at(script.place)
@@ -52,7 +53,7 @@ impl FlowFile<'_> {
             return None;
         }
         Some(StepKind::Sql {
-            content: Fingerprint::of_text(&branches::canonical(&script.text)),
+            content: Fingerprint::of_text(&canonical),
             script,
         })
     }

@@ -37,22 +37,42 @@ struct Part {
 
 /// Tries all templates of a flow, and writes down what its SQL reads.
 pub(super) fn check(assembly: &mut Assembly<'_>, draft: &mut Draft, faults: &mut Vec<Diagnostic>) {
-    for index in 0..draft.flow.steps.len() {
+    let parts = all_parts(draft);
+    each(draft, &parts, faults, |trial| trial.run(assembly));
+}
+
+/// Does the same for a flow that has no template; false where it has one, and nothing was done.
+pub(super) fn check_plain(draft: &mut Draft, faults: &mut Vec<Diagnostic>) -> bool {
+    let parts = all_parts(draft);
+    if parts.iter().flatten().any(|part| is_template(&part.text)) {
+        return false;
+    }
+    each(draft, &parts, faults, |trial| trial.run_plain());
+    true
+}
+
+/// The parts of each step.
+fn all_parts(draft: &Draft) -> Vec<Vec<Part>> {
+    let place = |step: &Step| draft.places.get(&(step.name.clone(), "params"));
+    let steps = draft.flow.steps.iter();
+    steps.map(|step| parts(&draft.flow, step, place(step))).collect()
+}
+
+fn each(draft: &mut Draft, parts: &[Vec<Part>], faults: &mut Vec<Diagnostic>, mut run: impl FnMut(&mut Trial<'_>)) {
+    for (index, parts) in parts.iter().enumerate() {
         if is_full(faults) {
             return;
         }
-        let step = &draft.flow.steps[index];
         let mut reads = BTreeSet::new();
-        for part in parts(&draft.flow, step, draft.places.get(&(step.name.clone(), "params"))) {
+        for part in parts {
             let mut trial = Trial {
-                assembly,
                 flow: &draft.flow,
-                step,
-                part: &part,
+                step: &draft.flow.steps[index],
+                part,
                 faults: Vec::new(),
                 reads: BTreeSet::new(),
             };
-            trial.run();
+            run(&mut trial);
             faults.append(&mut trial.faults);
             reads.append(&mut trial.reads);
         }
@@ -127,8 +147,7 @@ fn texts_in(value: &Json, texts: &mut Vec<String>) {
 }
 
 /// One template, tried.
-struct Trial<'a, 'b> {
-    assembly: &'a mut Assembly<'b>,
+struct Trial<'a> {
     flow: &'a Flow,
     step: &'a Step,
     part: &'a Part,
@@ -136,29 +155,32 @@ struct Trial<'a, 'b> {
     reads: BTreeSet<Upstream>,
 }
 
-impl Trial<'_, '_> {
-    fn run(&mut self) {
+impl Trial<'_> {
+    fn run_plain(&mut self) {
+        if self.part.is_sql {
+            self.check_names(&self.part.text);
+        }
+    }
+
+    fn run(&mut self, assembly: &mut Assembly<'_>) {
         if !is_template(&self.part.text) {
-            if self.part.is_sql {
-                self.check_names(&self.part.text);
-            }
-            return;
+            return self.run_plain();
         }
         let facts = self.facts();
-        if let Err(fault) = self.assembly.templates.add(&self.part.name, self.part.text.clone()) {
+        if let Err(fault) = assembly.templates.add(&self.part.name, self.part.text.clone()) {
             return self.told(fault);
         }
-        match self.assembly.templates.render_told(&self.part.name, &facts) {
+        match assembly.templates.render_told(&self.part.name, &facts) {
             Ok(rendered) => {
-                self.check_mentions(&rendered.mentions, &facts);
+                self.check_mentions(assembly, &rendered.mentions, &facts);
                 if self.part.is_sql {
                     self.check_names(&rendered.sql);
                 }
-                self.resolve(facts, rendered);
+                self.resolve(assembly, facts, rendered);
             }
             Err(refused) => {
                 let (fault, mentions) = *refused;
-                self.check_mentions(&mentions, &facts);
+                self.check_mentions(assembly, &mentions, &facts);
                 let hangs_on_a_run =
                     fault.code == codes::TEMPLATE_FAILED && mentions.iter().any(|mention| self.is_unknown(mention));
                 if !hangs_on_a_run {
@@ -168,7 +190,7 @@ impl Trial<'_, '_> {
                     mentions,
                     ..Rendered::default()
                 };
-                self.resolve(facts, named);
+                self.resolve(assembly, facts, named);
             }
         }
     }
@@ -216,11 +238,11 @@ impl Trial<'_, '_> {
         }
     }
 
-    fn check_mentions(&mut self, mentions: &[Mention], facts: &Facts) {
+    fn check_mentions(&mut self, assembly: &Assembly<'_>, mentions: &[Mention], facts: &Facts) {
         let mut told = BTreeSet::new();
         for (index, mention) in mentions.iter().enumerate() {
             let Some(fault) = self.mention(mention) else { continue };
-            let place = self.assembly.templates.locate(&self.part.name, facts, index);
+            let place = assembly.templates.locate(&self.part.name, facts, index);
             if told.insert((place.clone(), fault.message.clone())) {
                 self.told(fault.at(place));
             }
@@ -333,7 +355,7 @@ impl Trial<'_, '_> {
     }
 
     /// What it reads by `ref` and `source`; what is not there is told.
-    fn resolve(&mut self, facts: Facts, rendered: Rendered) {
+    fn resolve(&mut self, assembly: &Assembly<'_>, facts: Facts, rendered: Rendered) {
         let name = format!("{}.{}", self.flow.name, self.step.name);
         let mut probe = test_query::unresolved(&name, self.part.name.clone(), Rendering::plain(facts, rendered));
         probe.noun = "step";
@@ -345,7 +367,7 @@ impl Trial<'_, '_> {
             known,
             templates,
             ..
-        } = &*self.assembly;
+        } = assembly;
         let (reads, _) = mentions::resolve_one(&probe, catalog, known, templates, &mut found);
         for fault in found {
             self.told(fault);

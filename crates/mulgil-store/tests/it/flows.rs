@@ -18,7 +18,10 @@ use mulgil_core::{
     tick::{Fate, Tick},
     walk::{Stage, StepProgress},
 };
-use mulgil_store::{Begun, DecidedTicks, EndedStep, NewRun, NewWalk, ScheduleKey, StepStart, Store};
+use mulgil_store::{
+    Begun, DecidedTicks, EndedStep, NewRun, NewWalk, ScheduleKey, StepStart, Store,
+    fact::{Fact, Ticked},
+};
 use serde_json::json;
 
 use super::support::*;
@@ -160,6 +163,74 @@ async fn a_tick_has_one_run_whoever_comes_with_it_again() {
         .await
         .unwrap_err();
     assert_eq!(fault.code, codes::CLAIM_STALE);
+}
+
+#[tokio::test]
+async fn many_schedules_that_tick_at_once_are_a_fact_each_in_their_order() {
+    let store = scratch().await;
+    let of = |index: usize| ScheduleKey {
+        owner: format!("flow:f{index:03}"),
+        schedule: "0 5 * * * UTC".to_owned(),
+    };
+    let missed = Tick {
+        scheduled_at: minute(1),
+        first_at: minute(-50),
+        fate: Fate::Coalesced { into: minute(2) },
+    };
+    // More than one statement takes; of some nothing is told, of some several ticks.
+    let all = (0..200).map(|index| DecidedTicks {
+        of: of(index),
+        ticks: vec![runs(minute(0)), missed, runs(minute(2))][..index % 4].to_vec(),
+    });
+    let all: Vec<DecidedTicks> = all.collect();
+    let alone = vec![decided(vec![runs(minute(0))])];
+    store.tick(alone.clone(), minute(0)).await.unwrap();
+    store.tick(all.clone(), minute(2)).await.unwrap();
+    // Who comes with them again changes nothing of them.
+    let again = all.iter().cloned().map(|mut again| {
+        again.ticks.iter_mut().for_each(|tick| tick.fate = Fate::Missed);
+        again
+    });
+    store.tick(again.clone().collect(), minute(3)).await.unwrap();
+
+    let wanted = alone.into_iter().chain(all.iter().cloned()).chain(again);
+    let wanted: Vec<(i64, DecidedTicks)> = (1..).zip(wanted).collect();
+    let facts = store.facts().await.unwrap().into_iter().map(|(seq, _, fact)| {
+        let Fact::Ticked(Ticked { owner, schedule, ticks }) = fact else {
+            panic!("nothing else happened");
+        };
+        let of = ScheduleKey { owner, schedule };
+        (seq, DecidedTicks { of, ticks })
+    });
+    assert_eq!(facts.collect::<Vec<_>>(), wanted);
+    let rows = store.ticks(None, 1_000).await.unwrap();
+    assert_eq!(rows.len(), 1 + all.iter().map(|one| one.ticks.len()).sum::<usize>());
+    assert!(
+        rows.iter()
+            .all(|row| row.tick.fate != Fate::Missed && row.decided_at < minute(3))
+    );
+    let newest = store.newest_ticks().await.unwrap();
+    assert_eq!([newest.get(&of(0)), newest.get(&of(3))], [None, Some(&minute(2))]);
+    let before = store.derived().await.unwrap();
+    store.rebuild().await.unwrap();
+    assert_eq!(store.derived().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_flow_does_not_hang_on_how_many_are_asked_for() {
+    let (store, flow) = (scratch().await, daily());
+    let run = begun(store.begin_walk(walk(&flow, None, day(90)), minute(0)).await.unwrap());
+    let ended = store.end_walk(run, &flow, RunState::Success, minute(9), minute(1));
+    ended.await.unwrap();
+    let others = (0..2_000).map(|index| Flow {
+        name: format!("other_{index}"),
+        ..flow.clone()
+    });
+    let all: Vec<Flow> = others.chain([flow.clone()]).collect();
+    let few = store.flow_states([&flow]).await.unwrap();
+    assert_eq!(few.len(), 1);
+    assert_eq!(store.flow_states(&all).await.unwrap(), few);
+    assert!(store.flow_states(&all[..2_000]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -433,3 +433,40 @@ fn many_faults_are_counted() {
     let loaded = Folder::new(&format!("{SHOP}== flows/f.yml\n{keys}")).load();
     assert_eq!(loaded.diagnostics.len(), 101);
 }
+
+/// Whichever core reads a file, it tells what it tells alone, in the order of files and lines.
+#[test]
+fn of_many_flows_each_tells_what_it_tells_alone() {
+    const FLOWS: usize = 600;
+    const KINDS: [&[u8]; 6] = [
+        b"schedule: 0 5 * * *\nsteps: {a: {sql: select 1}}\n",
+        b"shedule: 0 5 * * *\nsteps: {a: {sql: 'select :x'}}\n",
+        b"steps:\n  a: {sql: \"select {{ params.x }}\"}\n  b: {sql: 'select 1', needs: [c]}\n",
+        b"steps: [\n",
+        b"steps: {a: {sql: \"select '{{ 1 + 1 }}'\"}}\n",
+        b"steps: \xff\n",
+    ];
+    let told = |folder: &Folder| {
+        let faults = folder.load().diagnostics.into_iter().map(|fault| {
+            let place = fault.place.expect("it has a place");
+            (place.file, place.line, place.column, fault.code, fault.message)
+        });
+        faults.collect::<Vec<_>>()
+    };
+    let alone = KINDS.map(|text| {
+        let folder = Folder::new(SHOP);
+        folder.write("flows/f.yml", text);
+        told(&folder)
+    });
+    assert_eq!(alone.each_ref().map(Vec::len), [0, 2, 2, 1, 0, 1]);
+    let folder = Folder::new(SHOP);
+    let mut wanted = Vec::new();
+    for index in 0..FLOWS {
+        let path = format!("flows/{}/f{index:03}.yml", index / 100);
+        folder.write(&path, KINDS[index % KINDS.len()]);
+        let faults = alone[index % KINDS.len()].iter().cloned();
+        wanted
+            .extend(faults.map(|(_, line, column, code, message)| (path.clone().into(), line, column, code, message)));
+    }
+    assert_eq!(told(&folder), wanted);
+}
