@@ -19,7 +19,9 @@ use crate::{
     chunk::{self, Cover},
     document,
     error::Error,
-    fact::{FlowBegan, FlowEnded, FlowReopened, Leaves, StepEnded, StepWaits, StepsBegan, StepsEnded, Ticked},
+    fact::{
+        FlowBegan, FlowDefined, FlowEnded, FlowReopened, Leaves, StepEnded, StepWaits, StepsBegan, StepsEnded, Ticked,
+    },
     sql::{self, Conn},
     text,
 };
@@ -28,15 +30,15 @@ use crate::{
 pub(crate) const ROWS: usize = 64;
 
 /// A tick that was decided once is decided: whoever comes with it again changes nothing.
-pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Result<(), Error> {
+pub(crate) async fn tick(conn: &mut Conn, seq: i64, at: Instant, ticked: &Ticked) -> Result<(), Error> {
     for tick in &ticked.ticks {
         let into = match tick.fate {
             Fate::Coalesced { into } => Some(into.0),
             Fate::Runs | Fate::Missed | Fate::Before => None,
         };
         sql::query(
-            "insert into tick (owner, schedule, scheduled_at, first_at, fate, into_at, decided_at)
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict (owner, schedule, scheduled_at) do nothing",
+            "insert into tick (owner, schedule, scheduled_at, first_at, fate, into_at, decided_at, seq)
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (owner, schedule, scheduled_at) do nothing",
         )
         .bind(&ticked.owner)
         .bind(&ticked.schedule)
@@ -45,6 +47,7 @@ pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Resul
         .bind(tick.fate.as_str())
         .bind(into)
         .bind(at.0)
+        .bind(seq)
         .execute(&mut *conn)
         .await?;
     }
@@ -63,10 +66,12 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
         .await?;
     if let Some(definition) = &began.definition {
         sql::query(
-            "insert into flow_version (fingerprint, definition) values ($1, $2) on conflict (fingerprint) do nothing",
+            "insert into flow_version (fingerprint, definition, seq) values ($1, $2, $3)
+             on conflict (fingerprint) do nothing",
         )
         .bind(began.version.to_string())
         .bind(definition.to_string())
+        .bind(seq)
         .execute(&mut *conn)
         .await?;
     }
@@ -93,6 +98,20 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
             .execute(conn)
             .await?;
     }
+    Ok(())
+}
+
+/// The definition is held by this fact from here on.
+pub(crate) async fn define(conn: &mut Conn, seq: i64, defined: &FlowDefined) -> Result<(), Error> {
+    sql::query(
+        "insert into flow_version (fingerprint, definition, seq) values ($1, $2, $3)
+         on conflict (fingerprint) do update set seq = excluded.seq",
+    )
+    .bind(defined.version.to_string())
+    .bind(defined.definition.to_string())
+    .bind(seq)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -67,6 +67,7 @@ pub use place::{LedgerPlace, PostgresPlace};
 pub use publish::Versions;
 pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LastTest, LogLine, RelationEntry, TableSize};
 pub use reopen::PastWalk;
+pub use retention::Forgotten;
 pub use steps::{EndedStep, StepStart, StepsTaken, StepsTurn};
 pub use store::{Store, schema};
 pub use tick::{DecidedTicks, ScheduleKey, TickRow};

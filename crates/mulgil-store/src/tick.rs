@@ -9,8 +9,11 @@ use mulgil_core::{
     tick::{Fate, Tick},
 };
 
+use sqlx::AssertSqlSafe;
+
 use crate::{
     Store, apply,
+    apply_flow::{ROWS, rows},
     error::Error,
     fact::{Fact, Ticked},
     sql::{self, Conn},
@@ -48,11 +51,20 @@ pub struct TickRow {
 }
 
 impl Store {
-    /// Records what becomes of ticks; those that were decided before stay as they are.
+    /// Records what becomes of ticks. Those that are not after the newest one of their schedule were decided
+    /// before, and stay as they are, be they known or forgotten.
     pub async fn tick(&self, decided: Vec<DecidedTicks>, now: Instant) -> Result<(), Fault> {
         self.write(move |conn| {
             Box::pin(async move {
-                for DecidedTicks { of, ticks } in decided {
+                let mut newest = newest_of(&mut *conn, decided.iter().map(|decided| &decided.of)).await?;
+                for DecidedTicks { of, mut ticks } in decided {
+                    if let Some(at) = newest.get(&of) {
+                        ticks.retain(|tick| tick.scheduled_at > *at);
+                    }
+                    let Some(last) = ticks.iter().map(|tick| tick.scheduled_at).max() else {
+                        continue;
+                    };
+                    newest.insert(of.clone(), last);
                     let ScheduleKey { owner, schedule } = of;
                     let ticked = Ticked { owner, schedule, ticks };
                     apply::record(&mut *conn, &Fact::Ticked(ticked), now).await?;
@@ -146,6 +158,31 @@ impl Store {
         })
         .await
     }
+}
+
+/// The newest decided ticks of some schedules; those that never ticked are not there.
+async fn newest_of(
+    conn: &mut Conn,
+    schedules: impl Iterator<Item = &ScheduleKey> + Send,
+) -> Result<BTreeMap<ScheduleKey, Instant>, Error> {
+    let schedules: Vec<&ScheduleKey> = schedules.collect();
+    let mut newest = BTreeMap::new();
+    for schedules in schedules.chunks(ROWS) {
+        let list = rows(1, schedules.len(), 2, |at| format!("(${}, ${})", at, at + 1));
+        let select = format!(
+            "with k (owner, schedule) as (values {list})
+             select k.owner, k.schedule,
+                 (select max(t.scheduled_at) from tick t where t.owner = k.owner and t.schedule = k.schedule)
+             from k"
+        );
+        let mut query = sql::query_as::<(String, String, Option<i64>)>(AssertSqlSafe(select));
+        for of in schedules {
+            query = query.bind(of.owner.as_str()).bind(of.schedule.as_str());
+        }
+        let found = query.fetch_all(&mut *conn).await?.into_iter();
+        newest.extend(found.filter_map(|(owner, schedule, at)| Some((ScheduleKey { owner, schedule }, Instant(at?)))));
+    }
+    Ok(newest)
 }
 
 /// Of more flows than these it is asked first which have open ticks at all: of a hundred thousand few have any.

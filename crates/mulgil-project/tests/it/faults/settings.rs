@@ -108,7 +108,7 @@ threads: 0
 query_timeout: soon
 ledger: sqlite.db
 pools: {small: 0, 'a b': 2}
-retention: {logs: 0d}
+retention: {logs: 0d, runs: half a year, ticks: 9d}
 == models/a.sql
 {{ config(
     interval='daily',
