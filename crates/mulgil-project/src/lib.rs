@@ -117,6 +117,8 @@ pub struct Settings {
     pub ledger: Option<String>,
     /// For how many microseconds the logs of attempts are kept (`retention: {logs: 30d}`).
     pub keep_logs_us: Option<i64>,
+    /// For how many microseconds runs of flows and ticks are kept (`retention: {runs: 180d}`).
+    pub keep_runs_us: Option<i64>,
     /// Slots of pools by name (`pools: {bigquery: 4}`): so many steps of a pool run at once.
     pub pools: BTreeMap<String, usize>,
 }

@@ -402,8 +402,9 @@ impl Reader<'_> {
         }
         if let Some(node) = tree.get("retention") {
             let fields = yaml::map(self.file, node, "`retention`", self.faults);
-            yaml::check_keys(self.file, fields, &["logs"], "`retention`", self.faults);
+            yaml::check_keys(self.file, fields, &["logs", "runs"], "`retention`", self.faults);
             settings.keep_logs_us = node.get("logs").and_then(|node| self.span(node, "logs"));
+            settings.keep_runs_us = node.get("runs").and_then(|node| self.span(node, "runs"));
         }
         if let Some(node) = tree.get("pools") {
             settings.pools = self.pools(node);

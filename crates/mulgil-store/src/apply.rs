@@ -28,30 +28,35 @@ use crate::{
 
 /// Records a fact and applies it; gives its number.
 pub(crate) async fn record(conn: &mut Conn, fact: &Fact, now: Instant) -> Result<i64, Error> {
-    // One statement, because to a server each is a message there and back.
-    let (seq,): (i64,) = sql::query_as(
-        "insert into fact (seq, at, kind, payload) select coalesce(max(seq), 0) + 1, $1, $2, $3 from fact
-         returning seq",
-    )
-    .bind(now.0)
-    .bind(fact.kind())
-    .bind(serde_json::to_string(fact)?)
-    .fetch_one(&mut *conn)
-    .await?;
+    let seq = insert(&mut *conn, None, fact, now).await?;
     apply(conn, seq, now, fact).await?;
     Ok(seq)
 }
 
 /// Records a fact under a number that was chosen, above all others.
 pub(crate) async fn record_as(conn: &mut Conn, seq: i64, fact: &Fact, now: Instant) -> Result<(), Error> {
-    sql::query("insert into fact (seq, at, kind, payload) values ($1, $2, $3, $4)")
-        .bind(seq)
-        .bind(now.0)
-        .bind(fact.kind())
-        .bind(serde_json::to_string(fact)?)
-        .execute(&mut *conn)
-        .await?;
+    insert(&mut *conn, Some(seq), fact, now).await?;
     apply(conn, seq, now, fact).await
+}
+
+/// In one statement, because to a server each is a message there and back.
+async fn insert(conn: &mut Conn, seq: Option<i64>, fact: &Fact, now: Instant) -> Result<i64, Error> {
+    let (seq,): (i64,) = sql::query_as(
+        "insert into fact (seq, at, kind, payload, run)
+         select coalesce($1, max(seq) + 1, 1), $2, $3, $4, coalesce($5, (
+             select t.run from attempt a join task_run t on t.id = a.task_run where a.id = $6
+         )) from fact
+         returning seq",
+    )
+    .bind(seq)
+    .bind(now.0)
+    .bind(fact.kind())
+    .bind(serde_json::to_string(fact)?)
+    .bind(fact.run())
+    .bind(fact.attempt())
+    .fetch_one(conn)
+    .await?;
+    Ok(seq)
 }
 
 /// Derives what follows from a fact.
@@ -81,8 +86,9 @@ pub(crate) async fn apply(conn: &mut Conn, seq: i64, at: Instant, fact: &Fact) -
             })
             .await
         }
-        Fact::Ticked(ticked) => apply_flow::tick(conn, at, ticked).await,
+        Fact::Ticked(ticked) => apply_flow::tick(conn, seq, at, ticked).await,
         Fact::FlowBegan(began) => apply_flow::begin(conn, seq, at, began).await,
+        Fact::FlowDefined(defined) => apply_flow::define(conn, seq, defined).await,
         Fact::StepsBegan(began) => apply_flow::begin_steps(conn, seq, at, began).await,
         Fact::StepsEnded(ended) => apply_flow::end_steps(conn, at, ended).await,
         Fact::FlowCancelled { run, .. } => apply_flow::cancel(conn, *run).await,

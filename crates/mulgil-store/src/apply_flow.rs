@@ -19,7 +19,9 @@ use crate::{
     chunk::{self, Cover},
     document,
     error::Error,
-    fact::{FlowBegan, FlowEnded, FlowReopened, Leaves, StepEnded, StepWaits, StepsBegan, StepsEnded, Ticked},
+    fact::{
+        FlowBegan, FlowDefined, FlowEnded, FlowReopened, Leaves, StepEnded, StepWaits, StepsBegan, StepsEnded, Ticked,
+    },
     sql::{self, Conn},
     text,
 };
@@ -27,39 +29,45 @@ use crate::{
 /// Rows that one statement writes at most. Statements are prepared by their texts, so there must be few of them.
 pub(crate) const ROWS: usize = 64;
 
-pub(crate) async fn tick(conn: &mut Conn, at: Instant, ticked: &Ticked) -> Result<(), Error> {
-    ticks(conn, at, std::slice::from_ref(ticked)).await
+pub(crate) async fn tick(conn: &mut Conn, seq: i64, at: Instant, ticked: &Ticked) -> Result<(), Error> {
+    ticks(conn, at, std::iter::once((seq, ticked))).await
 }
 
-/// A tick that was decided once is decided: whoever comes with it again changes nothing.
-pub(crate) async fn ticks(conn: &mut Conn, at: Instant, ticked: &[Ticked]) -> Result<(), Error> {
-    let each = ticked.iter().flat_map(|of| of.ticks.iter().map(move |tick| (of, tick)));
-    let each: Vec<(&Ticked, &Tick)> = each.collect();
+/// Ticks, each schedule's with the number of its fact. A tick that was decided once is decided: whoever comes with
+/// it again changes nothing.
+pub(crate) async fn ticks(
+    conn: &mut Conn,
+    at: Instant,
+    ticked: impl Iterator<Item = (i64, &Ticked)>,
+) -> Result<(), Error> {
+    let each = ticked.flat_map(|(seq, of)| of.ticks.iter().map(move |tick| (seq, of, tick)));
+    let each: Vec<(i64, &Ticked, &Tick)> = each.collect();
     for ticks in each.chunks(ROWS) {
-        let rows = rows(2, ticks.len(), 6, |at| {
+        let rows = rows(2, ticks.len(), 7, |at| {
             format!(
-                "(${}, ${}, ${}, ${}, ${}, ${}, $1)",
+                "(${}, ${}, ${}, ${}, ${}, ${}, $1, ${})",
                 at,
                 at + 1,
                 at + 2,
                 at + 3,
                 at + 4,
-                at + 5
+                at + 5,
+                at + 6
             )
         });
         let insert = format!(
-            "insert into tick (owner, schedule, scheduled_at, first_at, fate, into_at, decided_at) values {rows}
+            "insert into tick (owner, schedule, scheduled_at, first_at, fate, into_at, decided_at, seq) values {rows}
              on conflict (owner, schedule, scheduled_at) do nothing"
         );
         let mut query = sql::query(AssertSqlSafe(insert)).bind(at.0);
-        for (of, tick) in ticks {
+        for (seq, of, tick) in ticks {
             let into = match tick.fate {
                 Fate::Coalesced { into } => Some(into.0),
                 Fate::Runs | Fate::Missed | Fate::Before => None,
             };
             query = query.bind(of.owner.as_str()).bind(of.schedule.as_str());
             query = query.bind(tick.scheduled_at.0).bind(tick.first_at.0);
-            query = query.bind(tick.fate.as_str()).bind(into);
+            query = query.bind(tick.fate.as_str()).bind(into).bind(*seq);
         }
         query.execute(&mut *conn).await?;
     }
@@ -78,10 +86,12 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
         .await?;
     if let Some(definition) = &began.definition {
         sql::query(
-            "insert into flow_version (fingerprint, definition) values ($1, $2) on conflict (fingerprint) do nothing",
+            "insert into flow_version (fingerprint, definition, seq) values ($1, $2, $3)
+             on conflict (fingerprint) do nothing",
         )
         .bind(began.version.to_string())
         .bind(definition.to_string())
+        .bind(seq)
         .execute(&mut *conn)
         .await?;
     }
@@ -108,6 +118,20 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
             .execute(conn)
             .await?;
     }
+    Ok(())
+}
+
+/// The definition is held by this fact from here on.
+pub(crate) async fn define(conn: &mut Conn, seq: i64, defined: &FlowDefined) -> Result<(), Error> {
+    sql::query(
+        "insert into flow_version (fingerprint, definition, seq) values ($1, $2, $3)
+         on conflict (fingerprint) do update set seq = excluded.seq",
+    )
+    .bind(defined.version.to_string())
+    .bind(defined.definition.to_string())
+    .bind(seq)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

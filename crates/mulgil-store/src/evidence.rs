@@ -262,6 +262,7 @@ fn details(fact: &Fact, instance: &Instance, cause: &Cause, due: bool, stale: &R
         | Fact::Waived { .. }
         | Fact::Ticked(_)
         | Fact::FlowBegan(_)
+        | Fact::FlowDefined(_)
         | Fact::StepsBegan(_)
         | Fact::StepsEnded(_)
         | Fact::FlowCancelled { .. }

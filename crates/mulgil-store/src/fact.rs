@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     backfill::{BackfillAsked, BackfillCancelled, BackfillMade, BackfillPaused, BackfillTakes},
     flow::{
-        FlowBegan, FlowEnded, FlowReopened, Leaves, StepBegan, StepEnded, StepWaits, StepsBegan, StepsEnded, Ticked,
+        FlowBegan, FlowDefined, FlowEnded, FlowReopened, Leaves, StepBegan, StepEnded, StepWaits, StepsBegan,
+        StepsEnded, Ticked,
     },
     target::{ForeignCommit, TargetChanged, TargetVanished},
 };
@@ -96,6 +97,8 @@ pub enum Fact {
     Ticked(Ticked),
     /// A walk over a flow began.
     FlowBegan(FlowBegan),
+    /// The definition of walks whose first one is forgotten.
+    FlowDefined(FlowDefined),
     /// Attempts of steps began.
     StepsBegan(StepsBegan),
     /// Attempts of steps ended, or steps ended without one.
@@ -149,6 +152,7 @@ impl Fact {
             Self::Waived { .. } => "waived",
             Self::Ticked(_) => "ticked",
             Self::FlowBegan(_) => "flow_began",
+            Self::FlowDefined(_) => "flow_defined",
             Self::StepsBegan(_) => "steps_began",
             Self::StepsEnded(_) => "steps_ended",
             Self::FlowCancelled { .. } => "flow_cancelled",
@@ -187,6 +191,42 @@ impl Fact {
             | Self::Crashed { .. }
             | Self::Waived { .. }
             | Self::Ticked(_)
+            | Self::FlowDefined(_)
+            | Self::BackfillMade(_)
+            | Self::BackfillAsked(_)
+            | Self::BackfillPaused(_)
+            | Self::BackfillResumed { .. }
+            | Self::BackfillCancelled(_) => None,
+        }
+    }
+
+    /// The attempt whose end it tells, where it names that and no run. None of an adopted fill: its attempt may
+    /// be another ledger's.
+    pub fn attempt(&self) -> Option<i64> {
+        match self {
+            Self::Filled(filled) => (!filled.adopted).then_some(filled.attempt),
+            Self::Failed(failed) => Some(failed.attempt),
+            Self::Tested(tested) => Some(tested.attempt),
+            Self::RunBegan(_)
+            | Self::RunEnded { .. }
+            | Self::Claimed(_)
+            | Self::SourceChanged(_)
+            | Self::Published(_)
+            | Self::RolledBack(_)
+            | Self::TargetChanged(_)
+            | Self::TargetVanished(_)
+            | Self::Dropped(_)
+            | Self::SequenceRaised { .. }
+            | Self::Crashed { .. }
+            | Self::Waived { .. }
+            | Self::Ticked(_)
+            | Self::FlowBegan(_)
+            | Self::FlowDefined(_)
+            | Self::StepsBegan(_)
+            | Self::StepsEnded(_)
+            | Self::FlowCancelled { .. }
+            | Self::FlowEnded(_)
+            | Self::FlowReopened(_)
             | Self::BackfillMade(_)
             | Self::BackfillAsked(_)
             | Self::BackfillPaused(_)

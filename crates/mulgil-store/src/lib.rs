@@ -1,7 +1,7 @@
 //! The ledger: what happened, and what is derived of it.
 //!
-//! One SQLite file per environment, or one schema of a PostgreSQL database, holds facts, which are only ever added, and everything that is
-//! derived of them in the same transaction: what is filled, with what, what became stale and why,
+//! One SQLite file per environment, or one schema of a PostgreSQL database, holds facts, which are only added until an old
+//! run goes with all that tells of it, and everything that is derived of them in the same transaction: what is filled, with what, what became stale and why,
 //! what failed, runs and attempts, files seen, tables. [`Store::rebuild`] makes all of it anew from
 //! the facts. Data is committed first and recorded here afterwards; where the two differ, the table
 //! is right and [`Store::adopt`] makes the ledger agree.
@@ -67,6 +67,7 @@ pub use place::{LedgerPlace, PostgresPlace};
 pub use publish::Versions;
 pub use read::{KnownTable, LOG_LINE_BYTES_LIMIT, LOG_LINES_LIMIT, LastTest, LogLine, RelationEntry, TableSize};
 pub use reopen::PastWalk;
+pub use retention::Forgotten;
 pub use steps::{EndedStep, StepStart, StepsTaken, StepsTurn};
 pub use store::{Store, schema};
 pub use tick::{DecidedTicks, ScheduleKey, TickRow};

@@ -15,6 +15,7 @@ use crate::{
     Store,
     error::Error,
     fact::Fact,
+    rebuild,
     sql::{self, Conn},
     text,
 };
@@ -143,16 +144,13 @@ impl Store {
                 let Some((first,)) = rows.first() else {
                     return Ok(Vec::new());
                 };
-                let facts = crate::rebuild::facts_after(conn, first - 1, i64::MAX).await?;
-                let mut attempts = BTreeSet::new();
-                let mut is_of_run = |fact: &Fact| match fact {
-                    Fact::Claimed(claimed) if claimed.run == run => attempts.insert(claimed.attempt),
-                    Fact::Filled(filled) => attempts.contains(&filled.attempt) && !filled.adopted,
-                    Fact::Failed(failed) => attempts.contains(&failed.attempt),
-                    Fact::Tested(tested) => attempts.contains(&tested.attempt),
-                    other => other.run() == Some(run),
-                };
-                Ok(facts.into_iter().filter(|(_, _, fact)| is_of_run(fact)).collect())
+                let rows: Vec<(i64, i64, String)> =
+                    sql::query_as("select seq, at, payload from fact where run = $1 and seq >= $2 order by seq")
+                        .bind(run)
+                        .bind(*first)
+                        .fetch_all(conn)
+                        .await?;
+                rebuild::parsed(rows)
             })
         })
         .await

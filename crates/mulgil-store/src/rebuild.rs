@@ -79,6 +79,11 @@ pub(crate) async fn facts_after(conn: &mut Conn, seq: i64, limit: i64) -> Result
             .bind(limit)
             .fetch_all(conn)
             .await?;
+    parsed(rows)
+}
+
+/// Facts as their rows (number, time, payload) tell them.
+pub(crate) fn parsed(rows: Vec<(i64, i64, String)>) -> Result<Vec<(i64, Instant, Fact)>, Error> {
     let parsed = rows
         .into_iter()
         .map(|(seq, at, payload)| Ok((seq, Instant(at), serde_json::from_str(&payload)?)));

@@ -45,6 +45,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "lease", include_str!("../migrations/0010_lease.sql")),
     (12, "backfill", include_str!("../migrations/0012_backfill.sql")),
     (13, "reopened", include_str!("../migrations/0013_reopened.sql")),
+    (14, "retention", include_str!("../migrations/0014_retention.sql")),
 ];
 
 /// One environment's ledger. Whoever writes one in a folder holds the folder's [`crate::DataLock`]; on a

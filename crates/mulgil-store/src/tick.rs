@@ -13,7 +13,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::{
     Store, apply,
-    apply_flow::{self, ROWS},
+    apply_flow::{self, ROWS, rows},
     error::Error,
     fact::{Fact, Ticked},
     sql::{self, Conn},
@@ -51,15 +51,24 @@ pub struct TickRow {
 }
 
 impl Store {
-    /// Records what becomes of ticks; those that were decided before stay as they are.
+    /// Records what becomes of ticks. Those that are not after the newest one of their schedule were decided
+    /// before, and stay as they are, be they known or forgotten.
     pub async fn tick(&self, decided: Vec<DecidedTicks>, now: Instant) -> Result<(), Fault> {
         self.write(move |conn| {
             Box::pin(async move {
-                let ticked = decided.into_iter().map(|DecidedTicks { of, ticks }| {
+                let mut newest = newest_of(&mut *conn, decided.iter().map(|decided| &decided.of)).await?;
+                let mut ticked = Vec::with_capacity(decided.len());
+                for DecidedTicks { of, mut ticks } in decided {
+                    if let Some(at) = newest.get(&of) {
+                        ticks.retain(|tick| tick.scheduled_at > *at);
+                    }
+                    let Some(last) = ticks.iter().map(|tick| tick.scheduled_at).max() else {
+                        continue;
+                    };
+                    newest.insert(of.clone(), last);
                     let ScheduleKey { owner, schedule } = of;
-                    Ticked { owner, schedule, ticks }
-                });
-                let ticked: Vec<Ticked> = ticked.collect();
+                    ticked.push(Ticked { owner, schedule, ticks });
+                }
                 for ticked in ticked.chunks(ROWS) {
                     record(&mut *conn, ticked, now).await?;
                 }
@@ -164,7 +173,7 @@ async fn record(conn: &mut Conn, ticked: &[Ticked], now: Instant) -> Result<(), 
     let (last,): (i64,) = sql::query_as("select coalesce(max(seq), 0) from fact")
         .fetch_one(&mut *conn)
         .await?;
-    let rows = apply_flow::rows(2, facts.len(), 3, |at| {
+    let rows = rows(2, facts.len(), 3, |at| {
         format!("(${}, $1, ${}, ${})", at, at + 1, at + 2)
     });
     let insert = format!("insert into fact (seq, at, kind, payload) values {rows}");
@@ -173,7 +182,32 @@ async fn record(conn: &mut Conn, ticked: &[Ticked], now: Instant) -> Result<(), 
         query = query.bind(seq).bind(fact.kind()).bind(serde_json::to_string(fact)?);
     }
     query.execute(&mut *conn).await?;
-    apply_flow::ticks(conn, now, ticked).await
+    apply_flow::ticks(conn, now, (last + 1..).zip(ticked)).await
+}
+
+/// The newest decided ticks of some schedules; those that never ticked are not there.
+async fn newest_of(
+    conn: &mut Conn,
+    schedules: impl Iterator<Item = &ScheduleKey> + Send,
+) -> Result<BTreeMap<ScheduleKey, Instant>, Error> {
+    let schedules: Vec<&ScheduleKey> = schedules.collect();
+    let mut newest = BTreeMap::new();
+    for schedules in schedules.chunks(ROWS) {
+        let list = rows(1, schedules.len(), 2, |at| format!("(${}, ${})", at, at + 1));
+        let select = format!(
+            "with k (owner, schedule) as (values {list})
+             select k.owner, k.schedule,
+                 (select max(t.scheduled_at) from tick t where t.owner = k.owner and t.schedule = k.schedule)
+             from k"
+        );
+        let mut query = sql::query_as::<(String, String, Option<i64>)>(AssertSqlSafe(select));
+        for of in schedules {
+            query = query.bind(of.owner.as_str()).bind(of.schedule.as_str());
+        }
+        let found = query.fetch_all(&mut *conn).await?.into_iter();
+        newest.extend(found.filter_map(|(owner, schedule, at)| Some((ScheduleKey { owner, schedule }, Instant(at?)))));
+    }
+    Ok(newest)
 }
 
 /// Of more flows than these it is asked first which have open ticks at all: of a hundred thousand few have any.

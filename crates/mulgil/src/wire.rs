@@ -52,6 +52,9 @@ const QUERY_TIMEOUT_MS: u64 = 30 * 60 * 1000;
 /// Microseconds for which logs are kept, when nobody says: 30 days.
 const KEEP_LOGS_US: i64 = 30 * 86_400_000_000;
 
+/// Microseconds for which runs of flows and ticks are kept, when nobody says: 180 days.
+const KEEP_RUNS_US: i64 = 180 * 86_400_000_000;
+
 /// Memory for queries where the machine does not say how much it has.
 const MEMORY_BYTES: u64 = 2 << 30;
 
@@ -341,6 +344,11 @@ impl Opened {
     /// For how many microseconds logs are kept.
     pub(crate) fn keep_logs_us(&self) -> i64 {
         self.settings.keep_logs_us.unwrap_or(KEEP_LOGS_US)
+    }
+
+    /// For how many microseconds runs of flows and ticks are kept.
+    pub(crate) fn keep_runs_us(&self) -> i64 {
+        self.settings.keep_runs_us.unwrap_or(KEEP_RUNS_US)
     }
 
     /// Slots of pools, by name.

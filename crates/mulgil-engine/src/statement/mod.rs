@@ -98,7 +98,10 @@ fn names_nothing(sessions: &Sessions, parsed: &Parsed) -> Result<bool, Fault> {
         return Ok(false);
     };
     let is_query = matches!(statement.as_ref(), Statement::Query(_)) && parse::only_reads(statement);
-    Ok(is_query && sessions.references(statement, &Author::Node("a hook".to_owned()))?.is_empty())
+    Ok(is_query
+        && sessions
+            .references(statement, &Author::Node("a hook".to_owned()))?
+            .is_empty())
 }
 
 /// A fault of SQL that stands in the project, not at a prompt.

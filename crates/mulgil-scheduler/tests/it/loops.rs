@@ -1,7 +1,7 @@
 //! What the loop does with flows: ticks, slots, stops, and beginning again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use mulgil_core::{
     codes,
     flow::OnFull,
-    interval::{Interval, RangeSet},
+    interval::{Instant, Interval, RangeSet},
     run::{RunState, Trigger},
     tick::Fate,
 };
@@ -97,6 +97,40 @@ async fn a_night_without_a_server_is_made_up_for_and_every_tick_has_a_row() {
     ]
     .concat();
     assert_eq!(fates, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_forgotten_does_not_come_again() {
+    let world = World::new().await;
+    let flows = [
+        flow("tidy", "15 * * * *", vec![step("a", &[])]),
+        hourly(flow("sales", "20 * * * *", vec![step("load", &[])])),
+    ];
+    let server = world.server(&flows, 4, succeed(10));
+    world.pass(HOUR * 30).await;
+    server.kill(&world).await;
+    let newest = world.store.newest_ticks().await.unwrap();
+    let before = Instant(world.now().0 - 2 * HOUR_US);
+    let with_intervals = BTreeSet::from(["sales".to_owned()]);
+    let forgotten = world
+        .store
+        .forget_runs(before, with_intervals, world.now())
+        .await
+        .unwrap();
+    // Of thirty runs each ten stay; the tick by which each schedule was first seen goes with the rest.
+    assert_eq!((forgotten.runs, forgotten.ticks), (40, 42));
+    assert_eq!(world.store.newest_ticks().await.unwrap(), newest);
+    let last = world.store.runs(1).await.unwrap()[0].id;
+    world.store.rebuild().await.unwrap();
+    let server = world.server(&flows, 4, succeed(10));
+    world.pass(HOUR * 5).await;
+    server.drain(&world).await;
+    for flow in ["tidy", "sales"] {
+        assert_eq!(world.runs(flow).await, [RunState::Success; 15]);
+    }
+    let runs = world.store.runs(10).await.unwrap();
+    let began: Vec<i64> = runs.iter().rev().map(|run| run.id - last).collect();
+    assert_eq!(began, (1..=10).collect::<Vec<_>>(), "five hours, two flows");
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,6 +25,15 @@ pub struct Ticked {
     pub ticks: Vec<Tick>,
 }
 
+impl Ticked {
+    /// The first and the last moment of its ticks; nothing where it has none.
+    pub(crate) fn span(&self) -> Option<(Instant, Instant)> {
+        let first = self.ticks.iter().map(|tick| tick.scheduled_at).min()?;
+        let last = self.ticks.iter().map(|tick| tick.scheduled_at).max()?;
+        Some((first, last))
+    }
+}
+
 /// A walk over a flow began. The number of this fact is its place in line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowBegan {
@@ -49,6 +58,15 @@ pub struct FlowBegan {
     /// The backfill that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<i64>,
+}
+
+/// A definition that walks go by, recorded anew because the walk that brought it is forgotten.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FlowDefined {
+    /// Its fingerprint, by which the walks name it.
+    pub version: Fingerprint,
+    /// It.
+    pub definition: serde_json::Value,
 }
 
 /// Attempts of steps of one walk began.

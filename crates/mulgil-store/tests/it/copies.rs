@@ -67,6 +67,7 @@ async fn a_ledger_goes_to_a_server_and_back_with_every_row() {
         assert_eq!(store.derived().await.unwrap(), derived);
         assert_eq!(store.facts().await.unwrap(), source.facts().await.unwrap());
         assert_eq!(store.log(1).await.unwrap(), source.log(1).await.unwrap());
+        assert_eq!(store.run_facts(1).await.unwrap(), source.run_facts(1).await.unwrap());
         assert_eq!(begin(store, Vec::new()).await, 2, "it goes on where it was");
     }
 }

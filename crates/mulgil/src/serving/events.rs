@@ -104,6 +104,7 @@ fn happened(fact: &Fact, began: &mut BTreeMap<i64, Began>, end: &mut RunEnd) -> 
         Fact::RunBegan(_)
         | Fact::RunEnded { .. }
         | Fact::FlowBegan(_)
+        | Fact::FlowDefined(_)
         | Fact::FlowEnded(_)
         | Fact::SourceChanged(_)
         | Fact::Published(_)

@@ -108,7 +108,7 @@ threads: 0
 query_timeout: soon
 ledger: sqlite.db
 pools: {small: 0, 'a b': 2}
-retention: {logs: 0d}
+retention: {logs: 0d, runs: half a year, ticks: 9d}
 == models/a.sql
 {{ config(
     interval='daily',
@@ -230,6 +230,14 @@ select 1 as x
         error[MG1006]: `logs` cannot be `0d`
           --> mulgil.yml:7:19
         do: write a number and a unit: `30d`, `12w`
+
+        error[MG1006]: `runs` cannot be `half a year`
+          --> mulgil.yml:7:29
+        do: write a number and a unit: `30d`, `12w`
+
+        error[MG1005]: `retention` has no key `ticks`
+          --> mulgil.yml:7:42
+        do: remove it; known here are `logs` and `runs`
         "#
     );
 }

@@ -147,7 +147,7 @@ fn an_environment_has_its_ledger_and_pools_have_slots() {
         "== mulgil.yml
 name: shop
 pools: {bigquery: 4, api: 1}
-retention: {logs: 2w}
+retention: {logs: 2w, runs: 90d}
 ledger: \"{{ var('db', '') }}\"
 environments:
   dev: {ledger: 'postgres://mina:pw@db/ops'}
@@ -155,10 +155,12 @@ environments:
     );
     assert_eq!(project.settings.ledger.as_deref(), Some("postgres://mina:pw@db/ops"));
     assert_eq!(project.settings.keep_logs_us, Some(14 * 86_400_000_000));
+    assert_eq!(project.settings.keep_runs_us, Some(90 * 86_400_000_000));
     let pools: Vec<_> = project.settings.pools.into_iter().collect();
     assert_eq!(pools, [("api".to_owned(), 1), ("bigquery".to_owned(), 4)]);
     let project = loaded("== mulgil.yml\nname: shop\nledger: \"{{ var('db', '') }}\"\n");
     assert_eq!(project.settings.ledger, None, "an empty one is none");
+    assert_eq!(project.settings.keep_runs_us, None, "the program says how long");
 }
 
 #[test]

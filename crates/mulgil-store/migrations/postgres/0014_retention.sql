@@ -1,0 +1,36 @@
+-- Runs of flows and their ticks are forgotten after a while. Here is what finds them, and the facts that tell
+-- of them. Numbers are cut out of a payload's text, which always begins with them: a payload may hold an escaped
+-- zero, of which PostgreSQL makes no JSON.
+
+-- The run that a fact tells of: the one that it names, or that of the attempt that it names.
+alter table fact add column run bigint;
+update fact set run = cast(substring(payload from '^\{"[a-z_]+":\{"run":(-?[0-9]+)') as bigint)
+where kind in ('run_began', 'run_ended', 'claimed', 'flow_began', 'steps_began', 'steps_ended', 'flow_cancelled',
+    'flow_ended', 'flow_reopened');
+update fact set run = (
+    select t.run from attempt a join task_run t on t.id = a.task_run
+    where a.id = cast(substring(fact.payload from '^\{"[a-z_]+":\{"attempt":(-?[0-9]+)') as bigint)
+)
+where kind in ('failed', 'tested') or (kind = 'filled' and strpos(payload, '"adopted":true') = 0);
+create index fact_run on fact (run) where run is not null;
+
+-- The fact that tells of a tick.
+alter table tick add column seq bigint not null default 0;
+update tick set seq = told.seq
+from (
+    select f.payload::json -> 'ticked' ->> 'owner' as owner, f.payload::json -> 'ticked' ->> 'schedule' as schedule,
+        cast(t.value ->> 'scheduled_at' as bigint) as scheduled_at, min(f.seq) as seq
+    from fact f cross join lateral json_array_elements(f.payload::json -> 'ticked' -> 'ticks') as t (value)
+    where f.kind = 'ticked' group by 1, 2, 3
+) as told
+where tick.owner = told.owner and tick.schedule = told.schedule and tick.scheduled_at = told.scheduled_at;
+create index tick_run on tick (run) where run is not null;
+create index tick_decided on tick (decided_at, seq);
+
+create index flow_run_of on flow_run (flow, run);
+create index flow_run_version on flow_run (version);
+create index flow_run_over on flow_run (ended_at, run) where ended_at is not null;
+
+-- The fact that holds a definition: that of the first run which went by it.
+alter table flow_version add column seq bigint not null default 0;
+update flow_version set seq = coalesce((select min(f.seq) from flow_run f where f.version = fingerprint), 0);
