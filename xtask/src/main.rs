@@ -23,7 +23,7 @@ cargo xtask <what>
   deny             licences, advisories and sources of dependencies (needs cargo-deny)
   sim [--seeds N] [--seed N]  the service's nights by seed
   chaos NAME …     kills and full disks, by seed: chaos spine|disk --rounds 100 --seed 1
-  chaos scheduler [--seed N] [--rounds R] [--only FAULT] [--binary PATH] [--write]
+  chaos scheduler [--seed N] [--rounds R] [--jobs N] [--only FAULT] [--binary PATH] [--write]
                    a running server, broken in every way that we know
   bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4|
                    orchestrator [PART…] [PROGRAM…];

@@ -20,11 +20,12 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
@@ -49,6 +50,8 @@ struct Options {
     /// The first seed, and how many.
     seed: u64,
     rounds: u64,
+    /// Rounds at once.
+    jobs: usize,
     /// Only this fault.
     only: Option<Fault>,
     /// Only faults that need nothing but this program and `/proc`.
@@ -63,10 +66,12 @@ struct Options {
 
 impl Options {
     fn parse(words: &[&str]) -> Result<Self> {
-        const USAGE: &str = "write --seed N, --rounds R, --seeds N, --only FAULT, --binary PATH, --write or --keep";
+        const USAGE: &str = "write --seed N, --rounds R, --seeds N, --jobs N, --only FAULT, --binary PATH, --write or \
+                             --keep";
         let mut options = Self {
             seed: 1,
             rounds: 0,
+            jobs: 1,
             only: None,
             is_plain: false,
             binary: PathBuf::new(),
@@ -79,6 +84,7 @@ impl Options {
             let mut value = || words.next().with_context(|| format!("`{word}` needs a value; {USAGE}"));
             match *word {
                 "--seed" => (options.seed, is_one) = (value()?.parse()?, true),
+                "--jobs" => options.jobs = value()?.parse()?,
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--seeds" => (options.rounds, options.is_plain) = (value()?.parse()?, true),
                 "--only" => {
@@ -127,18 +133,8 @@ fn rounds(words: &[&str]) -> Result<()> {
     let own = scratch.path().join("mulgil-bench");
     fs::copy(std::env::current_exe()?, &own)?;
     let missing = missing();
-    let mut outcomes = Vec::new();
     let mut not_run: Vec<String> = ALL.into_iter().filter_map(|fault| unmet(fault, &missing)).collect();
-    for seed in options.seed..options.seed + options.rounds {
-        let fault = options.fault(seed);
-        if let Some(unmet) = unmet(fault, &missing) {
-            println!("seed {seed}: not run: {unmet}");
-            continue;
-        }
-        let outcome = one(scratch.path(), fault, seed, options.keeps)?;
-        println!("{}", figures::line(&outcome));
-        outcomes.push(outcome);
-    }
+    let outcomes = all(&options, scratch.path(), &missing)?;
     if let Some(only) = options.only {
         not_run.retain(|unmet| unmet.starts_with(only.name()));
     }
@@ -157,6 +153,39 @@ fn rounds(words: &[&str]) -> Result<()> {
         bail!("{broken} of {} rounds broke something", outcomes.len());
     }
     Ok(())
+}
+
+/// All rounds that can be done here, by seed; so many at once as are wanted.
+fn all(options: &Options, scratch: &Path, missing: &[Need]) -> Result<Vec<Outcome>> {
+    let next = AtomicU64::new(options.seed);
+    let worker = || -> Result<Vec<Outcome>> {
+        let mut outcomes = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::SeqCst);
+            if seed >= options.seed + options.rounds {
+                return Ok(outcomes);
+            }
+            let fault = options.fault(seed);
+            if let Some(unmet) = unmet(fault, missing) {
+                println!("seed {seed}: not run: {unmet}");
+                continue;
+            }
+            let outcome = one(scratch, fault, seed, options.keeps)?;
+            println!("{}", figures::line(&outcome));
+            outcomes.push(outcome);
+        }
+    };
+    let mut outcomes = Vec::new();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            let done = worker.join().map_err(|_| anyhow!("a thread that does rounds panicked"))?;
+            outcomes.extend(done?);
+        }
+        anyhow::Ok(())
+    })?;
+    outcomes.sort_by_key(|outcome| outcome.seed);
+    Ok(outcomes)
 }
 
 /// `chaos-round FOLDER FAULT SEED`: what [`one`] starts. Its outcome is the file `outcome.json` of the folder.
