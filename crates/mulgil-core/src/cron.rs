@@ -96,10 +96,11 @@ impl Cron {
     /// Whether it fires at one time of an hour or of a day only, so that no hour or date of its
     /// zone's clock has two firings. Nothing is said of longer units.
     pub(crate) fn fires_once_per(&self, unit: Unit) -> bool {
+        // A set of one number is one bit.
         let Matches { minutes, hours, .. } = self.matches;
         match unit {
-            Unit::Hour => minutes.count_ones() == 1,
-            Unit::Day => minutes.count_ones() == 1 && hours.count_ones() == 1,
+            Unit::Hour => minutes.is_power_of_two(),
+            Unit::Day => minutes.is_power_of_two() && hours.is_power_of_two(),
             Unit::Week | Unit::Month | Unit::Year => false,
         }
     }

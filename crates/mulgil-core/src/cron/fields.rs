@@ -69,8 +69,8 @@ const FIELDS: [Field; 5] = [
     },
 ];
 
-/// Reads the fields: what they match, and how the hours are written.
-pub(super) fn read<'a>(text: &'a str) -> Result<(Matches, [&'a str; 5]), CronError> {
+/// Reads the fields: what they match, and how they are written.
+pub(super) fn read(text: &str) -> Result<(Matches, [&str; 5]), CronError> {
     let written = split(text)?;
     let mut picked = [Picked::default(); 5];
     for ((field, written), picked) in FIELDS.iter().zip(written).zip(&mut picked) {

@@ -2,7 +2,6 @@
 //! what is due by itself. One run at a time has its turn; each fills several tables at once.
 
 use std::{
-    collections::BTreeSet,
     sync::{Arc, Mutex as StdMutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +12,7 @@ use mulgil_core::{
     data_test::Verdict,
     decide::Scope,
     diagnostic::{Diagnostic, Retry},
-    flow::{Flow, ModelsSpec},
+    flow::ModelsSpec,
     interval::{Instant, Interval, RangeSet},
     name::{Instance, NodeName},
     plan::Step,
@@ -73,9 +72,7 @@ impl Models {
     /// The instances that no flow with a schedule owns: the watchman's.
     fn own(&self) -> Scope {
         let project = &self.runner.project;
-        let with_schedule = project.flows.iter().filter(|flow| flow.schedule.is_some());
-        let owned: BTreeSet<&NodeName> = with_schedule.flat_map(Flow::selected).collect();
-        let is_owned = |node: &Node| owned.contains(&node.name);
+        let is_owned = |node: &Node| project.flow_of(&node.name).is_some();
         if !project.nodes.iter().any(is_owned) {
             return Scope::All;
         }
