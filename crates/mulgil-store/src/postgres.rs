@@ -24,7 +24,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (10, "lease", include_str!("../migrations/postgres/0010_lease.sql")),
     (12, "backfill", include_str!("../migrations/postgres/0012_backfill.sql")),
     (13, "reopened", include_str!("../migrations/postgres/0013_reopened.sql")),
-    (14, "retention", include_str!("../migrations/postgres/0014_retention.sql")),
+    (
+        14,
+        "retention",
+        include_str!("../migrations/postgres/0014_retention.sql"),
+    ),
 ];
 
 /// Tables that say of the schema what it is. They are never copied.
