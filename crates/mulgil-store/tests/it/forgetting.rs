@@ -206,7 +206,7 @@ impl World {
         let id = made.backfill.id;
         let slice = vec![(daily.instance(), RangeSet::from(range))];
         self.store.ask_backfill(id, slice, minute(self.now)).await.unwrap();
-        let done = if event.choice % 2 == 0 {
+        let done = if event.choice.is_multiple_of(2) {
             event.count
         } else {
             event.count - 1
