@@ -111,7 +111,7 @@ pub(crate) async fn begin(conn: &mut Conn, seq: i64, at: Instant, began: &FlowBe
     .execute(&mut *conn)
     .await?;
     if let Some(scheduled_at) = began.scheduled_at {
-        sql::query("update tick set run = $3 where owner = $1 and scheduled_at = $2 and run is null")
+        sql::query("update tick set run = $3 where owner = $1 and scheduled_at = $2 and fate = 'runs' and run is null")
             .bind(&owner)
             .bind(scheduled_at.0)
             .bind(began.run)

@@ -28,6 +28,8 @@ create index tick_run on tick (run) where run is not null;
 create index tick_decided on tick (decided_at, seq);
 
 create index flow_run_of on flow_run (flow, run);
+-- Those that go on, which are few among all that ended.
+create index flow_run_open on flow_run (flow, start_at) where ended_at is null;
 create index flow_run_version on flow_run (version);
 create index flow_run_over on flow_run (ended_at, run) where ended_at is not null;
 

@@ -179,7 +179,9 @@ fn all(options: &Options, scratch: &Path, missing: &[Need]) -> Result<Vec<Outcom
     thread::scope(|scope| {
         let workers: Vec<_> = (0..options.jobs.max(1)).map(|_| scope.spawn(worker)).collect();
         for worker in workers {
-            let done = worker.join().map_err(|_| anyhow!("a thread that does rounds panicked"))?;
+            let done = worker
+                .join()
+                .map_err(|_| anyhow!("a thread that does rounds panicked"))?;
             outcomes.extend(done?);
         }
         anyhow::Ok(())
