@@ -201,6 +201,9 @@ echo planted
 while :; do sleep 1; done
 "#;
 
+/// Of the flows that are started by hand all day: no start is refused because others go on.
+const AT_ONCE: &str = "max_active: 1000\n";
+
 /// The flows' files. A step's task is told how often it was tried, so that it can fail and then not.
 fn flows(places: &Places, seed: u64, group: Option<&Path>) -> Result<Vec<(&'static str, String)>> {
     let own = std::env::current_exe()?.display().to_string();
@@ -268,7 +271,7 @@ fn flows(places: &Places, seed: u64, group: Option<&Path>) -> Result<Vec<(&'stat
         (
             "flows/chain.yml",
             format!(
-                "params: {{mark: {{type: string, default: none}}}}\nsteps:\n  \
+                "{AT_ONCE}params: {{mark: {{type: string, default: none}}}}\nsteps:\n  \
                  fetch: {{{}, retry: {{max: 3, delay: 1s}}}}\n  \
                  side: {{{side}, needs: [fetch], timeout: 1m}}\n  \
                  count: {{sql: \"create table if not exists night.marks (mark text); \
@@ -285,7 +288,7 @@ fn flows(places: &Places, seed: u64, group: Option<&Path>) -> Result<Vec<(&'stat
         (
             "flows/narrow.yml",
             format!(
-                "params: {{mark: {{type: string, default: none}}}}\nsteps:\n  \
+                "{AT_ONCE}params: {{mark: {{type: string, default: none}}}}\nsteps:\n  \
                  one: {{{work}, pool: narrow}}\n  two: {{{work}, pool: narrow, priority: 5}}\n  \
                  three: {{{work}, pool: narrow, needs: [one]}}\n  wide: {{{work}}}\n",
                 work = work(100, 500, 0)
