@@ -11,6 +11,7 @@ use mulgil_core::{
     interval::{Instant, Interval},
     name::Instance,
     port::Fault,
+    state::{Cause, NodeState},
 };
 use mulgil_store::{MadeBackfill, NewBackfill};
 
@@ -109,6 +110,15 @@ impl Service {
     fn has_intervals(&self, flow: &str) -> bool {
         self.flows.get(flow).is_some_and(|flow| flow.grid.is_cut())
     }
+}
+
+/// When more of what was asked of a flow can begin: at the end of the first of its intervals that is not over. What is
+/// asked for was over; it is not where the clock was set back since.
+pub(super) fn over_at(flow: &Flow, state: &NodeState, now: Instant) -> Option<Instant> {
+    let asked = state.dirty.get(&Cause::Manual)?;
+    let ahead = asked.subtract(&due::nameable(&flow.as_node(), now));
+    let first = ahead.ranges().first()?;
+    Some(flow.grid.interval_at(first.start).end).filter(|at| *at > now)
 }
 
 /// The intervals of a flow that backfills asked for, in the order in which they come.

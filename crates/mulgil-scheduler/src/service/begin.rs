@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 
 use super::{
     Mind, Service, all,
-    backfills::{asking, in_turn},
+    backfills::{asking, in_turn, over_at},
     live_walk::LiveWalk,
     port::{Begins, Happening},
 };
@@ -52,6 +52,7 @@ impl Service {
 
     /// Begins the walks that are due.
     pub(super) async fn begin(&self, mind: &mut Mind, now: Instant) -> Result<(), Fault> {
+        mind.flag_later(now);
         let mut flagged = std::mem::take(&mut mind.flagged);
         let backfills = self.ask_backfills(&mut flagged, now).await?;
         let active = active_runs(mind);
@@ -61,7 +62,7 @@ impl Service {
             (flow, free)
         });
         let (cut, whole): (Vec<_>, Vec<_>) = flows.partition(|(flow, _)| flow.grid.is_cut());
-        let mut begins = self.due_intervals(cut, &backfills, now).await?;
+        let mut begins = self.due_intervals(cut, &backfills, &mut mind.later, now).await?;
         let (due, beyond) = self.due_ticks(whole).await?;
         begins.extend(due);
         self.begin_walks(mind, begins, now).await?;
@@ -71,11 +72,13 @@ impl Service {
         Ok(())
     }
 
-    /// The intervals of flows that are due, of each as far as there may be more active runs.
+    /// The intervals of flows that are due, of each as far as there may be more active runs. `later` is told of flows
+    /// of which more was asked for than is over.
     async fn due_intervals(
         &self,
         mut flows: Vec<(&Arc<Flow>, usize)>,
         backfills: &[Backfill],
+        later: &mut BTreeMap<String, Instant>,
         now: Instant,
     ) -> Result<Vec<Begins>, Fault> {
         flows.retain(|(_, free)| *free > 0);
@@ -92,6 +95,7 @@ impl Service {
         for (flow, free) in flows {
             let state = states.get(&flow.instance()).unwrap_or(&unknown);
             let active = active.get(&flow.name).unwrap_or(&idle);
+            later.extend(over_at(flow, state, now).map(|at| (flow.name.clone(), at)));
             let tick = flow.schedule.as_ref().and_then(|schedule| schedule.last_tick(now));
             let turn = in_turn(backfills, flow);
             for DueRun { interval, class } in flow.due(state, active, &turn, now, free) {

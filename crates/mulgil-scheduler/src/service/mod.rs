@@ -199,12 +199,22 @@ struct Mind {
     walks: BTreeMap<i64, LiveWalk>,
     /// Flows of which a walk may be due to begin.
     flagged: BTreeSet<String>,
+    /// Flows that are flagged at a moment.
+    later: BTreeMap<String, Instant>,
     /// Walks whose steps are to be looked at.
     touched: BTreeSet<i64>,
     /// When to look again although nothing happened.
     wake_at: Option<Instant>,
     work: JoinSet<(i64, String, StepEnd)>,
     is_draining: bool,
+}
+
+impl Mind {
+    /// Flags the flows whose moment has come.
+    fn flag_later(&mut self, now: Instant) {
+        let come = self.later.extract_if(.., |_, at| *at <= now);
+        self.flagged.extend(come.map(|(flow, _)| flow));
+    }
 }
 
 /// An attempt that ended: its run, its step, and how.
@@ -275,6 +285,7 @@ impl Service {
             timers,
             walks: BTreeMap::new(),
             flagged: self.flows.keys().cloned().collect(),
+            later: BTreeMap::new(),
             touched: BTreeSet::new(),
             wake_at: None,
             work: JoinSet::new(),
@@ -446,8 +457,9 @@ fn passes(fault: &Diagnostic) -> bool {
 
 /// How long nothing is to do, if nothing happens.
 fn pause(mind: &Mind, now: Instant) -> Duration {
-    let tick = mind.timers.next().filter(|_| !mind.is_draining);
-    let at = tick.into_iter().chain(mind.wake_at).min();
+    let tick = mind.timers.next().into_iter().chain(mind.later.values().copied());
+    let tick = tick.filter(|_| !mind.is_draining);
+    let at = tick.chain(mind.wake_at).min();
     let micros = at.map_or(i64::MAX, |at| at.0.saturating_sub(now.0)).max(0);
     Duration::from_micros(micros.unsigned_abs()).min(SAFETY_NET)
 }

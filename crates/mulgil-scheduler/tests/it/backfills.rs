@@ -102,6 +102,24 @@ async fn a_backfill_goes_in_its_order_and_never_above_its_parallelism() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_not_over_any_more_since_the_clock_was_set_back_waits_until_it_is() {
+    let world = World::new().await;
+    world.skew(5 * HOUR_US + HOUR_US / 2);
+    let server = world.server(&[history(1)], 4, succeed(60_000));
+    make(&server, "history", terms(Order::OldestFirst, 5, 100), RangeSet::whole())
+        .await
+        .unwrap();
+    world.pass(SECOND * 30).await;
+    world.skew(-3 * HOUR_US);
+    world.pass(SECOND * 600).await;
+    assert_eq!(began(&world), [0, 1], "the others are not over");
+    world.pass(Duration::from_hours(3)).await;
+    server.drain(&world).await;
+    assert_eq!(began(&world), [0, 1, 2, 3, 4]);
+    assert_eq!(known(&world).await.state, BackfillState::Done);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backfill_holds_its_share_of_the_slots_and_the_rest_stays_free() {
     let world = World::new().await;
     world.skew(50 * HOUR_US);

@@ -430,7 +430,8 @@ async fn check_backfills(world: &World, flows: &[Flow], seed: u64) -> usize {
     let backfills = world.store.backfills(1_000).await.unwrap();
     let facts = world.store.facts().await.unwrap();
     for backfill in &backfills {
-        assert!(backfill.ended_at.is_some(), "seed {seed}: {backfill:?}");
+        let now = world.now();
+        assert!(backfill.ended_at.is_some(), "seed {seed}: at {now:?} {backfill:?}");
         let told = backfill.progress();
         assert_eq!((told.left, told.open), (0, 0), "seed {seed}: {told:?}");
         if backfill.state == BackfillState::Done {
