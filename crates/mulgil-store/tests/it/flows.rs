@@ -191,9 +191,10 @@ async fn many_schedules_that_tick_at_once_are_a_fact_each_in_their_order() {
         again.ticks.iter_mut().for_each(|tick| tick.fate = Fate::Missed);
         again
     });
-    store.tick(again.clone().collect(), minute(3)).await.unwrap();
+    store.tick(again.collect(), minute(3)).await.unwrap();
 
-    let wanted = alone.into_iter().chain(all.iter().cloned()).chain(again);
+    let told = all.iter().filter(|one| !one.ticks.is_empty()).cloned();
+    let wanted = alone.into_iter().chain(told);
     let wanted: Vec<(i64, DecidedTicks)> = (1..).zip(wanted).collect();
     let facts = store.facts().await.unwrap().into_iter().map(|(seq, _, fact)| {
         let Fact::Ticked(Ticked { owner, schedule, ticks }) = fact else {

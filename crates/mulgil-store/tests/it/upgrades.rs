@@ -25,6 +25,7 @@ drop index fact_run;
 drop index tick_run;
 drop index tick_decided;
 drop index flow_run_of;
+drop index flow_run_open;
 drop index flow_run_version;
 drop index flow_run_over;
 alter table fact drop column run;
