@@ -203,7 +203,9 @@ impl Service {
         Ok(self.begin_walks(mind, vec![begins], now).await?.pop())
     }
 
-    /// Begins walks, in this order, committed together; gives the runs of those that began.
+    /// Begins walks, in this order, committed together; gives the runs of those that began. An interval may be due by
+    /// a tick that had its run for it, where the clock was set back since: then it runs without a tick, or it would
+    /// stand in the way of others until the next one.
     async fn begin_walks(&self, mind: &mut Mind, begins: Vec<Begins>, now: Instant) -> Result<Vec<i64>, Fault> {
         let asked = begins.iter().map(|begins| {
             let new = NewWalk {
@@ -220,9 +222,19 @@ impl Service {
         if !begun.is_empty() {
             crash::point("flow_began");
         }
-        let mut runs = Vec::with_capacity(begun.len());
+        let (mut runs, mut without_tick) = (Vec::with_capacity(begun.len()), Vec::new());
         for (begins, begun) in begins.into_iter().zip(begun) {
-            let Begun::Run(run) = begun else { continue };
+            let run = match begun {
+                Begun::Run(run) => run,
+                Begun::Ran(_) if begins.flow.grid.is_cut() => {
+                    without_tick.push(Begins {
+                        scheduled_at: None,
+                        ..begins
+                    });
+                    continue;
+                }
+                Begun::Ran(_) | Begun::Active(_) => continue,
+            };
             self.witness.saw(&Happening::RunBegan {
                 run,
                 flow: begins.flow.name.clone(),
@@ -232,6 +244,9 @@ impl Service {
             mind.walks.insert(run, LiveWalk::begun_as(run, begins, now));
             mind.touched.insert(run);
             runs.push(run);
+        }
+        if !without_tick.is_empty() {
+            runs.extend(Box::pin(self.begin_walks(mind, without_tick, now)).await?);
         }
         Ok(runs)
     }

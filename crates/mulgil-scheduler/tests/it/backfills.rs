@@ -120,6 +120,34 @@ async fn what_is_not_over_any_more_since_the_clock_was_set_back_waits_until_it_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_interval_whose_tick_had_its_run_before_the_clock_was_set_back_stands_in_nobodys_way() {
+    let world = World::new().await;
+    let mut flow = hourly(flow("history", "0 * * * *", vec![step("load", &[])]));
+    flow.lookback = 1;
+    let server = world.server(&[flow], 4, succeed(1_000));
+    world.pass(Duration::from_hours(5) + SECOND * 60).await;
+    world.skew(-HOUR_US);
+    let hour = |index: i64| {
+        let begin = hourly(crate::world::flow("any", "", Vec::new())).grid.begin.unwrap().0;
+        let start = mulgil_core::interval::Instant(begin + index * HOUR_US);
+        let end = mulgil_core::interval::Instant(start.0 + HOUR_US);
+        RangeSet::from(Interval { start, end })
+    };
+    // Filled before the tick of five o'clock, by the clock of today; that tick looked back at it already.
+    make(&server, "history", terms(Order::OldestFirst, 1, 100), hour(3))
+        .await
+        .unwrap();
+    world.pass(Duration::from_hours(1) + SECOND * 60).await;
+    let before = began(&world).len();
+    make(&server, "history", terms(Order::OldestFirst, 1, 100), hour(0))
+        .await
+        .unwrap();
+    world.pass(SECOND * 60).await;
+    assert_eq!(began(&world)[before..].last(), Some(&0), "{:?}", began(&world));
+    server.drain(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_backfill_holds_its_share_of_the_slots_and_the_rest_stays_free() {
     let world = World::new().await;
     world.skew(50 * HOUR_US);
