@@ -4,6 +4,7 @@
 pub mod backfill;
 pub mod backoff;
 mod clock;
+pub mod checks;
 pub mod codes;
 pub mod crash;
 pub mod cron;
