@@ -4,5 +4,7 @@
 //! It never opens a ledger, never sees the engine or HTTP, and never asks for the time: what a page tells is
 //! an argument.
 
+pub mod ansi;
+pub mod graph;
 pub mod look;
 pub mod view;
