@@ -8,19 +8,18 @@
   const placeOf = (cell) => cell.cellIndex - 1;
   const headOf = (cell) => gridOf(cell).tHead.rows[0].cells[cell.cellIndex];
 
-  // A row says of its cells `TASK.ATTEMPTS.SECONDS` one after the other, an address where it is another one,
-  // and nothing where there is nothing.
+  // A row says of its cells `TASK.ATTEMPT^TOOK`, an address where a cell leads elsewhere, `|` between them.
   const told = (cell) => {
-    const said = ((cell.parentElement.dataset.c || "").split(" ")[placeOf(cell)] || "").split(",");
-    return { task: said[0], attempts: Number(said[1] || 0), took: said[2] || "" };
+    const [place, took = ""] = ((cell.parentElement.dataset.c || "").split("|")[placeOf(cell)] || "").split("^");
+    return { place, took, attempts: Number(place.split(".")[1] || 0) };
   };
 
   const address = (cell) => {
     const link = cell.querySelector("a");
     if (!link || link.dataset.set) return link;
-    const { task } = told(cell), run = headOf(cell).dataset.run;
-    if (task.startsWith("/")) link.href = task;
-    else if (task && run) link.href = `/runs/${run}/tasks/${task.replace(".", "/attempts/")}`;
+    const { place } = told(cell), run = headOf(cell).dataset.run;
+    if (place.startsWith("/")) link.href = place;
+    else if (place && run) link.href = `/runs/${run}/tasks/${place.replace(".", "/attempts/")}`;
     link.dataset.set = "1";
     return link;
   };
@@ -61,6 +60,12 @@
   const settle = () => {
     for (const grid of document.querySelectorAll("[data-grid]")) {
       const links = [...grid.querySelectorAll("td a")];
+      // The newest stands at the end: what does not fit begins there.
+      const box = grid.closest("[data-from-end]");
+      if (box && !box.dataset.settled) {
+        box.scrollLeft = box.scrollWidth;
+        box.dataset.settled = "1";
+      }
       for (const link of links) delete link.dataset.set;
       if (!links.some((link) => link.tabIndex === 0 && link.hasAttribute("tabindex"))) {
         for (const link of links) link.tabIndex = -1;
@@ -111,6 +116,11 @@
     });
   }
   document.addEventListener("pointerdown", (event) => { const cell = cellOf(event.target); if (cell) address(cell); });
-  document.addEventListener("mulgil:live", settle);
+  // All of a cell leads on, not its shape alone.
+  document.addEventListener("click", (event) => {
+    const cell = cellOf(event.target), link = cell && !event.target.closest("a") && address(cell);
+    if (link) link.click();
+  });
+  document.addEventListener("mulgil:new", settle);
   settle();
 }

@@ -13,7 +13,7 @@
 
   // What a reader changed by hand stays.
   const kept = (element, name) =>
-    name === "tabindex" || (name === "open" && element.localName === "details") || name === "aria-pressed";
+    name === "tabindex" || name === "data-settled" || (name === "open" && element.localName === "details") || name === "aria-pressed";
 
   const takeAttributes = (here, there) => {
     for (const { name } of [...here.attributes]) {
@@ -83,11 +83,9 @@
       take(region, fresh);
       if (region.dataset.say !== before) say(region.dataset.say);
     }
-    const footer = [document, page].map((of) => of.querySelector("#as-of"));
-    if (footer[0] && footer[1]) footer[0].textContent = footer[1].textContent;
     document.title = page.title;
     if (page.body.dataset.topics) document.body.dataset.topics = page.body.dataset.topics;
-    document.dispatchEvent(new Event("mulgil:live"));
+    document.dispatchEvent(new Event("mulgil:new"));
     return !isLeft;
   };
 

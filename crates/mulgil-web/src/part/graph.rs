@@ -113,8 +113,7 @@ fn node(task: &Task, label: &Label, width: i32) -> Markup {
     html! {
         title { (link::cut(&task.name, link::NAME_SHOWN)) " · " (label.below) }
         rect .frame width=(width) height=(NODE_HEIGHT) rx="6" {}
-        rect .state x="10" y="13" width="14" height="14" rx="3" {}
-        text .glyph x="17" y="24.5" { (mark::glyph(task.mark)) }
+        foreignObject x="9" y="13" width="14" height="14" { (mark::shape(task.mark)) }
         text .name x=(TEXT_AT) y="17" { (label.name) }
         text .below x=(TEXT_AT) y="32" { (label.below) }
     }

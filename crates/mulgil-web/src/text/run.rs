@@ -14,17 +14,17 @@ pub const EVERYTHING: Text = text("모두", "everything");
 /// What stands before an interval.
 pub const INTERVAL: Text = text("구간", "Interval");
 /// What stands before what started a run.
-pub const TRIGGER: Text = text("계기", "Started by");
+pub const TRIGGER: Text = text("시작한 것", "Started by");
 /// What stands before the tick.
 pub const TICK: Text = text("틱", "Tick");
 /// What stands before a backfill's number.
 pub const BACKFILL: Text = text("백필", "Backfill");
 /// What stands before the moment at which something began.
-pub const STARTED: Text = text("시작", "Started");
+pub const STARTED: Text = text("시작", "Began");
 /// What stands before the moment at which something ended.
 pub const ENDED: Text = text("끝", "Ended");
 /// What stands before how long something took.
-pub const TOOK: Text = text("소요", "Took");
+pub const TOOK: Text = text("걸린 시간", "Took");
 /// What stands before parameters.
 pub const PARAMS: Text = text("매개변수", "Parameters");
 /// What stands before the definition's fingerprint.
