@@ -4,7 +4,9 @@
 pub mod frame;
 pub mod list;
 pub mod state;
+pub mod table;
 pub mod time;
+pub mod today;
 
 use crate::look::Language;
 
