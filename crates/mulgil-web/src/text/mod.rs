@@ -1,12 +1,14 @@
 //! The words of the pages in the reader's language. A text has both languages or does not compile; a sentence
 //! with values is a function that matches [`Language`] without a rest.
 
+pub mod form;
 pub mod frame;
 pub mod list;
 pub mod state;
 pub mod table;
 pub mod time;
 pub mod today;
+pub mod why;
 
 use crate::look::Language;
 
