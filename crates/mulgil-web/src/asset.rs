@@ -28,6 +28,11 @@ const STYLES: &[&str] = &[
     include_str!("../assets/css/grid.css"),
     include_str!("../assets/css/run.css"),
     include_str!("../assets/css/log.css"),
+    include_str!("../assets/css/today.css"),
+    include_str!("../assets/css/list.css"),
+    include_str!("../assets/css/table.css"),
+    include_str!("../assets/css/why.css"),
+    include_str!("../assets/css/form.css"),
 ];
 
 /// The script, one file a concern; each keeps its names to itself.

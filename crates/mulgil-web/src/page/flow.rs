@@ -113,7 +113,7 @@ fn choices(view: &Flow, language: Language) -> Markup {
             Order::Interval => flow.clone(),
             Order::Start => address::with(&flow, "order", "start"),
         };
-        only.map_or(href.clone(), |only| address::with(&href, "only", only.as_str()))
+        only.map_or(href.clone(), |only| address::with(&href, "state", only.as_str()))
     };
     html! {
         div .choices {

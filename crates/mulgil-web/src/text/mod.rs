@@ -3,12 +3,16 @@
 
 pub mod attempt;
 pub mod flow;
+pub mod form;
 pub mod frame;
 pub mod keys;
 pub mod list;
 pub mod run;
 pub mod state;
+pub mod table;
 pub mod time;
+pub mod today;
+pub mod why;
 
 use crate::look::Language;
 

@@ -166,7 +166,7 @@ fn a_log_says_why_it_is_empty() {
     assert!(ended.contains("출력이 없습니다") && ended.contains("data-tail=\"0\""));
     let searched = page::attempt(&frame, &attempt::searched());
     assert!(
-        searched.contains("?search=WARNING%20%26%20%22cost%22&amp;from=268435456#log-part"),
+        searched.contains("?q=WARNING%20%26%20%22cost%22&amp;from=268435456#log-part"),
         "{searched}"
     );
 }
