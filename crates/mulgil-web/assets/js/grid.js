@@ -31,7 +31,8 @@
     const left = box.left - base.left + scrolled.scrollLeft + box.width / 2 - tip.offsetWidth / 2;
     const room = scrolled.scrollLeft + scrolled.clientWidth - tip.offsetWidth;
     tip.style.left = `${Math.max(scrolled.scrollLeft, Math.min(left, room))}px`;
-    tip.style.top = `${box.bottom - base.top + scrolled.scrollTop + 4}px`;
+    // Above, where there is always room: below the last row it would make the box scroll.
+    tip.style.top = `${box.top - base.top + scrolled.scrollTop - tip.offsetHeight - 4}px`;
     cell.querySelector("a")?.setAttribute("aria-label", text);
   };
 

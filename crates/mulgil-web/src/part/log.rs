@@ -44,7 +44,7 @@ fn tools(log: &Log, clock: &Clock<'_>) -> Markup {
                 button type="submit" { (shared::SEARCH.of(language)) }
                 @if log.search.is_some() { a href="?#log-part" { (words::ALL_LINES.of(language)) } }
             }
-            span .muted {
+            span #log-status .muted data-live {
                 @match &log.search {
                     Some(_) => (words::hits(log.lines.len(), language)),
                     None => {
@@ -73,7 +73,7 @@ fn empty(log: &Log, language: Language) -> Markup {
         (None, 0, true) => words::NO_OUTPUT,
         (None, _, _) => words::NOTHING_HERE,
     };
-    html! { div .empty data-log-empty { p { (says.of(language)) } } }
+    html! { div #log-empty .empty data-live data-log-empty { p { (says.of(language)) } } }
 }
 
 fn after(log: &Log, language: Language) -> Markup {
