@@ -106,7 +106,15 @@ mod tests {
             let text = std::str::from_utf8(asset.bytes).unwrap();
             // A style may point into itself; an address of another host or of data would be refused by the page's policy.
             let known = text.replace("http://www.w3.org/2000/svg", "");
-            for forbidden in ["http:", "https:", "@import", "data:", "eval(", "new Function", "innerHTML"] {
+            for forbidden in [
+                "http:",
+                "https:",
+                "@import",
+                "data:",
+                "eval(",
+                "new Function",
+                "innerHTML",
+            ] {
                 assert!(!known.contains(forbidden), "{} has {forbidden}", asset.name);
             }
         }
