@@ -103,7 +103,10 @@ fn grid_row(row: &Row, language: Language) -> Markup {
 /// One element and no more: what is written here is written thousands of times.
 fn grid_cell(cell: &Cell, language: Language) -> Markup {
     let word = state::mark(cell.mark).of(language);
-    let class = Shape { mark: cell.mark, is_tried_again: cell.attempts > 1 };
+    let class = Shape {
+        mark: cell.mark,
+        is_tried_again: cell.attempts > 1,
+    };
     html! {
         @match cell.href.as_deref().filter(|href| address::is_local(href)) {
             Some(href) => a class=(class) href=(href) { (word) },

@@ -240,13 +240,18 @@ pub fn failing(code: &str, count: u32, next: &str, retry: Retry, is_held: bool, 
         (Language::Korean, false, Retry::Later) => format!("{next} 뒤에 다시 합니다"),
         (Language::English, false, Retry::Later) => format!("it is tried again after {next}"),
         (Language::Korean, false, Retry::Never) => "입력이 같으면 결과도 같아 다시 하지 않습니다".to_owned(),
-        (Language::English, false, Retry::Never) => "the same input fails the same way, so it is not tried again".to_owned(),
+        (Language::English, false, Retry::Never) => {
+            "the same input fails the same way, so it is not tried again".to_owned()
+        }
         (Language::Korean, false, Retry::AfterHumanFix) => "밖에서 고쳐야 다시 할 수 있습니다".to_owned(),
         (Language::English, false, Retry::AfterHumanFix) => "somebody has to mend what lies outside first".to_owned(),
     };
     match language {
         Language::Korean => format!("{code}(으)로 연달아 {count}번 실패했습니다. {then}"),
-        Language::English => format!("Yes, {} in a row with {code}; {then}", plural(u64::from(count), "time", "times")),
+        Language::English => format!(
+            "Yes, {} in a row with {code}; {then}",
+            plural(u64::from(count), "time", "times")
+        ),
     }
 }
 
@@ -265,11 +270,15 @@ pub fn tested(failed: &[String], untested: Option<&str>, language: Language) -> 
         (Language::Korean, true, None) => "통과했습니다".to_owned(),
         (Language::Korean, true, Some(ranges)) => format!("아직 테스트하지 않아 아무도 읽지 않는 구간 {ranges}"),
         (Language::Korean, false, None) => format!("실패한 테스트: {names}"),
-        (Language::Korean, false, Some(ranges)) => format!("실패한 테스트: {names}. 통과할 때까지 읽지 않는 구간 {ranges}"),
+        (Language::Korean, false, Some(ranges)) => {
+            format!("실패한 테스트: {names}. 통과할 때까지 읽지 않는 구간 {ranges}")
+        }
         (Language::English, true, None) => "Yes".to_owned(),
         (Language::English, true, Some(ranges)) => format!("Nobody reads {ranges} until they have run"),
         (Language::English, false, None) => format!("These failed: {names}"),
-        (Language::English, false, Some(ranges)) => format!("These failed: {names}; nobody reads {ranges} until they pass"),
+        (Language::English, false, Some(ranges)) => {
+            format!("These failed: {names}; nobody reads {ranges} until they pass")
+        }
     }
 }
 
