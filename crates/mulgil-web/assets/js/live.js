@@ -81,11 +81,11 @@
       }
       const before = region.dataset.say;
       take(region, fresh);
+      region.dispatchEvent(new Event("mulgil:new", { bubbles: true }));
       if (region.dataset.say !== before) say(region.dataset.say);
     }
     document.title = page.title;
     if (page.body.dataset.topics) document.body.dataset.topics = page.body.dataset.topics;
-    document.dispatchEvent(new Event("mulgil:new"));
     return !isLeft;
   };
 
