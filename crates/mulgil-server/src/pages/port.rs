@@ -4,13 +4,7 @@
 //! holds: every list has a limit and goes on at another address.
 
 use async_trait::async_trait;
-use mulgil_core::{
-    diagnostic::Diagnostic,
-    grid::Zone,
-    interval::Instant,
-    port::Fault,
-    run::RunState,
-};
+use mulgil_core::{diagnostic::Diagnostic, grid::Zone, interval::Instant, port::Fault, run::RunState};
 use mulgil_web::view::{Verdict, attempt, flow, form, list, run, table, today, why};
 
 /// What a page is made of, and what it took.
