@@ -17,6 +17,7 @@ use sqlx::{
 
 use crate::{
     connect::Session,
+    counted,
     value::{Value, arguments},
 };
 
@@ -95,6 +96,7 @@ where
 /// Carries a statement out on whichever database there is.
 macro_rules! send {
     ($query:expr, $conn:expr, $typed:ident, $method:ident) => {{
+        counted::sent();
         let Query { sql, values } = $query;
         match $conn {
             Conn::Sqlite(conn) => {
