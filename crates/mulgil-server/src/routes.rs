@@ -11,7 +11,7 @@ use axum::{
 };
 use mulgil_core::{codes, diagnostic::Diagnostic};
 
-use crate::{app::App, guard, health, log_route, metrics, problem, streams, verb::Target, verb_route};
+use crate::{app::App, guard, health, log_route, metrics, pages, problem, streams, verb::Target, verb_route};
 
 /// An address of the server, as its documentation and its tests list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +24,12 @@ pub struct RouteInfo {
     pub is_open: bool,
 }
 
-type Routes = Vec<(Method, &'static str, MethodRouter<Arc<App>>)>;
+pub(crate) type Routes = Vec<(Method, &'static str, MethodRouter<Arc<App>>)>;
 
 /// Every address.
 pub fn routes() -> Vec<RouteInfo> {
     let info = |(method, path, _): (Method, &'static str, _)| RouteInfo {
-        is_open: method == Method::GET && guard::OPEN.contains(&path),
+        is_open: guard::is_open(&method, path),
         method,
         path,
     };
@@ -86,6 +86,9 @@ fn table() -> Routes {
         ),
         get("/api/v1/attempts/{id}/log", routing::get(log_route::tail)),
     ]
+    .into_iter()
+    .chain(pages::table())
+    .collect()
 }
 
 async fn health(State(app): State<Arc<App>>, request: Request) -> Response {

@@ -96,8 +96,8 @@ where
 /// Carries a statement out on whichever database there is.
 macro_rules! send {
     ($query:expr, $conn:expr, $typed:ident, $method:ident) => {{
-        let Query { sql, values } = $query;
         counted::sent();
+        let Query { sql, values } = $query;
         match $conn {
             Conn::Sqlite(conn) => {
                 sqlx::$typed(sql, arguments::<SqliteArguments>(values)?)

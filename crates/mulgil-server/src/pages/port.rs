@@ -37,6 +37,18 @@ pub struct Site {
     pub health: Verdict,
 }
 
+impl Site {
+    /// Of a server without pages, which has to say so on one.
+    pub(crate) fn nameless() -> Self {
+        Self {
+            project: String::new(),
+            environment: String::new(),
+            zone: Zone::named("UTC").expect("it is among the bundled zones"),
+            health: Verdict::Unknown,
+        }
+    }
+}
+
 /// Why there is no page.
 #[derive(Clone, Debug)]
 pub enum NoPage {
@@ -115,6 +127,15 @@ pub struct ListQuery {
     pub only: Option<RunState>,
 }
 
+/// All that a try has said.
+#[derive(Clone, Debug)]
+pub enum WholeLog {
+    /// It lies in a file.
+    File(std::path::PathBuf),
+    /// It is this.
+    Text(String),
+}
+
 /// What a person wants to change, as a form says it: the address's name and the fields, all of them text.
 #[derive(Clone, Debug)]
 pub enum Wish {
@@ -155,8 +176,8 @@ pub trait Pages: Send + Sync + 'static {
     async fn run(&self, run: i64, query: RunQuery) -> Page<run::Run>;
     /// A try of a task: the run, the task's number, the try's number from 1.
     async fn attempt(&self, run: i64, task: i64, number: u32, query: LogQuery) -> Page<attempt::Attempt>;
-    /// Where the whole log of a try lies, to be sent as it is; nothing where it has said nothing.
-    async fn log_file(&self, run: i64, task: i64, number: u32) -> Result<Option<std::path::PathBuf>, NoPage>;
+    /// The whole log of a try, to be sent as it is.
+    async fn whole_log(&self, run: i64, task: i64, number: u32) -> Result<WholeLog, NoPage>;
     /// The tables.
     async fn tables(&self, query: ListQuery) -> Page<list::Tables>;
     /// A table.
