@@ -36,6 +36,7 @@ mod load;
 mod lock;
 mod log_walk;
 mod news;
+pub mod page;
 mod place;
 mod pool;
 mod postgres;

@@ -122,6 +122,7 @@ impl<'q> Query<'q> {
     /// Carries it out.
     pub(crate) async fn execute(self, conn: &mut Conn) -> Result<Changed, sqlx::Error> {
         let Query { sql, values } = self;
+        counted::sent();
         match conn {
             Conn::Sqlite(conn) => {
                 let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
@@ -146,6 +147,7 @@ impl Query<'_> {
     /// All rows, whatever their columns are.
     pub(crate) async fn fetch_named(self, conn: &mut Conn) -> Result<Vec<Named>, sqlx::Error> {
         let Query { sql, values } = self;
+        counted::sent();
         match conn {
             Conn::Sqlite(conn) => {
                 let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
