@@ -3,6 +3,7 @@
 
 pub mod backfill;
 pub mod backoff;
+pub mod checks;
 mod clock;
 pub mod codes;
 pub mod crash;

@@ -25,9 +25,12 @@ mod server;
 mod spec;
 mod supervise;
 
-pub use exit::{Exit, Why};
+pub use exit::{Exit, Why, read as read_exit};
 pub use lifeline::Lifeline;
-pub use log::{LogLine, LogPage, LogStream, read_log};
+pub use log::{
+    LogLine, LogPage, LogPlace, LogSlice, LogStream, PlacedLine, SliceBounds, log_path, read_log, read_slice,
+    search_log,
+};
 pub use mask::too_short;
 pub use protocol::{Event, EventRecord, EventsPage, TaskInput, TaskInterval, read_events};
 pub use python::{PythonSdk, PythonStep};

@@ -25,6 +25,7 @@ mod health;
 mod log_route;
 pub mod metrics;
 pub mod notify;
+mod pages;
 mod presence;
 mod problem;
 mod random;
@@ -38,6 +39,10 @@ mod verb_route;
 pub use config::{Config, Limits};
 pub use control::{Control, Database, EventStream, HealthFacts, LogChunk, Refusal, Workers};
 pub use event::{Answer, Answered, BackfillRow, BackfillState, Event, Happened, Named, RunEnd};
+pub use pages::{
+    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, WholeLog,
+    Wish,
+};
 pub use presence::Presence;
 pub use routes::{RouteInfo, routes};
 pub use serve::{Drained, bind, serve};

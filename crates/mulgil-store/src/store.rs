@@ -46,6 +46,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "backfill", include_str!("../migrations/0012_backfill.sql")),
     (13, "reopened", include_str!("../migrations/0013_reopened.sql")),
     (14, "retention", include_str!("../migrations/0014_retention.sql")),
+    (15, "page", include_str!("../migrations/0015_page.sql")),
 ];
 
 /// One environment's ledger. Whoever writes one in a folder holds the folder's [`crate::DataLock`]; on a

@@ -10,6 +10,7 @@ mod flows;
 mod forgetting;
 mod history;
 mod leases;
+mod pages;
 mod reading;
 mod retention;
 mod retries;
