@@ -25,7 +25,7 @@ mod health;
 mod log_route;
 pub mod metrics;
 pub mod notify;
-mod pages_port;
+mod pages;
 mod presence;
 mod problem;
 mod random;
@@ -39,8 +39,9 @@ mod verb_route;
 pub use config::{Config, Limits};
 pub use control::{Control, Database, EventStream, HealthFacts, LogChunk, Refusal, Workers};
 pub use event::{Answer, Answered, BackfillRow, BackfillState, Event, Happened, Named, RunEnd};
-pub use pages_port::{
-    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, Wish,
+pub use pages::{
+    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, WholeLog,
+    Wish,
 };
 pub use presence::Presence;
 pub use routes::{RouteInfo, routes};
