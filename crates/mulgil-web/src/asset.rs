@@ -25,14 +25,14 @@ const STYLES: &[&str] = &[
     include_str!("../assets/css/frame.css"),
     include_str!("../assets/css/mark.css"),
     include_str!("../assets/css/part.css"),
+    include_str!("../assets/css/grid.css"),
+    include_str!("../assets/css/run.css"),
+    include_str!("../assets/css/log.css"),
     include_str!("../assets/css/today.css"),
     include_str!("../assets/css/list.css"),
     include_str!("../assets/css/table.css"),
     include_str!("../assets/css/why.css"),
     include_str!("../assets/css/form.css"),
-    include_str!("../assets/css/grid.css"),
-    include_str!("../assets/css/run.css"),
-    include_str!("../assets/css/log.css"),
 ];
 
 /// The script, one file a concern; each keeps its names to itself.

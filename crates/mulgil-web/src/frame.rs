@@ -120,7 +120,7 @@ pub fn page(frame: &Frame, head: &Head, body: &Markup) -> String {
                 script src=(asset::script()) data-stream=(asset::stream()) defer {}
             }
             body data-topics=(frame.topics.join(" ")) {
-                a .skip href="#main" { (words::SKIP.of(language)) }
+                a .to-main href="#main" { (words::SKIP.of(language)) }
                 (bar(frame, head))
                 (menu(frame, head.section))
                 main #main tabindex="-1" { (body) }
@@ -270,8 +270,9 @@ fn foot(frame: &Frame) -> Markup {
             span { (words::queries(frame.queries, language)) }
             " · "
             // The moment stands in a sentence whose order differs by language.
-            (PreEscaped(words::as_of(&clock.time_of_day(frame.now).into_string(), language)))
+            span #as-of { (PreEscaped(words::as_of(&clock.time_of_day(frame.now).into_string(), language))) }
             span #stream .stream data-lost=(words::STREAM_LOST.of(language)) hidden {}
+            button .needs-script type="button" data-keys-show { (keys::name(language)) }
         }
     }
 }
