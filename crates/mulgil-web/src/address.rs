@@ -67,9 +67,7 @@ pub fn with(address: &str, field: &str, value: &str) -> String {
 
 /// Whether an address leads to this server: what a redirect may follow.
 pub fn is_local(address: &str) -> bool {
-    address.starts_with('/')
-        && !address.starts_with("//")
-        && !address.contains(['\\', '\r', '\n', '\t', '\0'])
+    address.starts_with('/') && !address.starts_with("//") && !address.contains(['\\', '\r', '\n', '\t', '\0'])
 }
 
 /// A text as part of a path or a query. `@`, `=` and what cannot be misread stay, so that addresses can be read.
@@ -103,7 +101,10 @@ mod tests {
         assert_eq!(table("a/../b?c#d"), "/tables/a%2F..%2Fb%3Fc%23d");
         assert_eq!(table(".."), "/tables/%2E%2E");
         assert_eq!(why("읽음@2026-11-20T05:00"), "/why/%EC%9D%BD%EC%9D%8C@2026-11-20T05:00");
-        assert_eq!(look("lang", "ko", "/runs?state=failed&x"), "/look?lang=ko&back=%2Fruns%3Fstate%3Dfailed%26x");
+        assert_eq!(
+            look("lang", "ko", "/runs?state=failed&x"),
+            "/look?lang=ko&back=%2Fruns%3Fstate%3Dfailed%26x"
+        );
     }
 
     #[test]
@@ -111,7 +112,14 @@ mod tests {
         for local in ["/", "/runs?state=failed", "/tables/a%2Fb"] {
             assert!(is_local(local), "{local}");
         }
-        for foreign in ["", "runs", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nb: c"] {
+        for foreign in [
+            "",
+            "runs",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\r\nb: c",
+        ] {
             assert!(!is_local(foreign), "{foreign:?}");
         }
     }

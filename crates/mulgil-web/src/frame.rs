@@ -83,7 +83,9 @@ impl Section {
     const fn strokes(self) -> &'static str {
         match self {
             Self::Today => "M8 1.5v2M8 12.5v2M1.5 8h2M12.5 8h2M8 5.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5Z",
-            Self::Flows => "M1.5 4c2.2-1.6 4.3-1.6 6.5 0s4.3 1.6 6.5 0M1.5 8c2.2-1.6 4.3-1.6 6.5 0s4.3 1.6 6.5 0M1.5 12c2.2-1.6 4.3-1.6 6.5 0s4.3 1.6 6.5 0",
+            Self::Flows => {
+                "M1.5 4c2.2-1.6 4.3-1.6 6.5 0s4.3 1.6 6.5 0M1.5 8c2.2-1.6 4.3-1.6 6.5 0s4.3 1.6 6.5 0M1.5 12c2.2-1.6 4.3-1.6 6.5 0s4.3 1.6 6.5 0"
+            }
             Self::Runs => "M4.5 2.8v10.4L13 8Z",
             Self::Tables => "M2 2.5h12v11H2ZM2 6.2h12M2 9.8h12M6.5 6.2v7.3",
         }
@@ -118,7 +120,7 @@ pub fn page(frame: &Frame, head: &Head, body: &Markup) -> String {
                 script src=(asset::script()) data-stream=(asset::stream()) defer {}
             }
             body data-topics=(frame.topics.join(" ")) {
-                a .skip href="#main" { (words::SKIP.of(language)) }
+                a .to-main href="#main" { (words::SKIP.of(language)) }
                 (bar(frame, head))
                 (menu(frame, head.section))
                 main #main tabindex="-1" { (body) }
@@ -268,8 +270,9 @@ fn foot(frame: &Frame) -> Markup {
             span data-queries=(frame.queries) { (words::queries(frame.queries, language)) }
             " · "
             // The moment stands in a sentence whose order differs by language.
-            (PreEscaped(words::as_of(&clock.time_of_day(frame.now).into_string(), language)))
+            span #as-of { (PreEscaped(words::as_of(&clock.time_of_day(frame.now).into_string(), language))) }
             span #stream .stream data-lost=(words::STREAM_LOST.of(language)) hidden {}
+            button .needs-script type="button" data-keys-show { (keys::name(language)) }
         }
     }
 }

@@ -95,6 +95,7 @@ impl Language {
     }
 
     /// The other one.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Korean => Self::English,
@@ -140,6 +141,7 @@ impl Theme {
     }
 
     /// The one that the switch leads to.
+    #[must_use]
     pub const fn next(self) -> Self {
         match self {
             Self::Auto => Self::Light,
@@ -179,7 +181,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_of_a_cookie_is_left_out() {
         let look = Look::of("mulgil_look=fr.dark.Nowhere/City", "ko");
-        assert_eq!((look.language, look.theme, look.zone.is_none()), (Language::Korean, Theme::Dark, true));
+        assert_eq!(
+            (look.language, look.theme, look.zone.is_none()),
+            (Language::Korean, Theme::Dark, true)
+        );
         assert_eq!(Look::of("mulgil_look=", "").cookie(), "en.auto.project");
         assert_eq!(Look::of("mulgil_looks=ko.dark.UTC", "").cookie(), "en.auto.project");
     }

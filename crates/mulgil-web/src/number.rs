@@ -5,7 +5,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -51,11 +51,17 @@ mod tests {
     #[test]
     fn sizes_take_the_unit_in_which_they_are_short() {
         let written: Vec<String> = [0, 999, 1_000, 9_960, 999_600, 1_234_567, u64::MAX].map(bytes).to_vec();
-        assert_eq!(written, ["0 B", "999 B", "1.0 kB", "10 kB", "1.0 MB", "1.2 MB", "18 EB"]);
+        assert_eq!(
+            written,
+            ["0 B", "999 B", "1.0 kB", "10 kB", "1.0 MB", "1.2 MB", "18 EB"]
+        );
     }
 
     #[test]
     fn a_part_of_nothing_is_nothing() {
-        assert_eq!((percent(1, 3), percent(u64::MAX, u64::MAX), percent(1, 0)), (33, 100, 0));
+        assert_eq!(
+            (percent(1, 3), percent(u64::MAX, u64::MAX), percent(1, 0)),
+            (33, 100, 0)
+        );
     }
 }

@@ -29,17 +29,17 @@ pub struct Clock<'a> {
 impl Clock<'_> {
     /// `2026-11-21 07:01:12 KST`; in UTC it is its title.
     pub fn moment(&self, at: Instant) -> Markup {
-        self.element(at, &self.written(at, Detail::Second))
+        element(at, &self.written(at, Detail::Second))
     }
 
     /// `2026-11-21 07:01 KST`, where seconds say nothing.
     pub fn minute(&self, at: Instant) -> Markup {
-        self.element(at, &self.written(at, Detail::Minute))
+        element(at, &self.written(at, Detail::Minute))
     }
 
     /// `07:01:12 KST`, where the day is plain.
     pub fn time_of_day(&self, at: Instant) -> Markup {
-        self.element(at, &self.written(at, Detail::TimeOfDay))
+        element(at, &self.written(at, Detail::TimeOfDay))
     }
 
     /// `3분 전`; the moment itself is its title.
@@ -65,7 +65,11 @@ impl Clock<'_> {
     pub fn window(&self, range: Interval, cut_in: &Zone) -> String {
         let edge = |at: Instant, is_last: bool| match at {
             Instant::MIN | Instant::MAX => "…".to_owned(),
-            at if is_last => format!("{} {}", civil(at, cut_in).strftime("%Y-%m-%d %H:%M"), abbreviation(at, cut_in)),
+            at if is_last => format!(
+                "{} {}",
+                civil(at, cut_in).strftime("%Y-%m-%d %H:%M"),
+                abbreviation(at, cut_in)
+            ),
             at => civil(at, cut_in).strftime("%Y-%m-%d %H:%M").to_string(),
         };
         format!("{} → {}", edge(range.start, false), edge(range.end, true))
@@ -86,14 +90,6 @@ impl Clock<'_> {
         }
     }
 
-    fn element(&self, at: Instant, shown: &str) -> Markup {
-        match utc(at) {
-            // How long ago it was would make each answer differ from the last.
-            Some(utc) => html! { time datetime=(utc) title=(utc) { (shown) } },
-            None => html! { (shown) },
-        }
-    }
-
     fn written(&self, at: Instant, detail: Detail) -> String {
         if matches!(at, Instant::MIN | Instant::MAX) {
             return "…".to_owned();
@@ -103,7 +99,11 @@ impl Clock<'_> {
             Detail::Minute => "%Y-%m-%d %H:%M",
             Detail::TimeOfDay => "%H:%M:%S",
         };
-        format!("{} {}", civil(at, self.zone).strftime(format), abbreviation(at, self.zone))
+        format!(
+            "{} {}",
+            civil(at, self.zone).strftime(format),
+            abbreviation(at, self.zone)
+        )
     }
 }
 
@@ -162,6 +162,11 @@ fn offset(seconds: i32) -> String {
     let sign = if seconds < 0 { '-' } else { '+' };
     let minutes = seconds.unsigned_abs() / 60;
     format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+/// How long ago it was would make each answer differ from the last, so the title is the moment in UTC.
+fn element(at: Instant, shown: &str) -> Markup {
+    html! { @if let Some(utc) = utc(at) { time datetime=(utc) title=(utc) { (shown) } } @else { (shown) } }
 }
 
 fn utc(at: Instant) -> Option<String> {
@@ -265,7 +270,7 @@ mod tests {
         assert_eq!(written(60_000), "1분");
         assert_eq!(written(200_000), "3분 20초");
         assert_eq!(written(7_500_000), "2시간 5분");
-        assert_eq!(took(Duration::from_secs(90_000), Language::English), "1 d 1 h");
+        assert_eq!(took(Duration::from_hours(25), Language::English), "1 d 1 h");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-// The grid of a flow's runs. Its cells lead to their runs by themselves; here each gets the address of its
-// attempt and a tooltip, from what its row and column say, and arrows move between cells.
+// The grid of a flow's runs: a tooltip for each cell from what its row and column say, all of a cell leads on and
+// not its shape alone, and arrows move between cells.
 "use strict";
 
 {
@@ -8,40 +8,19 @@
   const placeOf = (cell) => cell.cellIndex - 1;
   const headOf = (cell) => gridOf(cell).tHead.rows[0].cells[cell.cellIndex];
 
-  // A row says of its cells `TASK.ATTEMPT^TOOK`, an address where a cell leads elsewhere, `|` between them.
-  const told = (cell) => {
-    const [place, took = ""] = ((cell.parentElement.dataset.c || "").split("|")[placeOf(cell)] || "").split("^");
-    return { place, took, attempts: Number(place.split(".")[1] || 0) };
-  };
-
-  const address = (cell) => {
-    const link = cell.querySelector("a");
-    if (!link || link.dataset.set) return link;
-    const { place } = told(cell), run = headOf(cell).dataset.run;
-    if (place.startsWith("/")) link.href = place;
-    else if (place && run) link.href = `/runs/${run}/tasks/${place.replace(".", "/attempts/")}`;
-    link.dataset.set = "1";
-    return link;
-  };
-
-  const words = (cell) => {
-    const { attempts, took } = told(cell), grid = gridOf(cell);
-    const state = cell.textContent.trim();
-    return [
-      cell.parentElement.cells[0].textContent.trim(),
-      headOf(cell).dataset.name || "",
-      state,
-      attempts > 1 ? (grid.dataset.tries || "").replace("#", attempts) : "",
-      took,
-    ].filter(Boolean).join(" · ");
-  };
+  const words = (cell) => [
+    cell.parentElement.cells[0].textContent.trim(),
+    headOf(cell).dataset.name,
+    cell.textContent.trim(),
+    (cell.parentElement.dataset.took || "").split("|")[placeOf(cell)],
+  ].filter(Boolean).join(" · ");
 
   let tip = null;
   const hide = () => { tip?.remove(); tip = null; };
   const show = (cell) => {
     hide();
+    if (!cell.textContent) return;
     const text = words(cell);
-    if (!cell.className && !cell.textContent) return;
     tip = document.createElement("div");
     tip.className = "tip";
     tip.setAttribute("aria-hidden", "true");
@@ -52,7 +31,8 @@
     const left = box.left - base.left + scrolled.scrollLeft + box.width / 2 - tip.offsetWidth / 2;
     const room = scrolled.scrollLeft + scrolled.clientWidth - tip.offsetWidth;
     tip.style.left = `${Math.max(scrolled.scrollLeft, Math.min(left, room))}px`;
-    tip.style.top = `${box.bottom - base.top + scrolled.scrollTop + 4}px`;
+    // Above, where there is always room: below the last row it would make the box scroll.
+    tip.style.top = `${box.top - base.top + scrolled.scrollTop - tip.offsetHeight - 4}px`;
     cell.querySelector("a")?.setAttribute("aria-label", text);
   };
 
@@ -66,7 +46,6 @@
         box.scrollLeft = box.scrollWidth;
         box.dataset.settled = "1";
       }
-      for (const link of links) delete link.dataset.set;
       if (!links.some((link) => link.tabIndex === 0 && link.hasAttribute("tabindex"))) {
         for (const link of links) link.tabIndex = -1;
         if (links.length) links.at(-1).tabIndex = 0;
@@ -111,15 +90,12 @@
     document.addEventListener(name, (event) => {
       const cell = cellOf(event.target);
       if (!cell) return hide();
-      address(cell);
       show(cell);
     });
   }
-  document.addEventListener("pointerdown", (event) => { const cell = cellOf(event.target); if (cell) address(cell); });
-  // All of a cell leads on, not its shape alone.
   document.addEventListener("click", (event) => {
-    const cell = cellOf(event.target), link = cell && !event.target.closest("a") && address(cell);
-    if (link) link.click();
+    const cell = cellOf(event.target);
+    if (cell && !event.target.closest("a")) cell.querySelector("a")?.click();
   });
   document.addEventListener("mulgil:new", settle);
   settle();

@@ -84,6 +84,8 @@
       region.dispatchEvent(new Event("mulgil:new", { bubbles: true }));
       if (region.dataset.say !== before) say(region.dataset.say);
     }
+    const [was, is] = [document, page].map((of) => of.getElementById("as-of"));
+    if (was && is) take(was, document.importNode(is, true));
     document.title = page.title;
     if (page.body.dataset.topics) document.body.dataset.topics = page.body.dataset.topics;
     return !isLeft;

@@ -60,7 +60,7 @@
         box.scrollTop = top + box.scrollHeight - height;
         const from = answer.headers.get("mulgil-log-from");
         if (!Number(from) || !earlier.length) link.remove();
-        else link.href = `?before=${from}#log`;
+        else link.href = `?before=${from}#log-part`;
       } catch { location.href = link.href; }
     });
     document.addEventListener("visibilitychange", () => { if (!document.hidden) tail(); });

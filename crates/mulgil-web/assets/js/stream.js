@@ -4,11 +4,12 @@
 
 const mulgilStream = (tell) => {
   const SILENT = 35_000, FIRST = 1_000, LONGEST = 30_000;
-  let source = null, wait = FIRST, timer = 0, wasLost = false;
+  let source = null, wait = FIRST, timer = 0, wasLost = false, hasBeat = false;
 
+  // A connection may end without a word; a server that lets its heart be heard is missed when it is silent.
   const watch = () => {
     clearTimeout(timer);
-    timer = setTimeout(lose, SILENT);
+    if (hasBeat) timer = setTimeout(lose, SILENT);
   };
   const lose = () => {
     source?.close();
@@ -28,7 +29,7 @@ const mulgilStream = (tell) => {
       if (wasLost) tell({ topics: ["*"] });
       wasLost = false;
     };
-    source.addEventListener("beat", () => { wait = FIRST; watch(); });
+    source.addEventListener("beat", () => { [wait, hasBeat] = [FIRST, true]; watch(); });
     source.onmessage = (message) => {
       wait = FIRST;
       watch();

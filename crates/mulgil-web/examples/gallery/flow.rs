@@ -8,7 +8,7 @@ use mulgil_core::{
 };
 use mulgil_web::view::{
     Fix, Link, Mark, Named, Paging,
-    flow::{Cell, Column, Flow, Order, RUNS_SHOWN, ROWS_SHOWN, Row, Schedule, TickFate},
+    flow::{Cell, Column, Flow, Order, ROWS_SHOWN, RUNS_SHOWN, Row, Schedule, TickFate},
 };
 
 /// 2026-11-21 07:01:12 in Seoul.
@@ -23,16 +23,41 @@ pub(crate) fn day(before: i64) -> Named {
     let range = Interval::new(Instant(MIDNIGHT - before * DAY), Instant(MIDNIGHT - (before - 1) * DAY));
     // 2026-11-21 is the day of `NOW`; November and October are far enough back.
     let number = 21 - before;
-    let name = if number > 0 { format!("2026-11-{number:02}") } else { format!("2026-10-{:02}", 31 + number) };
-    Named { name, range: range.unwrap_or(Interval::WHOLE) }
+    let name = if number > 0 {
+        format!("2026-11-{number:02}")
+    } else {
+        format!("2026-10-{:02}", 31 + number)
+    };
+    Named {
+        name,
+        range: range.unwrap_or(Interval::WHOLE),
+    }
 }
 
 /// The flow that most teams have: nightly, with a failure, a hole, tries and one run that goes on.
 pub(crate) fn daily() -> Flow {
-    let steps = ["extract_events", "extract_orders", "load", "sales", "report", "export_to_sheets", "notify"];
-    let columns: Vec<_> = (0..RUNS_SHOWN as i64).rev().map(|before| column(before, seven_marks(before)[2])).collect();
+    let steps = [
+        "extract_events",
+        "extract_orders",
+        "load",
+        "sales",
+        "report",
+        "export_to_sheets",
+        "notify",
+    ];
+    let columns: Vec<_> = (0..RUNS_SHOWN as i64)
+        .rev()
+        .map(|before| column(before, seven_marks(before)[2]))
+        .collect();
     let mut rows: Vec<_> = (steps.iter().enumerate())
-        .map(|(at, name)| row(name, ["sql", "sql", "sql", "models", "python", "command", "command"][at], &columns, at))
+        .map(|(at, name)| {
+            row(
+                name,
+                ["sql", "sql", "sql", "models", "python", "command", "command"][at],
+                &columns,
+                at,
+            )
+        })
         .collect();
     for (at, table) in ["reads_daily", "sales_daily"].into_iter().enumerate() {
         let mut inner = row(table, "table", &columns, 3);
@@ -48,7 +73,9 @@ pub(crate) fn daily() -> Flow {
         schedule: Some(Schedule {
             cron: "0 5 * * *".into(),
             zone: "Asia/Seoul".into(),
-            next: (0..5).map(|days| Instant(MIDNIGHT + (days + 1) * DAY + 5 * 3_600 * SECOND)).collect(),
+            next: (0..5)
+                .map(|days| Instant(MIDNIGHT + (days + 1) * DAY + 5 * 3_600 * SECOND))
+                .collect(),
             last: Some((Instant(MIDNIGHT + 5 * 3_600 * SECOND), TickFate::Ran(1_025))),
             deadline: Some(Duration::from_secs(7_200)),
         }),
@@ -58,7 +85,10 @@ pub(crate) fn daily() -> Flow {
         columns,
         rows,
         more_rows: 0,
-        paging: Paging { newer: None, older: Some("/flows/daily_sales?before=1001".into()) },
+        paging: Paging {
+            newer: None,
+            older: Some("/flows/daily_sales?before=1001".into()),
+        },
         holes: Some((
             "2026-11-11, 2026-11-12".into(),
             2,
@@ -73,7 +103,16 @@ pub(crate) fn daily() -> Flow {
 
 /// A flow that never ran.
 pub(crate) fn new() -> Flow {
-    Flow { columns: Vec::new(), rows: Vec::new(), holes: None, schedule: None, unit: None, description: None, name: "새_플로".into(), ..daily() }
+    Flow {
+        columns: Vec::new(),
+        rows: Vec::new(),
+        holes: None,
+        schedule: None,
+        unit: None,
+        description: None,
+        name: "새_플로".into(),
+        ..daily()
+    }
 }
 
 /// Names and texts that want to be something else.
@@ -84,7 +123,10 @@ pub(crate) fn hostile() -> Flow {
     flow.description = Some(evil.repeat(200));
     flow.owner = Some(evil.clone());
     for row in &mut flow.rows {
-        row.name = Link { text: evil.clone(), href: Some("javascript:alert(1)".into()) };
+        row.name = Link {
+            text: evil.clone(),
+            href: Some("javascript:alert(1)".into()),
+        };
         for cell in row.cells.iter_mut().flatten() {
             cell.href = Some("//evil.example/|^\"".into());
         }
@@ -114,7 +156,15 @@ pub(crate) fn largest() -> Flow {
                     href: Some(format!("/runs/{run}/tasks/{task}/attempts/{attempts}")),
                 })
             });
-            Row { name: Link { text: format!("load_{at:03}_of_region"), href: None }, kind: "sql", depth: 0, cells: cells.collect() }
+            Row {
+                name: Link {
+                    text: format!("load_{at:03}_of_region"),
+                    href: None,
+                },
+                kind: "sql",
+                depth: 0,
+                cells: cells.collect(),
+            }
         })
         .collect();
     flow.more_rows = 140;
@@ -123,17 +173,57 @@ pub(crate) fn largest() -> Flow {
 
 /// The marks of the seven steps in the run of a day.
 fn seven_marks(before: i64) -> [Mark; 7] {
-    use RunState::{Failed, Queued, Running, Success, Skipped, UpstreamFailed};
+    use RunState::{Failed, Queued, Running, Skipped, Success, UpstreamFailed};
     let run = Mark::Run;
     let up = run(UpstreamFailed);
     match before {
-        0 => [run(Success), run(Success), run(Running), run(Queued), Mark::Run(RunState::Planned), Mark::Run(RunState::Planned), Mark::Run(RunState::Planned)],
+        0 => [
+            run(Success),
+            run(Success),
+            run(Running),
+            run(Queued),
+            Mark::Run(RunState::Planned),
+            Mark::Run(RunState::Planned),
+            Mark::Run(RunState::Planned),
+        ],
         3 => [run(Success), Mark::Retrying, run(Failed), up, up, up, run(Success)],
         9 | 10 => [Mark::Missing; 7],
-        14 => [run(Success), run(Success), run(Success), run(Success), run(Failed), up, run(Success)],
-        17 => [run(Success), run(Success), run(Success), run(Success), run(Skipped), run(Skipped), run(Success)],
-        20 => [run(Success), run(Success), run(RunState::Crashed), up, up, up, run(Success)],
-        21 => [run(Success), run(Success), run(RunState::Cancelled), run(RunState::Cancelled), run(RunState::Cancelled), run(RunState::Cancelled), run(RunState::Cancelled)],
+        14 => [
+            run(Success),
+            run(Success),
+            run(Success),
+            run(Success),
+            run(Failed),
+            up,
+            run(Success),
+        ],
+        17 => [
+            run(Success),
+            run(Success),
+            run(Success),
+            run(Success),
+            run(Skipped),
+            run(Skipped),
+            run(Success),
+        ],
+        20 => [
+            run(Success),
+            run(Success),
+            run(RunState::Crashed),
+            up,
+            up,
+            up,
+            run(Success),
+        ],
+        21 => [
+            run(Success),
+            run(Success),
+            run(RunState::Cancelled),
+            run(RunState::Cancelled),
+            run(RunState::Cancelled),
+            run(RunState::Cancelled),
+            run(RunState::Cancelled),
+        ],
         _ => [run(Success); 7],
     }
 }
@@ -155,7 +245,11 @@ fn row(name: &str, kind: &'static str, columns: &[Column], at: usize) -> Row {
         let run = column.run?;
         let before = columns.len() as i64 - 1 - place as i64;
         let mark = seven_marks(before)[at];
-        let attempts = if mark == Mark::Retrying || mark == Mark::Run(RunState::Failed) { 3 } else { 1 };
+        let attempts = if mark == Mark::Retrying || mark == Mark::Run(RunState::Failed) {
+            3
+        } else {
+            1
+        };
         let mut random = Random(run as u64 * 31 + at as u64);
         Some(Cell {
             mark,
@@ -164,7 +258,15 @@ fn row(name: &str, kind: &'static str, columns: &[Column], at: usize) -> Row {
             href: Some(format!("/runs/{run}/tasks/{}/attempts/{attempts}", run * 7 + at as i64)),
         })
     });
-    Row { name: Link { text: name.into(), href: None }, kind, depth: 0, cells: cells.collect() }
+    Row {
+        name: Link {
+            text: name.into(),
+            href: None,
+        },
+        kind,
+        depth: 0,
+        cells: cells.collect(),
+    }
 }
 
 /// Numbers that are the same each time.
@@ -173,7 +275,10 @@ pub(crate) struct Random(pub(crate) u64);
 impl Random {
     /// One below a limit.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
 }

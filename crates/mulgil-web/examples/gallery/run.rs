@@ -28,18 +28,77 @@ pub(crate) fn refused() -> Diagnostic {
 pub(crate) fn failed(tab: Tab) -> Run {
     let ok = |seconds| vec![(RunState::Success, seconds)];
     let tasks = vec![
-        task(0, "extract_events", "sql", Mark::Run(RunState::Success), (0, 1), ok(44), &[]),
-        task(1, "extract_orders", "sql", Mark::Run(RunState::Success), (0, 2), vec![(RunState::Failed, 12), (RunState::Success, 31)], &[]),
-        task(2, "extract_billing", "sql", Mark::Run(RunState::Failed), (0, 2), vec![(RunState::Failed, 12), (RunState::Failed, 12), (RunState::Failed, 13)], &[]),
+        task(
+            0,
+            "extract_events",
+            "sql",
+            Mark::Run(RunState::Success),
+            (0, 1),
+            ok(44),
+            &[],
+        ),
+        task(
+            1,
+            "extract_orders",
+            "sql",
+            Mark::Run(RunState::Success),
+            (0, 2),
+            vec![(RunState::Failed, 12), (RunState::Success, 31)],
+            &[],
+        ),
+        task(
+            2,
+            "extract_billing",
+            "sql",
+            Mark::Run(RunState::Failed),
+            (0, 2),
+            vec![(RunState::Failed, 12), (RunState::Failed, 12), (RunState::Failed, 13)],
+            &[],
+        ),
         task(3, "load", "sql", Mark::Run(RunState::Success), (78, 9), ok(58), &[0, 1]),
-        task(4, "sales", "models", Mark::Run(RunState::Success), (145, 1), ok(36), &[3]),
-        task(5, "정산_보고서", "python", Mark::Run(RunState::UpstreamFailed), (0, 0), vec![], &[2, 4]),
-        task(6, "export_to_sheets", "command", Mark::Run(RunState::UpstreamFailed), (0, 0), vec![], &[5]),
-        task(7, "notify", "command", Mark::Run(RunState::Success), (182, 0), ok(1), &[0, 4]),
+        task(
+            4,
+            "sales",
+            "models",
+            Mark::Run(RunState::Success),
+            (145, 1),
+            ok(36),
+            &[3],
+        ),
+        task(
+            5,
+            "정산_보고서",
+            "python",
+            Mark::Run(RunState::UpstreamFailed),
+            (0, 0),
+            vec![],
+            &[2, 4],
+        ),
+        task(
+            6,
+            "export_to_sheets",
+            "command",
+            Mark::Run(RunState::UpstreamFailed),
+            (0, 0),
+            vec![],
+            &[5],
+        ),
+        task(
+            7,
+            "notify",
+            "command",
+            Mark::Run(RunState::Success),
+            (182, 0),
+            ok(1),
+            &[0, 4],
+        ),
     ];
     Run {
         id: 1_022,
-        flow: Some(Link { text: "daily_sales".into(), href: Some("/flows/daily_sales".into()) }),
+        flow: Some(Link {
+            text: "daily_sales".into(),
+            href: Some("/flows/daily_sales".into()),
+        }),
         selector: String::new(),
         trigger: Trigger::Schedule,
         scheduled_at: Some(Instant(BEGAN)),
@@ -48,19 +107,35 @@ pub(crate) fn failed(tab: Tab) -> Run {
         state: RunState::Failed,
         started_at: Instant(BEGAN),
         ended_at: Some(Instant(BEGAN + 190 * SECOND)),
-        fault: Some((Link { text: "extract_billing".into(), href: Some("/runs/1022/tasks/7156/attempts/3".into()) }, Box::new(refused()))),
+        fault: Some((
+            Link {
+                text: "extract_billing".into(),
+                href: Some("/runs/1022/tasks/7156/attempts/3".into()),
+            },
+            Box::new(refused()),
+        )),
         params: vec![("country".into(), "\"kr\"".into())],
         version: Some("9f3c1a7e".into()),
         tab,
-        counts: vec![(Mark::Run(RunState::Success), 5), (Mark::Run(RunState::Failed), 1), (Mark::Run(RunState::UpstreamFailed), 2)],
+        counts: vec![
+            (Mark::Run(RunState::Success), 5),
+            (Mark::Run(RunState::Failed), 1),
+            (Mark::Run(RunState::UpstreamFailed), 2),
+        ],
         tasks,
         tasks_paging: Paging::default(),
         events: events(),
         events_paging: Paging::default(),
         cancel_href: None,
         commands: vec![
-            Fix { command: "mulgil runs retry 1022".into(), href: None },
-            Fix { command: "mulgil logs 1022 extract_billing".into(), href: None },
+            Fix {
+                command: "mulgil runs retry 1022".into(),
+                href: None,
+            },
+            Fix {
+                command: "mulgil logs 1022 extract_billing".into(),
+                href: None,
+            },
         ],
     }
 }
@@ -73,7 +148,10 @@ pub(crate) fn running(tab: Tab) -> Run {
     run.scheduled_at = Some(since(130));
     run.interval = Some(day(0));
     run.cancel_href = Some("/runs/1025/cancel".into());
-    run.commands = vec![Fix { command: "mulgil runs cancel 1025".into(), href: Some("/runs/1025/cancel".into()) }];
+    run.commands = vec![Fix {
+        command: "mulgil runs cancel 1025".into(),
+        href: Some("/runs/1025/cancel".into()),
+    }];
     for task in &mut run.tasks {
         for one in &mut task.attempts {
             one.started_at = Instant(one.started_at.0 - BEGAN + run.started_at.0);
@@ -109,11 +187,34 @@ pub(crate) fn running(tab: Tab) -> Run {
 pub(crate) fn models(tab: Tab) -> Run {
     let mut random = Random(3);
     let tasks = (0..180_usize).map(|at| {
-        let needs: Vec<_> = if at < 24 { Vec::new() } else { (0..1 + random.below(3)).map(|_| (at - 24 + random.below(20) as usize).min(at - 1)).collect() };
-        let name = format!("{}_{}", ["stg", "int", "fct", "dim", "mart"][at / 40], ["orders", "reads", "users", "payments_by_country_and_method"][at % 4]);
+        let needs: Vec<_> = if at < 24 {
+            Vec::new()
+        } else {
+            (0..1 + random.below(3))
+                .map(|_| (at - 24 + random.below(20) as usize).min(at - 1))
+                .collect()
+        };
+        let name = format!(
+            "{}_{}",
+            ["stg", "int", "fct", "dim", "mart"][at / 40],
+            ["orders", "reads", "users", "payments_by_country_and_method"][at % 4]
+        );
         let start = (at / 6) as i64 * 9;
-        let mut task = task(at, &format!("{name}_{at}"), "models", Mark::Run(RunState::Success), (start, at as i64 % 4), vec![(RunState::Success, 2 + random.below(9) as i64)], &needs);
-        (task.step, task.kind, task.interval, task.reason) = (None, TaskKind::Fill, Some(day(at as i64 % 5 + 1)), Some(Reason::Lookback));
+        let mut task = task(
+            at,
+            &format!("{name}_{at}"),
+            "models",
+            Mark::Run(RunState::Success),
+            (start, at as i64 % 4),
+            vec![(RunState::Success, 2 + random.below(9) as i64)],
+            &needs,
+        );
+        (task.step, task.kind, task.interval, task.reason) = (
+            None,
+            TaskKind::Fill,
+            Some(day(at as i64 % 5 + 1)),
+            Some(Reason::Lookback),
+        );
         task.rows = Some(random.below(9_000_000));
         task
     });
@@ -150,12 +251,23 @@ pub(crate) fn hostile(tab: Tab) -> Run {
     for event in &mut run.events {
         (event.kind, event.detail) = (evil.clone(), evil.clone());
     }
-    run.flow = Some(Link { text: evil, href: Some("javascript:alert(1)".into()) });
+    run.flow = Some(Link {
+        text: evil,
+        href: Some("javascript:alert(1)".into()),
+    });
     run
 }
 
 /// A step whose tries follow each other, after so many seconds and so much waiting.
-fn task(at: usize, name: &str, kind: &'static str, mark: Mark, (ready, waited): (i64, i64), tries: Vec<(RunState, i64)>, needs: &[usize]) -> Task {
+fn task(
+    at: usize,
+    name: &str,
+    kind: &'static str,
+    mark: Mark,
+    (ready, waited): (i64, i64),
+    tries: Vec<(RunState, i64)>,
+    needs: &[usize],
+) -> Task {
     let id = 1_022 * 7 + at as i64;
     let mut from = ready + waited;
     let attempts: Vec<_> = (tries.iter().enumerate())
@@ -163,7 +275,12 @@ fn task(at: usize, name: &str, kind: &'static str, mark: Mark, (ready, waited): 
             let started_at = Instant(BEGAN + from * SECOND + 137_000);
             from += seconds + 10;
             let ended_at = Some(Instant(started_at.0 + seconds * SECOND - 260_000));
-            Try { state, started_at, ended_at, href: format!("/runs/1022/tasks/{id}/attempts/{}", number + 1) }
+            Try {
+                state,
+                started_at,
+                ended_at,
+                href: format!("/runs/1022/tasks/{id}/attempts/{}", number + 1),
+            }
         })
         .collect();
     Task {
@@ -188,7 +305,10 @@ fn events() -> Vec<Event> {
         seq,
         at: Instant(BEGAN + seconds * SECOND),
         kind: kind.into(),
-        subject: subject.map(|name| Link { text: name.into(), href: Some("/runs/1022?tab=list".into()) }),
+        subject: subject.map(|name| Link {
+            text: name.into(),
+            href: Some("/runs/1022?tab=list".into()),
+        }),
         detail: detail.into(),
     };
     vec![
@@ -196,8 +316,20 @@ fn events() -> Vec<Event> {
         event(90_212, 0, "step_ready", Some("extract_events"), ""),
         event(90_213, 1, "claimed", Some("extract_events"), "slot 1 of 4"),
         event(90_214, 2, "claimed", Some("extract_billing"), "slot 3 of 4"),
-        event(90_219, 14, "attempt_failed", Some("extract_billing"), "MG2003 connection refused; again in 10 s"),
-        event(90_228, 60, "attempt_failed", Some("extract_billing"), "MG2003 connection refused; no more tries"),
+        event(
+            90_219,
+            14,
+            "attempt_failed",
+            Some("extract_billing"),
+            "MG2003 connection refused; again in 10 s",
+        ),
+        event(
+            90_228,
+            60,
+            "attempt_failed",
+            Some("extract_billing"),
+            "MG2003 connection refused; no more tries",
+        ),
         event(90_240, 190, "run_ended", None, "failed"),
     ]
 }

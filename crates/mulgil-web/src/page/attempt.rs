@@ -53,8 +53,18 @@ pub fn log_lines(frame: &Frame, log: &Log) -> String {
 fn head(frame: &Frame, view: &Attempt) -> Head {
     let number = shared::try_number(view.number, frame.look.language);
     let title = format!("{} · {number}", link::cut(&view.task.text, link::NAME_SHOWN));
-    let trail = vec![view.run.clone(), Link { text: title.clone(), href: None }];
-    Head { section: Some(Section::Runs), title, trail }
+    let trail = vec![
+        view.run.clone(),
+        Link {
+            text: title.clone(),
+            href: None,
+        },
+    ];
+    Head {
+        section: Some(Section::Runs),
+        title,
+        trail,
+    }
 }
 
 fn header(frame: &Frame, view: &Attempt) -> Markup {
@@ -66,8 +76,7 @@ fn header(frame: &Frame, view: &Attempt) -> Markup {
             div .page-head {
                 h1 { (link::name(&view.task.text)) @if let Some(interval) = &view.interval { span .at-interval { (link::name(&interval.name)) } } }
                 (mark::state(view.state, language))
-                span .muted { (number) }
-                @if view.tries.len() > 1 { (tries(view, &clock)) }
+                @if view.tries.len() > 1 { (tries(view, &clock)) } @else { span .muted { (number) } }
             }
             @if let Some(why) = &view.fault { (fault::fault(why, language)) }
             @if let Some(at) = view.retry_at {
@@ -94,8 +103,16 @@ fn tries(view: &Attempt, clock: &Clock<'_>) -> Markup {
 
 fn facts(frame: &Frame, view: &Attempt, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
-    let took = view.ended_at.unwrap_or(clock.now).0.saturating_sub(view.started_at.0).max(0) as u64;
-    let kind = view.step.map_or_else(|| state::task_kind(view.kind).of(language), |step| state::step_kind(step, language));
+    let took = view
+        .ended_at
+        .unwrap_or(clock.now)
+        .0
+        .saturating_sub(view.started_at.0)
+        .max(0) as u64;
+    let kind = view.step.map_or_else(
+        || state::task_kind(view.kind).of(language),
+        |step| state::step_kind(step, language),
+    );
     html! {
         dl .facts .two {
             dt { (shared::TASK.of(language)) } dd { (link::link(&view.task)) " " span .muted { (kind) } }

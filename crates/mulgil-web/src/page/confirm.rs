@@ -100,7 +100,14 @@ fn deed(deed: &Deed, language: Language) -> Markup {
             @if live.is_empty() { p { (words::NOTHING_LIVE.of(language)) } } @else { (names(words::LIVE, live, false, language)) }
             @if *rest > 0 { p { (words::not_begun(*rest, language)) } }
         },
-        Deed::Backfill { count, ranges, intervals, filled, readers, .. } => html! {
+        Deed::Backfill {
+            count,
+            ranges,
+            intervals,
+            filled,
+            readers,
+            ..
+        } => html! {
             @if *count == 0 { p { (words::NOTHING.of(language)) } } @else {
                 p .deed-count { (shared::intervals(*count, language)) }
                 @if *filled > 0 { p { (words::filled(*filled, language)) } }

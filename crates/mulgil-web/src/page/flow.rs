@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Letters of a description that the page shows.
-const DESCRIPTION_SHOWN: usize = 2_000;
+const DESCRIPTION_SHOWN: usize = 600;
 /// Steps that a run in the list for small screens names.
 const STEPS_NAMED: usize = 3;
 
@@ -113,7 +113,7 @@ fn choices(view: &Flow, language: Language) -> Markup {
             Order::Interval => flow.clone(),
             Order::Start => address::with(&flow, "order", "start"),
         };
-        only.map_or(href.clone(), |only| address::with(&href, "only", only.as_str()))
+        only.map_or(href.clone(), |only| address::with(&href, "state", only.as_str()))
     };
     html! {
         div .choices {
@@ -166,8 +166,14 @@ fn latest(view: &Flow, clock: &Clock<'_>) -> Markup {
 
 /// The steps of a run that somebody has to look at.
 fn broken(view: &Flow, at: usize, column: &Column) -> Markup {
-    let steps = view.rows.iter().filter_map(|row| Some((row, row.cells.get(at)?.as_ref()?)));
-    let wrong: Vec<_> = steps.filter(|(row, cell)| row.depth == 0 && mark::is_wrong(cell.mark)).take(STEPS_NAMED).collect();
+    let steps = view
+        .rows
+        .iter()
+        .filter_map(|row| Some((row, row.cells.get(at)?.as_ref()?)));
+    let wrong: Vec<_> = steps
+        .filter(|(row, cell)| row.depth == 0 && mark::is_wrong(cell.mark))
+        .take(STEPS_NAMED)
+        .collect();
     html! {
         @if !wrong.is_empty() && column.run.is_some() {
             ul { @for (row, cell) in wrong {
@@ -181,7 +187,10 @@ fn broken(view: &Flow, at: usize, column: &Column) -> Markup {
 fn legend(view: &Flow, language: Language) -> Markup {
     let cells = || view.rows.iter().flat_map(|row| row.cells.iter().flatten());
     let mut marks: Vec<Mark> = Vec::new();
-    for mark in cells().map(|cell| cell.mark).chain(view.columns.iter().map(|column| column.mark)) {
+    for mark in cells()
+        .map(|cell| cell.mark)
+        .chain(view.columns.iter().map(|column| column.mark))
+    {
         if !marks.contains(&mark) {
             marks.push(mark);
         }

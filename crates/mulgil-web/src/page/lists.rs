@@ -174,7 +174,7 @@ fn run_row(row: &RunRow, clock: &Clock<'_>) -> Markup {
 
 fn table_row(row: &TableRow, language: Language) -> Markup {
     // A table that is filled as a whole has one interval: its mark says all.
-    let is_whole = row.counts.iter().map(|(_, count)| count).sum::<u64>() <= 1;
+    let is_whole = row.counts.len() <= 1 && row.counts.iter().all(|(_, count)| *count <= 1);
     html! {
         tr {
             th scope="row" {

@@ -31,7 +31,11 @@ pub fn run(frame: &Frame, view: &Run) -> String {
         }
         section #tab data-live { (shown(view, &frame.clock())) }
     };
-    page(frame, &Head::below(Section::Runs, words::name(view.id, language)), &body)
+    page(
+        frame,
+        &Head::below(Section::Runs, words::name(view.id, language)),
+        &body,
+    )
 }
 
 /// How a part is called in the address.
@@ -53,9 +57,6 @@ fn header(frame: &Frame, view: &Run) -> Markup {
             div .page-head {
                 h1 { @if let Some(flow) = &view.flow { (link::name(&flow.text)) " · " } (name) }
                 (mark::state(view.state, language))
-                ul .counts { @for (mark, count) in view.counts.iter().filter(|(_, count)| *count > 0) {
-                    li { (mark::badge(*mark, language)) " " b { (number::count(*count)) } }
-                } }
                 @if let Some(href) = view.cancel_href.as_deref().filter(|href| address::is_local(href)) {
                     a .button .end href=(href) { (words::CANCEL.of(language)) }
                 }
@@ -82,6 +83,12 @@ fn facts(frame: &Frame, view: &Run, clock: &Clock<'_>) -> Markup {
             @if let Some(interval) = &view.interval {
                 dt { (words::INTERVAL.of(language)) }
                 dd { b { (link::name(&interval.name)) } " " span .muted { (clock.window(interval.range, &frame.zone)) } }
+            }
+            @if view.counts.iter().any(|(_, count)| *count > 0) {
+                dt { (words::TASK.of(language)) }
+                dd { ul .counts { @for (mark, count) in view.counts.iter().filter(|(_, count)| *count > 0) {
+                    li { (mark::badge(*mark, language)) " " b { (number::count(*count)) } }
+                } } }
             }
             dt { (words::TRIGGER.of(language)) }
             dd {
@@ -175,7 +182,10 @@ fn task_row(task: &Task, clock: &Clock<'_>) -> Markup {
 }
 
 fn kind(task: &Task, language: Language) -> &'static str {
-    task.step.map_or_else(|| state::task_kind(task.kind).of(language), |step| state::step_kind(step, language))
+    task.step.map_or_else(
+        || state::task_kind(task.kind).of(language),
+        |step| state::step_kind(step, language),
+    )
 }
 
 fn events(events: &[Event], clock: &Clock<'_>) -> Markup {

@@ -162,7 +162,7 @@ fn one_test(test: &Test, clock: &Clock<'_>) -> Markup {
 fn columns(view: &Table, language: Language) -> Markup {
     html! {
         section .part {
-            h2 { (words::COLUMNS.of(language)) " " span .muted { (number::count(view.columns.len() as u64 + view.more_columns)) } }
+            h2 { (words::COLUMNS.of(language)) " " span .muted { (number::count((view.columns.len() as u64).saturating_add(view.more_columns))) } }
             div .scroll { table .list .columns {
                 thead { tr {
                     th scope="col" { (words::COLUMN.of(language)) }

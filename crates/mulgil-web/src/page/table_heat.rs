@@ -32,7 +32,11 @@ const YEARS_OF_BLOCK: u32 = 40;
 pub(super) fn heat(frame: &Frame, view: &Table) -> Markup {
     let language = frame.look.language;
     let heat = &view.heat;
-    let zone = view.grid.as_ref().and_then(|grid| Zone::named(&grid.zone)).unwrap_or_else(|| frame.zone.clone());
+    let zone = view
+        .grid
+        .as_ref()
+        .and_then(|grid| Zone::named(&grid.zone))
+        .unwrap_or_else(|| frame.zone.clone());
     html! {
         section .part #intervals data-live {
             div .part-head { h2 { (words::INTERVALS.of(language)) } (mark::counts(&heat.counts, language)) }
@@ -123,12 +127,20 @@ fn link_of(cell: &HeatCell, language: Language) -> Markup {
 }
 
 /// The names above the columns, each over as many as it spans.
-fn heads(shape: Shape, block: &Block<'_>, (first, last): (u32, u32), zone: &Zone, language: Language) -> Vec<(u32, String)> {
+fn heads(
+    shape: Shape,
+    block: &Block<'_>,
+    (first, last): (u32, u32),
+    zone: &Zone,
+    language: Language,
+) -> Vec<(u32, String)> {
     let mut out: Vec<(u32, String)> = Vec::new();
     let mut before = None;
     for column in first..=last {
         let group = match shape {
-            Shape::Days => newest_of(block, column, zone).map(|at| (at.year(), at.month())).or(before),
+            Shape::Days => newest_of(block, column, zone)
+                .map(|at| (at.year(), at.month()))
+                .or(before),
             Shape::Hours => Some((i16::try_from(column / 6).unwrap_or(0), 1)),
             Shape::Years | Shape::Line | Shape::Whole => Some((i16::try_from(column).unwrap_or(0), 1)),
         };
@@ -174,12 +186,20 @@ fn newest_of(block: &Block<'_>, column: u32, zone: &Zone) -> Option<DateTime> {
 }
 
 fn row_name(shape: Shape, row: u32, cells: &BTreeMap<u32, Vec<&HeatCell>>, zone: &Zone, language: Language) -> String {
-    let first = cells.values().flatten().next().map(|cell| civil(cell.interval.range.start, zone));
+    let first = cells
+        .values()
+        .flatten()
+        .next()
+        .map(|cell| civil(cell.interval.range.start, zone));
     match (shape, first) {
         (Shape::Days, Some(at)) => {
             let day = usize::try_from(at.date().weekday().to_monday_zero_offset()).unwrap_or(0);
             // Every second name is enough to count by, and leaves them room.
-            if row % 2 == 0 { calendar::weekdays(language)[day].to_owned() } else { String::new() }
+            if row.is_multiple_of(2) {
+                calendar::weekdays(language)[day].to_owned()
+            } else {
+                String::new()
+            }
         }
         (Shape::Hours, Some(at)) => at.strftime("%Y-%m-%d").to_string(),
         (Shape::Years, Some(at)) => at.year().to_string(),
@@ -198,7 +218,10 @@ fn in_words(heat: &Heat, language: Language) -> Markup {
 }
 
 fn one_range(range: &Range, language: Language) -> Markup {
-    let name = Link { text: range.name.clone(), href: Some(range.href.clone()) };
+    let name = Link {
+        text: range.name.clone(),
+        href: Some(range.href.clone()),
+    };
     html! {
         li class=(if mark::is_wrong(range.mark) { "range is-wrong" } else { "range" }) {
             p {
@@ -210,4 +233,3 @@ fn one_range(range: &Range, language: Language) -> Markup {
         }
     }
 }
-

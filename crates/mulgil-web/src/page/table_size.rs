@@ -26,7 +26,12 @@ pub(super) fn sizes(sizes: &[(Instant, u64)], clock: &Clock<'_>) -> Markup {
         return html! {};
     }
     let most = sizes.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0);
-    let told = words::sizes(&number::bytes(first.1), &number::bytes(last.1), &number::bytes(most), language);
+    let told = words::sizes(
+        &number::bytes(first.1),
+        &number::bytes(last.1),
+        &number::bytes(most),
+        language,
+    );
     html! {
         section .part {
             h2 { (words::SIZES.of(language)) }
@@ -70,7 +75,11 @@ fn steps(sizes: &[(Instant, u64)], most: u64) -> String {
     for (place, (at, bytes)) in sizes.iter().enumerate() {
         let x = at.0.saturating_sub(start) as f64 / span * WIDTH;
         let y = HEIGHT - *bytes as f64 / most.max(1) as f64 * (HEIGHT - 4.0);
-        let _ = if place == 0 { write!(path, "M{x:.1} {y:.1}") } else { write!(path, "H{x:.1}V{y:.1}") };
+        let _ = if place == 0 {
+            write!(path, "M{x:.1} {y:.1}")
+        } else {
+            write!(path, "H{x:.1}V{y:.1}")
+        };
     }
     path
 }

@@ -82,10 +82,7 @@ fn row(trouble: &Trouble, clock: &Clock<'_>) -> Markup {
                     }
                 }
             }
-            div .trouble-cause {
-                p { (cause(&trouble.cause, clock)) }
-                @if let Some(fix) = &trouble.fix { (fix::command(&fix.command, language)) }
-            }
+            div .trouble-cause { (cause(&trouble.cause, clock)) }
             div .trouble-since .muted { @if let Some(since) = trouble.since { (clock.minute(since)) } }
             div .trouble-acts {
                 @if let Some(why) = &trouble.why { (link::to(Some(why), &html! { (shared::WHY.of(language)) })) }
@@ -93,6 +90,7 @@ fn row(trouble: &Trouble, clock: &Clock<'_>) -> Markup {
                     a .button href=(href) { (shared::OPEN_FORM.of(language)) }
                 }
             }
+            @if let Some(fix) = &trouble.fix { div .trouble-fix { (fix::command(&fix.command, language)) } }
         }
     }
 }
@@ -143,7 +141,7 @@ fn last_day(view: &Today, clock: &Clock<'_>) -> Markup {
 
 fn day(flow: &FlowDay, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
-    let count = flow.runs.len() as u64 + flow.more;
+    let count = (flow.runs.len() as u64).saturating_add(flow.more);
     let label = words::strip(&link::cut(&flow.name, link::NAME_SHOWN), count, language);
     html! {
         tr {
@@ -167,9 +165,16 @@ fn day(flow: &FlowDay, clock: &Clock<'_>) -> Markup {
 fn strip_cell(run: &RunMark, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
     let state = states::run_state(run.state).of(language);
-    let name = if run.interval.is_empty() { format!("#{}", run.run) } else { link::cut(&run.interval, 60).into_owned() };
+    let name = if run.interval.is_empty() {
+        format!("#{}", run.run)
+    } else {
+        link::cut(&run.interval, 60).into_owned()
+    };
     let took = run.ended_at.map(|end| (end.0 - run.started_at.0).max(0)).map(|micros| {
-        format!(", {}", time::took(std::time::Duration::from_micros(micros.unsigned_abs()), language))
+        format!(
+            ", {}",
+            time::took(std::time::Duration::from_micros(micros.unsigned_abs()), language)
+        )
     });
     html! {
         a class={ "c " (mark::class(Mark::Run(run.state))) } href=(address::run(run.run))
@@ -201,9 +206,10 @@ fn lit(light: &Light, clock: &Clock<'_>) -> Markup {
         LightKind::Scheduler(age) => (words::SCHEDULER, words::scheduler(*age, language)),
         LightKind::Ledger(Ok(took)) => (words::LEDGER, words::answers(&time::took(*took, language), language)),
         LightKind::Ledger(Err(found)) => (words::LEDGER, found.code.to_string()),
-        LightKind::Disk { free_bytes, total_bytes } => {
-            (words::DISK, words::disk(*free_bytes, *total_bytes, language))
-        }
+        LightKind::Disk {
+            free_bytes,
+            total_bytes,
+        } => (words::DISK, words::disk(*free_bytes, *total_bytes, language)),
         LightKind::Lag(lag) => (words::LAG, time::took(*lag, language)),
         LightKind::Slots { used, of } => (words::SLOTS, words::slots(*used, *of, language)),
         LightKind::Draining => (words::DRAINING, words::DRAINING_TOLD.of(language).to_owned()),

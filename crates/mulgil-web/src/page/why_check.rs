@@ -45,17 +45,24 @@ pub(super) fn answer(check: &Check, asked: Interval, zone: &Zone, clock: &Clock<
     let language = clock.language;
     let set = |ranges: &RangeSet| written(ranges, zone);
     let one = match check {
-        Check::Named { unit, begin, is_named, .. } => {
+        Check::Named {
+            unit, begin, is_named, ..
+        } => {
             let begin = begin.map(|at| edge(at, zone));
             words::named(unit, begin.as_deref(), *is_named, language)
         }
         Check::Wanted { .. } => return wanted(check, clock),
-        Check::Tick { scheduled_at, fate, run, .. } => {
+        Check::Tick {
+            scheduled_at,
+            fate,
+            run,
+            ..
+        } => {
             let into = match fate {
                 mulgil_core::tick::Fate::Coalesced { into } => Some(clock.text(*into)),
-                mulgil_core::tick::Fate::Runs
-                | mulgil_core::tick::Fate::Missed
-                | mulgil_core::tick::Fate::Before => None,
+                mulgil_core::tick::Fate::Runs | mulgil_core::tick::Fate::Missed | mulgil_core::tick::Fate::Before => {
+                    None
+                }
             };
             words::tick(&clock.text(*scheduled_at), fate, into.as_deref(), *run, language)
         }
@@ -77,9 +84,21 @@ pub(super) fn answer(check: &Check, asked: Interval, zone: &Zone, clock: &Clock<
                 .collect();
         }
         Check::Input { .. } => input(check, zone, clock),
-        Check::Failing { code, count, next_try_at, retry, is_held, .. } => {
-            words::failing(&code.to_string(), *count, &clock.text(*next_try_at), *retry, *is_held, language)
-        }
+        Check::Failing {
+            code,
+            count,
+            next_try_at,
+            retry,
+            is_held,
+            ..
+        } => words::failing(
+            &code.to_string(),
+            *count,
+            &clock.text(*next_try_at),
+            *retry,
+            *is_held,
+            language,
+        ),
         Check::RolledBack { range, to, .. } => words::rolled_back(&name(*range, zone), *to, language),
         Check::Tested { failed, untested, .. } => words::tested(failed, set(untested).as_deref(), language),
         Check::InFlight { ranges, run, .. } => words::in_flight(set(ranges).as_deref(), *run, language),
@@ -105,7 +124,11 @@ pub(super) fn name(range: Interval, zone: &Zone) -> String {
     };
     let is_day = start.len() == "2026-11-20".len() && is_one(jiff::Span::new().days(1));
     let is_hour = start.len() == "2026-11-20T05".len() && is_one(jiff::Span::new().hours(1));
-    if is_day || is_hour { start } else { format!("{start}..{end}") }
+    if is_day || is_hour {
+        start
+    } else {
+        format!("{start}..{end}")
+    }
 }
 
 fn edge(at: Instant, zone: &Zone) -> String {
@@ -135,7 +158,14 @@ fn written(ranges: &RangeSet, zone: &Zone) -> Option<String> {
 }
 
 fn wanted(check: &Check, clock: &Clock<'_>) -> Vec<String> {
-    let Check::Wanted { schedule, last_tick, next_tick, is_wanted, .. } = check else {
+    let Check::Wanted {
+        schedule,
+        last_tick,
+        next_tick,
+        is_wanted,
+        ..
+    } = check
+    else {
         return Vec::new();
     };
     let language = clock.language;
@@ -149,7 +179,16 @@ fn wanted(check: &Check, clock: &Clock<'_>) -> Vec<String> {
 }
 
 fn input(check: &Check, zone: &Zone, clock: &Clock<'_>) -> String {
-    let Check::Input { from, is_source, needs, absent, due, gone, .. } = check else {
+    let Check::Input {
+        from,
+        is_source,
+        needs,
+        absent,
+        due,
+        gone,
+        ..
+    } = check
+    else {
         return String::new();
     };
     let from = from.to_string();
@@ -181,11 +220,20 @@ mod tests {
         let at = |text: &str| Instant::from_timestamp(text.parse().unwrap());
         let called = |start: &str, end: &str| name(Interval::new(at(start), at(end)).unwrap(), &seoul);
         assert_eq!(called("2026-11-19T15:00:00Z", "2026-11-20T15:00:00Z"), "2026-11-20");
-        assert_eq!(called("2026-11-19T15:00:00Z", "2026-11-22T15:00:00Z"), "2026-11-20..2026-11-23");
+        assert_eq!(
+            called("2026-11-19T15:00:00Z", "2026-11-22T15:00:00Z"),
+            "2026-11-20..2026-11-23"
+        );
         assert_eq!(called("2026-11-19T20:00:00Z", "2026-11-19T21:00:00Z"), "2026-11-20T05");
-        assert_eq!(called("2026-11-19T20:30:00Z", "2026-11-19T21:00:00Z"), "2026-11-20T05:30..2026-11-20T06");
+        assert_eq!(
+            called("2026-11-19T20:30:00Z", "2026-11-19T21:00:00Z"),
+            "2026-11-20T05:30..2026-11-20T06"
+        );
         assert_eq!(name(Interval::WHOLE, &seoul), "all");
-        let open = Interval { start: at("2026-11-19T15:00:00Z"), end: Instant::MAX };
+        let open = Interval {
+            start: at("2026-11-19T15:00:00Z"),
+            end: Instant::MAX,
+        };
         assert_eq!(name(open, &seoul), "2026-11-20..");
     }
 }

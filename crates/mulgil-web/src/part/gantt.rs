@@ -22,9 +22,30 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 /// Distances of ticks.
 const STEPS: [i64; 24] = [
-    SECOND / 10, SECOND / 2, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE,
-    5 * MINUTE, 10 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY,
-    7 * DAY, 28 * DAY, 364 * DAY,
+    SECOND / 10,
+    SECOND / 2,
+    SECOND,
+    2 * SECOND,
+    5 * SECOND,
+    10 * SECOND,
+    15 * SECOND,
+    30 * SECOND,
+    MINUTE,
+    2 * MINUTE,
+    5 * MINUTE,
+    10 * MINUTE,
+    15 * MINUTE,
+    30 * MINUTE,
+    HOUR,
+    2 * HOUR,
+    3 * HOUR,
+    6 * HOUR,
+    12 * HOUR,
+    DAY,
+    2 * DAY,
+    7 * DAY,
+    28 * DAY,
+    364 * DAY,
 ];
 /// Ticks that have room.
 const TICKS: i64 = 6;
@@ -62,11 +83,22 @@ struct Scale {
 
 impl Scale {
     fn of(run: &Run, now: Instant) -> Self {
-        let began = run.tasks.iter().flat_map(|task| task.ready_at.into_iter().chain(task.attempts.iter().map(|one| one.started_at)));
+        let began = run.tasks.iter().flat_map(|task| {
+            task.ready_at
+                .into_iter()
+                .chain(task.attempts.iter().map(|one| one.started_at))
+        });
         let start = began.chain([run.started_at]).min().unwrap_or(run.started_at);
-        let ended = run.tasks.iter().flat_map(|task| &task.attempts).map(|one| one.ended_at.unwrap_or(now));
+        let ended = run
+            .tasks
+            .iter()
+            .flat_map(|task| &task.attempts)
+            .map(|one| one.ended_at.unwrap_or(now));
         let end = ended.chain([run.ended_at.unwrap_or(now)]).max().unwrap_or(now);
-        Self { start, end: end.max(Instant(start.0.saturating_add(SECOND / 10))) }
+        Self {
+            start,
+            end: end.max(Instant(start.0.saturating_add(SECOND / 10))),
+        }
     }
 
     /// How far from the left a moment is.
@@ -78,7 +110,10 @@ impl Scale {
     /// Moments of the clock that people count by, in their zone.
     fn ticks(&self, zone: &Zone) -> Vec<Instant> {
         let span = self.end.0.saturating_sub(self.start.0);
-        let step = STEPS.into_iter().find(|step| span / step <= TICKS).unwrap_or(STEPS[STEPS.len() - 1]);
+        let step = STEPS
+            .into_iter()
+            .find(|step| span / step <= TICKS)
+            .unwrap_or(STEPS[STEPS.len() - 1]);
         // Ticks stand on the zone's own hours and midnights. Where its offset changes in between, they do so
         // again from there on.
         let next = |after: i64| {
@@ -98,7 +133,10 @@ impl Scale {
     /// How a tick is written: as much as tells it from its neighbours.
     fn label(&self, tick: Instant, before: Option<Instant>, zone: &Zone) -> String {
         let step = self.end.0.saturating_sub(self.start.0) / TICKS;
-        let (here, day) = (time::civil(tick, zone), before.map(|before| time::civil(before, zone).date()));
+        let (here, day) = (
+            time::civil(tick, zone),
+            before.map(|before| time::civil(before, zone).date()),
+        );
         let format = match step {
             _ if here.hour() == 0 && here.minute() == 0 && step > HOUR => "%m-%d",
             ..SECOND => "%H:%M:%S%.1f",
@@ -154,7 +192,7 @@ fn axis(scale: &Scale, clock: &Clock<'_>) -> Markup {
         svg .axis width="100%" height="20" aria-hidden="true" {
             @for (at, &tick) in ticks.iter().enumerate() {
                 @let part = scale.at(tick);
-                @let anchor = if part < Part(600) { "start" } else if part > Part(9_400) { "end" } else { "middle" };
+                @let anchor = if part < Part(1_200) { "start" } else if part > Part(8_800) { "end" } else { "middle" };
                 text x=(part) y="14" text-anchor=(anchor) { (scale.label(tick, at.checked_sub(1).map(|before| ticks[before]), clock.zone)) }
             }
         }
@@ -258,28 +296,48 @@ mod tests {
     fn labels(zone: &str, start: &str, end: &str) -> String {
         let zone = Zone::named(zone).unwrap();
         let at = |text: &str| Instant::from_timestamp(text.parse().unwrap());
-        let scale = Scale { start: at(start), end: at(end) };
-        let ticks = scale.ticks(&zone);
-        let label = |(at, &tick): (usize, &Instant)| {
-            scale.label(tick, at.checked_sub(1).map(|before| ticks[before]), &zone)
+        let scale = Scale {
+            start: at(start),
+            end: at(end),
         };
+        let ticks = scale.ticks(&zone);
+        let label =
+            |(at, &tick): (usize, &Instant)| scale.label(tick, at.checked_sub(1).map(|before| ticks[before]), &zone);
         ticks.iter().enumerate().map(label).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
     fn ticks_stand_where_people_look_for_them() {
         let told = |start, end| labels("Asia/Seoul", start, end);
-        assert_eq!(told("2026-11-20T20:00:00Z", "2026-11-20T20:00:03Z"), "05:00:00.0 05:00:00.5 05:00:01.0 05:00:01.5 05:00:02.0 05:00:02.5 05:00:03.0");
-        assert_eq!(told("2026-11-20T20:00:07Z", "2026-11-20T20:01:00Z"), "05:00:10 05:00:20 05:00:30 05:00:40 05:00:50 05:01:00");
-        assert_eq!(told("2026-11-20T14:20:00Z", "2026-11-20T15:40:00Z"), "23:30 23:45 11-21 00:00 00:15 00:30");
-        assert_eq!(told("2026-11-20T14:20:00Z", "2026-11-21T20:00:00Z"), "11-21 06:00 12:00 18:00 11-22");
-        assert_eq!(told("2026-11-01T00:00:00Z", "2026-11-05T00:00:00Z"), "11-02 11-03 11-04 11-05");
+        assert_eq!(
+            told("2026-11-20T20:00:00Z", "2026-11-20T20:00:03Z"),
+            "05:00:00.0 05:00:00.5 05:00:01.0 05:00:01.5 05:00:02.0 05:00:02.5 05:00:03.0"
+        );
+        assert_eq!(
+            told("2026-11-20T20:00:07Z", "2026-11-20T20:01:00Z"),
+            "05:00:10 05:00:20 05:00:30 05:00:40 05:00:50 05:01:00"
+        );
+        assert_eq!(
+            told("2026-11-20T14:20:00Z", "2026-11-20T15:40:00Z"),
+            "23:30 23:45 11-21 00:00 00:15 00:30"
+        );
+        assert_eq!(
+            told("2026-11-20T14:20:00Z", "2026-11-21T20:00:00Z"),
+            "11-21 06:00 12:00 18:00 11-22"
+        );
+        assert_eq!(
+            told("2026-11-01T00:00:00Z", "2026-11-05T00:00:00Z"),
+            "11-02 11-03 11-04 11-05"
+        );
     }
 
     /// In New York the clock went back from 02:00 to 01:00 on that day: ticks stand on its hours before and after.
     #[test]
     fn ticks_follow_a_clock_that_is_set() {
-        assert_eq!(labels("America/New_York", "2026-11-01T02:30:00Z", "2026-11-01T18:00:00Z"), "11-01 03:00 06:00 09:00 12:00");
+        assert_eq!(
+            labels("America/New_York", "2026-11-01T02:30:00Z", "2026-11-01T18:00:00Z"),
+            "11-01 03:00 06:00 09:00 12:00"
+        );
     }
 
     #[test]

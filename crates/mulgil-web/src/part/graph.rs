@@ -35,7 +35,7 @@ pub fn graph(tasks: &[Task], language: Language) -> Markup {
         place[task] = Some(at);
     }
     let labels: Vec<_> = drawn.iter().map(|&task| Label::of(&tasks[task], language)).collect();
-    let widths: Vec<_> = labels.iter().map(Label::width).collect();
+    let widths: Vec<_> = labels.iter().map(|label| label.width).collect();
     let edges: Vec<_> = (drawn.iter().enumerate())
         .flat_map(|(at, &task)| tasks[task].needs.iter().map(move |&need| (need, at)))
         .filter_map(|(need, at)| Some((place.get(need).copied()??, at)))
@@ -67,25 +67,27 @@ fn chosen(tasks: &[Task]) -> Vec<usize> {
 struct Label {
     name: String,
     below: String,
+    width: i32,
 }
 
 impl Label {
-    /// The second line may change with the state and has no say in the width.
+    /// The state stands in the second line and has no say in the width: there is room for the longest.
     fn of(task: &Task, language: Language) -> Self {
-        let below = match &task.interval {
-            Some(interval) => interval.name.clone(),
+        let kind = match &task.interval {
+            Some(interval) => interval.name.as_str(),
             None => task.step.map_or_else(
-                || state::task_kind(task.kind).of(language).to_owned(),
-                |kind| state::step_kind(kind, language).to_owned(),
+                || state::task_kind(task.kind).of(language),
+                |kind| state::step_kind(kind, language),
             ),
         };
-        let below = format!("{below} · {}", state::mark(task.mark).of(language));
-        Self { name: fitting(&task.name, WIDEST_TEXT), below: fitting(&below, WIDEST_TEXT) }
-    }
-
-    fn width(&self) -> i32 {
-        let text = width_of(&self.name).max(width_of(&self.below) * 11 / 13).min(WIDEST_TEXT);
-        (TEXT_AT + text + 12).max(NARROWEST)
+        let below = |mark| format!("{} · {}", link::cut(kind, 40), state::mark(mark).of(language));
+        let longest = below(Mark::Run(RunState::UpstreamFailed));
+        let text = width_of(&task.name).max(width_of(&longest) * 11 / 13).min(WIDEST_TEXT);
+        Self {
+            name: fitting(&task.name, WIDEST_TEXT),
+            below: fitting(&below(task.mark), WIDEST_TEXT * 13 / 11),
+            width: (TEXT_AT + text + 12).max(NARROWEST),
+        }
     }
 }
 
@@ -122,7 +124,9 @@ fn node(task: &Task, label: &Label, width: i32) -> Markup {
 /// Level through ranks, bent between them.
 fn path(route: &Route) -> String {
     use std::fmt::Write as _;
-    let Some(&(x, y)) = route.points.first() else { return String::new() };
+    let Some(&(x, y)) = route.points.first() else {
+        return String::new();
+    };
     let mut path = format!("M{x} {y}");
     let mut before = (x, y);
     for (at, &(x, y)) in route.points.iter().enumerate().skip(1) {
@@ -169,7 +173,11 @@ fn width_of_letter(letter: char) -> i32 {
     match letter {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | '\'' | ' ' => 45,
         'm' | 'w' | 'A'..='Z' | '@' | '%' => 95,
-        '\u{1100}'..='\u{11ff}' | '\u{2e80}'..='\u{d7ff}' | '\u{f900}'..='\u{faff}' | '\u{ff00}'..='\u{ff60}' | '\u{1f000}'.. => 132,
+        '\u{1100}'..='\u{11ff}'
+        | '\u{2e80}'..='\u{d7ff}'
+        | '\u{f900}'..='\u{faff}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{1f000}'.. => 132,
         _ => 75,
     }
 }

@@ -1,12 +1,12 @@
 //! Steps by runs: a table in which each cell is a shape, its word and a link.
 //!
-//! A page of it has thousands of cells, so a cell says only what does not follow from its row and column. It leads
-//! to its run, as its column does; the script takes it to its attempt and shows a tooltip, from what the row says
-//! of its cells. That is a tenth of what an address and a title in each cell would be over the wire.
+//! A page of it has thousands of cells, so a cell says only what does not follow from its row and column. Its
+//! tooltip is made by the script, from the names of both and the times that the row has in a list: a title in each
+//! cell would make the page half as large again.
 
 use std::time::Duration;
 
-use maud::{Markup, html};
+use maud::{Markup, Render, html};
 
 use crate::{
     address,
@@ -26,15 +26,20 @@ const BAR_HEIGHT: u128 = 28;
 /// The grid.
 pub fn grid(flow: &Flow, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
-    let longest = flow.columns.iter().filter_map(|column| column.took).max().unwrap_or_default();
+    let longest = flow
+        .columns
+        .iter()
+        .filter_map(|column| column.took)
+        .max()
+        .unwrap_or_default();
     html! {
         div .scroll .grid-box data-from-end {
-            table .grid data-grid data-tries=(words::TRIES.of(language)) aria-label=(words::GRID.of(language)) {
+            table .grid data-grid aria-label=(words::GRID.of(language)) {
                 thead { tr {
                     th scope="col" { (words::STEP.of(language)) }
                     @for column in &flow.columns { (head(column, longest, clock)) }
                 } }
-                tbody { @for row in &flow.rows { (grid_row(row, &flow.columns, language)) } }
+                tbody { @for row in &flow.rows { (grid_row(row, language)) } }
             }
         }
     }
@@ -52,7 +57,10 @@ pub fn name(column: &Column, clock: &Clock<'_>) -> String {
 fn head(column: &Column, longest: Duration, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
     let name = name(column, clock);
-    let stands = column.run.map_or_else(|| words::NO_RUN.of(language).to_owned(), |run| of_run::name(run, language));
+    let stands = column.run.map_or_else(
+        || words::NO_RUN.of(language).to_owned(),
+        |run| of_run::name(run, language),
+    );
     let mut says = vec![name.clone(), stands, state::mark(column.mark).of(language).to_owned()];
     says.extend(column.took.map(|took| time::took(took, language)));
     let inside = html! {
@@ -72,7 +80,10 @@ fn head(column: &Column, longest: Duration, clock: &Clock<'_>) -> Markup {
 
 fn bar(column: &Column, longest: Duration) -> Markup {
     let took = column.took.unwrap_or_default().as_millis();
-    let height = (took * BAR_HEIGHT).checked_div(longest.as_millis()).unwrap_or(0).max(u128::from(column.took.is_some()));
+    let height = (took * BAR_HEIGHT)
+        .checked_div(longest.as_millis())
+        .unwrap_or(0)
+        .max(u128::from(column.took.is_some()));
     html! {
         svg .took width="14" height=(BAR_HEIGHT) aria-hidden="true" {
             rect .bar .(mark::class(column.mark)) x="2" width="10" y=(BAR_HEIGHT - height) height=(height) rx="1" {}
@@ -80,31 +91,27 @@ fn bar(column: &Column, longest: Duration) -> Markup {
     }
 }
 
-fn grid_row(row: &Row, columns: &[Column], language: Language) -> Markup {
-    let told: Vec<_> = row.cells.iter().zip(columns).map(|(cell, column)| told(cell.as_ref(), column, language)).collect();
+fn grid_row(row: &Row, language: Language) -> Markup {
     html! {
-        tr data-c=(told.join("|").trim_end_matches('|')) {
+        tr data-took=(took(row, language)) {
             th scope="row" .inner[row.depth > 0] title=(state::step_kind(row.kind, language)) { (link::link(&row.name)) }
-            @for (cell, column) in row.cells.iter().zip(columns) { (grid_cell(cell.as_ref(), column, language)) }
+            @for cell in &row.cells { td { @if let Some(cell) = cell { (grid_cell(cell, language)) } } }
         }
     }
 }
 
-fn grid_cell(cell: Option<&Cell>, column: &Column, language: Language) -> Markup {
-    let Some(cell) = cell else { return html! { td {} } };
+/// One element and no more: what is written here is written thousands of times.
+fn grid_cell(cell: &Cell, language: Language) -> Markup {
     let word = state::mark(cell.mark).of(language);
-    let href = match (&cell.href, column.run) {
-        (None, _) => None,
-        (Some(_), Some(run)) => Some(address::run(run)),
-        (Some(href), None) => Some(href.clone()).filter(|href| address::is_local(href)),
+    let class = Shape {
+        mark: cell.mark,
+        is_tried_again: cell.attempts > 1,
     };
-    // One element and no more: what is written here is written thousands of times.
-    let class = Shape { mark: cell.mark, is_tried_again: cell.attempts > 1 };
     html! {
-        td { @match href {
+        @match cell.href.as_deref().filter(|href| address::is_local(href)) {
             Some(href) => a class=(class) href=(href) { (word) },
             None => i class=(class) { (word) },
-        } }
+        }
     }
 }
 
@@ -113,7 +120,7 @@ struct Shape {
     is_tried_again: bool,
 }
 
-impl maud::Render for Shape {
+impl Render for Shape {
     fn render_to(&self, to: &mut String) {
         to.push_str("c ");
         to.push_str(mark::class(self.mark));
@@ -123,16 +130,14 @@ impl maud::Render for Shape {
     }
 }
 
-/// What the row tells the script of a cell: `TASK.ATTEMPT^12초`, another address where it leads to one.
-fn told(cell: Option<&Cell>, column: &Column, language: Language) -> String {
-    let Some(cell) = cell else { return String::new() };
-    let href = cell.href.as_deref().filter(|href| address::is_local(href) && !href.contains(['|', '^'])).unwrap_or("");
-    let place = column
-        .run
-        .and_then(|run| href.strip_prefix(&address::run(run))?.strip_prefix("/tasks/"))
-        .map_or_else(|| href.to_owned(), |place| place.replace("/attempts/", "."));
-    match cell.took {
-        Some(took) => format!("{place}^{}", time::took(took, language)),
-        None => place,
-    }
+/// How long each cell took, and in how many tries where there was more than one: `12초|3분 20초 · 2회 시도|…`.
+fn took(row: &Row, language: Language) -> String {
+    let took = |cell: &Option<Cell>| {
+        let Some(cell) = cell else { return String::new() };
+        let took = cell.took.map(|took| time::took(took, language));
+        let tries = (cell.attempts > 1).then(|| of_run::tries(cell.attempts, language));
+        took.into_iter().chain(tries).collect::<Vec<_>>().join(" · ")
+    };
+    let took: Vec<_> = row.cells.iter().map(took).collect();
+    took.join("|").trim_end_matches('|').to_owned()
 }

@@ -4,6 +4,11 @@ use maud::{Markup, html};
 
 use crate::{look::Language, text::keys as words};
 
+/// What opens the list.
+pub fn name(language: Language) -> &'static str {
+    words::KEYS.of(language)
+}
+
 /// The list.
 pub fn dialog(language: Language) -> Markup {
     html! {

@@ -40,11 +40,11 @@ fn tools(log: &Log, clock: &Clock<'_>) -> Markup {
     html! {
         div .log-tools {
             form .search role="search" method="get" action="#log-part" {
-                input type="search" name="search" value=(searched) placeholder=(words::SEARCH.of(language)) aria-label=(words::SEARCH.of(language)) maxlength="200";
+                input type="search" name="q" value=(searched) placeholder=(words::SEARCH.of(language)) aria-label=(words::SEARCH.of(language)) maxlength="200";
                 button type="submit" { (shared::SEARCH.of(language)) }
                 @if log.search.is_some() { a href="?#log-part" { (words::ALL_LINES.of(language)) } }
             }
-            span .muted {
+            span #log-status .muted data-live {
                 @match &log.search {
                     Some(_) => (words::hits(log.lines.len(), language)),
                     None => {
@@ -73,14 +73,14 @@ fn empty(log: &Log, language: Language) -> Markup {
         (None, 0, true) => words::NO_OUTPUT,
         (None, _, _) => words::NOTHING_HERE,
     };
-    html! { div .empty data-log-empty { p { (says.of(language)) } } }
+    html! { div #log-empty .empty data-live data-log-empty { p { (says.of(language)) } } }
 }
 
 fn after(log: &Log, language: Language) -> Markup {
     html! {
         @match &log.search {
             Some(Search { text, next: Some(next) }) => p .log-link {
-                a href={ (address::with("?", "search", text).replacen("?&", "?", 1)) "&from=" (next) "#log-part" } { (words::SEARCH_ON.of(language)) }
+                a href={ (address::with("?", "q", text).replacen("?&", "?", 1)) "&from=" (next) "#log-part" } { (words::SEARCH_ON.of(language)) }
             },
             Some(Search { next: None, .. }) => {},
             None => @if log.next < log.bytes { p .log-link {

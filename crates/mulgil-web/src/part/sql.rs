@@ -67,10 +67,19 @@ fn numbered(text: &str, at: Option<(u32, u32)>, prefix: &str, language: Language
 
 /// A line with the word at that column marked.
 fn marked(line: &str, column: usize, language: Language) -> Markup {
-    let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+    let start = line
+        .char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(line.len(), |(at, _)| at);
     let (before, rest) = line.split_at(start);
-    let word = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(rest.len());
-    let word = if word == 0 { rest.chars().next().map_or(0, char::len_utf8) } else { word };
+    let word = rest
+        .find(|letter: char| !letter.is_alphanumeric() && letter != '_')
+        .unwrap_or(rest.len());
+    let word = if word == 0 {
+        rest.chars().next().map_or(0, char::len_utf8)
+    } else {
+        word
+    };
     let (word, after) = rest.split_at(word);
     html! {
         (link::cut(before, LINE_SHOWN))
@@ -86,14 +95,27 @@ mod tests {
 
     #[test]
     fn the_word_at_the_fault_is_marked() {
-        let html = numbered("select a,\n  <orderz> 값1 from x", Some((2, 13)), "q", Language::English).into_string();
-        assert!(html.contains(r#"<bdi>  &lt;orderz&gt; <mark"#) && html.contains("값1</mark> from x</bdi>"), "{html}");
+        let html = numbered(
+            "select a,\n  <orderz> 값1 from x",
+            Some((2, 12)),
+            "q",
+            Language::English,
+        )
+        .into_string();
+        assert!(
+            html.contains(r#"<bdi>  &lt;orderz&gt; <mark"#) && html.contains("값1</mark> from x</bdi>"),
+            "{html}"
+        );
     }
 
     #[test]
     fn a_fault_past_the_end_and_a_long_text_do_no_harm() {
         for at in [(1, 0), (1, 99), (7, 7), (u32::MAX, u32::MAX)] {
-            assert!(numbered("가나", Some(at), "q", Language::Korean).into_string().contains("가"));
+            assert!(
+                numbered("가나", Some(at), "q", Language::Korean)
+                    .into_string()
+                    .contains("가")
+            );
         }
         let long = "x\n".repeat(100_000);
         let html = numbered(&long, Some((50_000, 1)), "q", Language::English).into_string();

@@ -68,7 +68,10 @@ pub const NO_OUTPUT: Text = text(
 /// Nothing was found.
 pub const NO_HITS: Text = text("찾는 말이 있는 줄이 없습니다.", "No line has it.");
 /// There is nothing at this place of the log.
-pub const NOTHING_HERE: Text = text("로그의 이 자리에는 줄이 없습니다.", "There are no lines at this place of the log.");
+pub const NOTHING_HERE: Text = text(
+    "로그의 이 자리에는 줄이 없습니다.",
+    "There are no lines at this place of the log.",
+);
 /// More will follow.
 pub const STILL_WRITTEN: Text = text("계속 쓰는 중", "still being written");
 

@@ -16,7 +16,10 @@ pub const OWNER: Text = text("담당", "Owner");
 /// What stands before the schedule.
 pub const SCHEDULE: Text = text("일정", "Schedule");
 /// There is no schedule.
-pub const NO_SCHEDULE: Text = text("없음: 사람이나 백필이 시작합니다", "none: a person or a backfill starts it");
+pub const NO_SCHEDULE: Text = text(
+    "없음: 사람이나 백필이 시작합니다",
+    "none: a person or a backfill starts it",
+);
 /// What stands before the next ticks.
 pub const NEXT: Text = text("다음 틱", "Next ticks");
 /// There are no more ticks.
@@ -55,11 +58,13 @@ pub const NO_RUN: Text = text("실행 없음", "no run");
 pub const NO_RUNS: Text = text("아직 실행이 없습니다.", "No run yet.");
 /// No run has the state that was chosen.
 pub const NO_SUCH_RUNS: Text = text("이 상태인 실행이 없습니다.", "No run has this state.");
-/// Tries of a cell; the script puts the number in place of `#`.
-pub const TRIES: Text = text("#회 시도", "# tries");
-
 /// The states that can be chosen.
-pub const STATES: [RunState; 4] = [RunState::Failed, RunState::Running, RunState::Success, RunState::Cancelled];
+pub const STATES: [RunState; 4] = [
+    RunState::Failed,
+    RunState::Running,
+    RunState::Success,
+    RunState::Cancelled,
+];
 
 /// By what columns stand.
 pub const fn order(order: Order) -> Text {
@@ -72,12 +77,12 @@ pub const fn order(order: Order) -> Text {
 /// What a unit of intervals is called.
 pub fn unit(unit: &str, language: Language) -> String {
     let known = match unit {
-        "hour" => text("시간", "hour"),
-        "day" => text("일", "day"),
-        "week" => text("주", "week"),
-        "month" => text("월", "month"),
-        "quarter" => text("분기", "quarter"),
-        "year" => text("년", "year"),
+        "hour" => text("한 시간", "hour"),
+        "day" => text("하루", "day"),
+        "week" => text("한 주", "week"),
+        "month" => text("한 달", "month"),
+        "quarter" => text("한 분기", "quarter"),
+        "year" => text("한 해", "year"),
         other => return other.to_owned(),
     };
     known.of(language).to_owned()
@@ -111,9 +116,15 @@ pub fn holes(count: u64, language: Language) -> String {
 /// That a flow has more steps than the grid shows.
 pub fn more_rows(count: u64, language: Language) -> String {
     match language {
-        Language::Korean => format!("단계 {}개가 더 있습니다. 실행의 목록에서 모두 볼 수 있습니다.", number::count(count)),
+        Language::Korean => format!(
+            "단계 {}개가 더 있습니다. 실행의 목록에서 모두 볼 수 있습니다.",
+            number::count(count)
+        ),
         Language::English => {
-            format!("{} not shown here; the list of a run has all.", plural(count, "more step is", "more steps are"))
+            format!(
+                "{} not shown here; the list of a run has all.",
+                plural(count, "more step is", "more steps are")
+            )
         }
     }
 }

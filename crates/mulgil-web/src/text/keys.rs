@@ -17,6 +17,9 @@ pub const ALL: [(&str, Text); 8] = [
     ("g b", text("테이블", "Tables")),
     ("/", text("찾기", "Search")),
     ("← ↑ ↓ →", text("격자의 칸 사이로", "Between the cells of a grid")),
-    ("Home End", text("격자 줄의 처음과 끝으로", "To the first and last cell of a row")),
+    (
+        "Home End",
+        text("격자 줄의 처음과 끝으로", "To the first and last cell of a row"),
+    ),
     ("?", text("이 목록", "This list")),
 ];

@@ -1,9 +1,9 @@
 //! The words of the pages in the reader's language. A text has both languages or does not compile; a sentence
 //! with values is a function that matches [`Language`] without a rest.
 
-pub mod form;
 pub mod attempt;
 pub mod flow;
+pub mod form;
 pub mod frame;
 pub mod keys;
 pub mod list;

@@ -37,7 +37,7 @@ pub const TABS: Text = text("보기", "Views");
 pub const TASK: Text = text("작업", "Task");
 /// Heading of a column: states.
 pub const STATE: Text = text("상태", "State");
-/// Heading of a column: how long something waited for a slot.
+/// Heading of a column: how long something waited for its first try.
 pub const WAITED: Text = text("대기", "Waited");
 /// Heading of a column: how long it ran.
 pub const RAN: Text = text("실행", "Ran");
@@ -64,13 +64,16 @@ pub const WAITS_FOR: Text = text("기다리는 작업", "waits for");
 /// Names the picture of times.
 pub const TIMES: Text = text("시간에 따른 작업", "Tasks over time");
 /// What the hatched part of a bar is.
-pub const LEGEND_WAIT: Text = text("빗금: 자리를 기다림", "hatched: waited for a slot");
+pub const LEGEND_WAIT: Text = text("빗금: 기다림", "hatched: waited");
 /// What the line across all bars is.
 pub const LEGEND_NOW: Text = text("선: 지금", "line: now");
 /// There is no task yet.
 pub const NO_TASKS: Text = text("아직 시작한 작업이 없습니다.", "No task has begun yet.");
 /// There will be none.
-pub const NO_TASKS_EVER: Text = text("할 일이 없어 작업 없이 끝났습니다.", "There was nothing to do: it ended without a task.");
+pub const NO_TASKS_EVER: Text = text(
+    "할 일이 없어 작업 없이 끝났습니다.",
+    "There was nothing to do: it ended without a task.",
+);
 /// There are no events here.
 pub const NO_EVENTS: Text = text("여기에 기록된 일이 없습니다.", "Nothing is recorded here.");
 
@@ -93,10 +96,10 @@ pub fn name(id: i64, language: Language) -> String {
 }
 
 /// How many tries, where there was more than one.
-pub fn tries(count: usize, language: Language) -> String {
+pub fn tries(count: u32, language: Language) -> String {
     match language {
         Language::Korean => format!("{count}회 시도"),
-        Language::English => plural(count as u64, "try", "tries"),
+        Language::English => plural(u64::from(count), "try", "tries"),
     }
 }
 
@@ -113,7 +116,9 @@ pub fn not_drawn(drawn: usize, all: usize, language: Language) -> String {
     let (drawn, all) = (number::count(drawn as u64), number::count(all as u64));
     match language {
         Language::Korean => {
-            format!("작업 {all}개 가운데 {drawn}개를 그렸습니다. 실패했거나 실행 중인 작업은 언제나 그립니다. 나머지는 목록에 있습니다.")
+            format!(
+                "작업 {all}개 가운데 {drawn}개를 그렸습니다. 실패했거나 실행 중인 작업은 언제나 그립니다. 나머지는 목록에 있습니다."
+            )
         }
         Language::English => format!(
             "{drawn} of {all} tasks are drawn; those that failed or are running always are. The others are in the list."

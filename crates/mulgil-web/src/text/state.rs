@@ -73,7 +73,7 @@ pub const fn interval_mark(it: Mark) -> Text {
 pub const fn verdict(verdict: Verdict) -> Text {
     match verdict {
         Verdict::Good => text("정상", "good"),
-        Verdict::Warning => text("주의", "look"),
+        Verdict::Warning => text("주의", "warning"),
         Verdict::Bad => text("이상", "bad"),
         Verdict::Unknown => text("모름", "unknown"),
     }
@@ -116,7 +116,10 @@ pub fn reason(reason: &Reason, language: Language) -> String {
             };
         }
         Reason::Target => text("다른 프로그램이 테이블에 씀", "somebody else wrote into the table"),
-        Reason::Rollback => text("테이블이 이전 버전으로 돌아감", "the table went back to an earlier version"),
+        Reason::Rollback => text(
+            "테이블이 이전 버전으로 돌아감",
+            "the table went back to an earlier version",
+        ),
         Reason::Hooks => text("훅이 끝까지 실행되지 않음", "its hooks did not run to their end"),
         Reason::Lookback => text("틱마다 되짚는 구간", "it is filled again at each tick (lookback)"),
         Reason::Settle => text("아직 굳지 않은 구간", "it is still settling"),
@@ -131,7 +134,9 @@ pub fn reason(reason: &Reason, language: Language) -> String {
 pub fn status(status: &Status, language: Language) -> String {
     let fixed = match status {
         Status::Running => text("채우는 중", "being filled"),
-        Status::Held { rolled_back_to: None } => text("같은 실패가 되풀이되어 보류", "held: it failed the same way too often"),
+        Status::Held { rolled_back_to: None } => {
+            text("같은 실패가 되풀이되어 보류", "held: it failed the same way too often")
+        }
         Status::Held {
             rolled_back_to: Some(version),
         } => {

@@ -76,7 +76,9 @@ pub fn month(month: i8, language: Language) -> String {
     match language {
         Language::Korean => format!("{month}월"),
         Language::English => {
-            let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let names = [
+                "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+            ];
             let at = usize::try_from(month - 1).unwrap_or(0).min(11);
             names[at].to_owned()
         }

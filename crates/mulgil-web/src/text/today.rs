@@ -47,7 +47,10 @@ pub fn tables(all: u64, right: u64, language: Language) -> String {
         Language::Korean if all == right => format!("테이블 {all_text}개가 모두 제대로 채워져 있습니다"),
         Language::Korean => format!("테이블 {all_text}개 가운데 {right_text}개가 제대로 채워져 있습니다"),
         Language::English if all == right => format!("all {} are as they should be", plural(all, "table", "tables")),
-        Language::English => format!("{right_text} of {} as they should be", plural(all, "table is", "tables are")),
+        Language::English => format!(
+            "{right_text} of {} as they should be",
+            plural(all, "table is", "tables are")
+        ),
     }
 }
 

@@ -2,13 +2,7 @@
 
 use std::time::Duration;
 
-use mulgil_core::{
-    diagnostic::Diagnostic,
-    due::Reason,
-    interval::Instant,
-    name::NodeName,
-    run::RunState,
-};
+use mulgil_core::{diagnostic::Diagnostic, due::Reason, interval::Instant, name::NodeName, run::RunState};
 
 use super::{Fix, Mark, Verdict};
 
