@@ -12,7 +12,10 @@ use mulgil_core::{
     tick::Fate,
 };
 
-use crate::{command::plan::reason_text, say};
+use mulgil_store::DataLock;
+use serde_json::{Value, json};
+
+use crate::{command::plan::reason_text, say, wire::Opened};
 
 /// Of what is told.
 #[derive(Clone, Copy)]
@@ -90,17 +93,52 @@ pub(crate) fn command_for(check: &Check, of: Subject<'_>) -> Option<String> {
 /// The one command that helps most: that of the first thing which stops it; else of what it waits for; else,
 /// where it is due, the one that fills it now. None where all is as it should be.
 pub(crate) fn best_command(checks: &[Check], of: Subject<'_>) -> Option<String> {
+    // Without a server it is still filled by whoever says so.
+    let asked = || checks.iter().filter(|check| !matches!(check, Check::Server { .. }));
     let of_those = |says: Says| {
-        let mut those = checks.iter().filter(|check| check.says(of.now) == says);
+        let mut those = asked().filter(|check| check.says(of.now) == says);
         those.find_map(|check| command_for(check, of))
     };
     let stops = of_those(Says::Stops);
     if stops.is_some() || !is_due(checks, of.now) {
         return stops;
     }
-    let keeps = checks.iter().any(|check| check.says(of.now).keeps());
+    let keeps = asked().any(|check| check.says(of.now).keeps());
     let waits = of_those(Says::Waits).or_else(|| of_those(Says::Due));
     waits.or_else(|| (!keeps).then(|| of.run()))
+}
+
+/// The checks in lines, with what helps.
+pub(super) fn lines(checks: &[Check], of: Subject<'_>) -> Vec<String> {
+    let mut lines = vec!["  what the scheduler asks:".to_owned()];
+    let line = |check: &Check| format!("    {:5}  {}", word(check.says(of.now)), sentence(check, of));
+    lines.extend(checks.iter().map(line));
+    lines.extend(best_command(checks, of).map(|command| format!("  do: {command}")));
+    lines
+}
+
+/// Adds the checks to what is told as JSON.
+pub(super) fn add_json(told: &mut Value, checks: &[Check], of: Subject<'_>) {
+    let one = |check: &Check| {
+        json!({ "check": check, "says": check.says(of.now), "text": sentence(check, of), "do": command_for(check, of) })
+    };
+    told["checks"] = checks.iter().map(one).collect();
+    told["do"] = json!(best_command(checks, of));
+}
+
+/// Whether no process of this machine keeps time for the project; where the ledger is shared, nobody can say.
+pub(super) fn is_nobody_there(opened: &Opened) -> bool {
+    let is_file = opened.place().is_ok_and(|place| place.file().is_some());
+    is_file && !DataLock::is_held(opened.data_dir(), &opened.project.environment)
+}
+
+fn word(says: Says) -> &'static str {
+    match says {
+        Says::Fine => "ok",
+        Says::Due => "due",
+        Says::Waits => "waits",
+        Says::Stops => "stops",
+    }
 }
 
 /// Whether anything is to be done, be it kept or not.
@@ -157,7 +195,7 @@ pub(crate) fn sentence(check: &Check, of: Subject<'_>) -> String {
             let times = say::count(u64::from(*count), "time");
             format!("failed{part}: {code} {times} in a row, last at {}{then}; `mulgil explain {code}`", at(*failed_at))
         }
-        Check::RolledBack { to, .. } => format!("held: its table went back to version {to}"),
+        Check::RolledBack { to, .. } => format!("held: its table went back to version {to}; until its code or an input changes, or it is named"),
         Check::Tested { failed, untested } => match (failed.as_slice(), untested.is_empty()) {
             ([], true) => "its data tests have passed".to_owned(),
             ([], false) => format!("its data tests have to pass before anybody reads it{}", in_parts(&own(untested))),
