@@ -79,14 +79,7 @@ pub(crate) async fn why(global: &Global, flags: &cli::Why) -> Outcome {
     Ok(0)
 }
 
-fn as_text(
-    node: &Node,
-    why: &Why,
-    waits: bool,
-    fills: &[FillFact],
-    evidence: &[Evidence],
-    rows: u64,
-) -> Vec<String> {
+fn as_text(node: &Node, why: &Why, waits: bool, fills: &[FillFact], evidence: &[Evidence], rows: u64) -> Vec<String> {
     let zone = &node.grid.zone;
     let mut out = vec![headline(node, why, waits)];
     out.extend(span(&node.grid, why.range));

@@ -28,15 +28,27 @@ use crate::{
 const MAX_RUNS: u32 = 5;
 
 pub(super) async fn why(opened: &Opened, target: &str, as_json: bool) -> Outcome {
-    let (name, interval) = target.split_once('@').map_or((target, None), |(name, at)| (name, Some(at)));
+    let (name, interval) = target
+        .split_once('@')
+        .map_or((target, None), |(name, at)| (name, Some(at)));
     let flow = serving::flow(opened, name)?;
     let range = interval_of(flow, interval)?;
     let view = opened.view().await?;
     let instance = flow.instance();
-    let state = view.store.flow_states([flow]).await?.remove(&instance).unwrap_or_default();
+    let state = view
+        .store
+        .flow_states([flow])
+        .await?
+        .remove(&instance)
+        .unwrap_or_default();
     let active = view.store.active_intervals().await?.remove(name).unwrap_or_default();
     let runs = view.store.runs_of_interval(name, range, MAX_RUNS).await?;
-    let tick = view.store.ticks(Some(instance.node.as_str()), 1).await?.into_iter().next();
+    let tick = view
+        .store
+        .ticks(Some(instance.node.as_str()), 1)
+        .await?
+        .into_iter()
+        .next();
     let done = runs.iter().find(|run| run.state == RunState::Success);
     let context = Context {
         tick: tick.map(|row| (row.tick, row.run)),
@@ -69,7 +81,10 @@ pub(super) async fn why(opened: &Opened, target: &str, as_json: bool) -> Outcome
         say::json(&told);
         return Ok(0);
     }
-    let mut lines: Vec<String> = parts.iter().map(|(part, status)| headline(flow, *part, status)).collect();
+    let mut lines: Vec<String> = parts
+        .iter()
+        .map(|(part, status)| headline(flow, *part, status))
+        .collect();
     if lines.is_empty() {
         lines.push(instance.to_string());
     }
@@ -100,7 +115,10 @@ fn parts(
         return Vec::new();
     }
     let known = flow.statuses(state, active, now);
-    let mut parts: Vec<_> = known.within(range).map(|(part, status)| (part, status.clone())).collect();
+    let mut parts: Vec<_> = known
+        .within(range)
+        .map(|(part, status)| (part, status.clone()))
+        .collect();
     let unknown = RangeSet::from(range).subtract(&known.keys());
     parts.extend(unknown.iter().map(|part| (part, Status::NotExpected)));
     parts.sort_by_key(|(part, _)| part.start);

@@ -76,7 +76,10 @@ impl Browser<'_> {
     }
 
     fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
         let body = fields.join("&");
         let head = format!(
             "POST {path} HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nOrigin: http://{}\r\n",
@@ -115,8 +118,13 @@ impl Browser<'_> {
     fn page(&mut self, path: &str) -> String {
         let answer = self.get(path);
         assert_eq!(answer.status, 200, "{path}: {}", answer.body);
-        let queries = answer.body.rsplit_once(" quer").map(|(before, _)| before.rsplit('>').next().unwrap_or(before));
-        let queries: u32 = queries.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| panic!("{path}: no queries"));
+        let queries = answer
+            .body
+            .rsplit_once(" quer")
+            .map(|(before, _)| before.rsplit('>').next().unwrap_or(before));
+        let queries: u32 = queries
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or_else(|| panic!("{path}: no queries"));
         assert!(queries <= 4, "{path}: {queries} queries");
         answer.body
     }
@@ -128,7 +136,9 @@ fn encoded(text: &str) -> String {
 
 /// The value of a hidden field.
 fn hidden(page: &str, name: &str) -> String {
-    let field = page.split("<input").find(|field| field.contains(&format!("name=\"{name}\"")));
+    let field = page
+        .split("<input")
+        .find(|field| field.contains(&format!("name=\"{name}\"")));
     let field = field.unwrap_or_else(|| panic!("no field `{name}` in {page}"));
     let value = field.split("value=\"").nth(1).unwrap_or_default();
     value.split('"').next().unwrap_or_default().to_owned()
@@ -141,7 +151,10 @@ fn a_hole_a_failure_and_a_stale_day_are_on_the_first_page_with_what_helps() {
     fs::remove_file(place.path().join("data/orders_20260301.csv")).unwrap();
     let server = Server::start(&place);
     server.is_ready();
-    let mut browser = Browser { server: &server, cookie: String::new() };
+    let mut browser = Browser {
+        server: &server,
+        cookie: String::new(),
+    };
     // The server looks at the sources, and finds that a file has gone.
     let today = until("the page knows what is stale", || {
         let today = browser.page("/");
@@ -159,7 +172,14 @@ fn a_hole_a_failure_and_a_stale_day_are_on_the_first_page_with_what_helps() {
     }
 
     let table = browser.page("/tables/orders");
-    for part in ["/why/orders@2026-03-05", "/tables/revenue", "/tables/raw.orders", "금액", "not_null_orders_amount", "&lt;b&gt;"] {
+    for part in [
+        "/why/orders@2026-03-05",
+        "/tables/revenue",
+        "/tables/raw.orders",
+        "금액",
+        "not_null_orders_amount",
+        "&lt;b&gt;",
+    ] {
         assert!(table.contains(part), "no `{part}` in {table}");
     }
     assert!(!table.contains("<b>한"), "{table}");
@@ -167,10 +187,18 @@ fn a_hole_a_failure_and_a_stale_day_are_on_the_first_page_with_what_helps() {
     assert!(sample.contains("2026-03-02"), "{sample}");
     assert!(browser.page("/tables/raw.orders").contains("/tables/orders"));
     let found = browser.page(&format!("/tables?q={}", encoded("금액")));
-    assert!(found.contains("/tables/orders") && !found.contains("/tables/revenue"), "{found}");
+    assert!(
+        found.contains("/tables/orders") && !found.contains("/tables/revenue"),
+        "{found}"
+    );
 
     let failed = browser.page("/why/orders@2026-03-05");
-    for part in ["MG3104", "mulgil run orders@2026-03-05", "/why/orders@2026-03-04", "/why/orders@2026-03-06"] {
+    for part in [
+        "MG3104",
+        "mulgil run orders@2026-03-05",
+        "/why/orders@2026-03-04",
+        "/why/orders@2026-03-06",
+    ] {
         assert!(failed.contains(part), "no `{part}` in {failed}");
     }
     let waits = browser.page("/why/revenue@2026-03-03");
@@ -178,9 +206,15 @@ fn a_hole_a_failure_and_a_stale_day_are_on_the_first_page_with_what_helps() {
     assert!(browser.page("/why/flow:daily@2026-03-02").contains("/flows/daily"));
     // The command line says the same.
     let told = place.mulgil(&["why", "revenue@2026-03-03"]).ends_with(0).stdout;
-    assert!(told.contains("waits  reads orders@2026-03-03: not there (2026-03-03)"), "{told}");
+    assert!(
+        told.contains("waits  reads orders@2026-03-03: not there (2026-03-03)"),
+        "{told}"
+    );
     assert!(told.contains("do: mulgil why orders@2026-03-03"), "{told}");
-    let flow = place.mulgil(&["why", "flow:daily@2026-03-02", "--json"]).ends_with(0).json();
+    let flow = place
+        .mulgil(&["why", "flow:daily@2026-03-02", "--json"])
+        .ends_with(0)
+        .json();
     assert_eq!(flow["checks"][1]["check"]["check"], "wanted", "{flow}");
 
     assert_eq!(browser.get("/tables/order").status, 404);
@@ -195,38 +229,73 @@ fn a_form_does_what_it_shows_and_nothing_else() {
     place.mulgil(&["run"]).ends_with(1);
     let server = Server::start(&place);
     server.is_ready();
-    let mut browser = Browser { server: &server, cookie: String::new() };
+    let mut browser = Browser {
+        server: &server,
+        cookie: String::new(),
+    };
     let form = browser.page("/tables/orders/backfill?from=2026-03-06&to=2026-03-08");
-    assert!(form.contains("mulgil backfill orders --from 2026-03-06 --to 2026-03-08"), "{form}");
+    assert!(
+        form.contains("mulgil backfill orders --from 2026-03-06 --to 2026-03-08"),
+        "{form}"
+    );
     let (token, ranges) = (hidden(&form, "token"), hidden(&form, "ranges"));
     assert_eq!(ranges, "2026-03-06..2026-03-08");
-    let fields = |from| [("from", from), ("to", "2026-03-08"), ("only", "all"), ("ranges", ranges.as_str()), ("token", token.as_str())];
+    let fields = |from| {
+        [
+            ("from", from),
+            ("to", "2026-03-08"),
+            ("only", "all"),
+            ("ranges", ranges.as_str()),
+            ("token", token.as_str()),
+        ]
+    };
     // Not what was shown.
     let other = browser.post("/tables/orders/backfill", &fields("2026-03-02"));
     assert_eq!(other.status, 422, "{}", other.body);
     assert!(other.body.contains("MG0053"), "{}", other.body);
-    assert!(hidden(&other.body, "ranges").starts_with("2026-03-02"), "{}", other.body);
+    assert!(
+        hidden(&other.body, "ranges").starts_with("2026-03-02"),
+        "{}",
+        other.body
+    );
     place.mulgil(&["backfill", "ls"]).ends_with(0).says("no backfill");
     // Not by this browser.
-    let foreign = browser.post("/tables/orders/backfill", &fields("2026-03-06").map(|(name, value)| (name, if name == "token" { "x" } else { value })));
+    let foreign = browser.post(
+        "/tables/orders/backfill",
+        &fields("2026-03-06").map(|(name, value)| (name, if name == "token" { "x" } else { value })),
+    );
     assert_eq!(foreign.status, 422, "{}", foreign.body);
     let done = browser.post("/tables/orders/backfill", &fields("2026-03-06"));
     assert_eq!(done.status, 303, "{}", done.body);
     assert!(done.head.contains("location: /tables/orders"), "{}", done.head);
     let made = place.mulgil(&["backfill", "ls", "--json"]).ends_with(0).json();
-    assert_eq!((made[0]["intervals"].as_u64(), made.as_array().unwrap().len()), (Some(2), 1), "{made}");
+    assert_eq!(
+        (made[0]["intervals"].as_u64(), made.as_array().unwrap().len()),
+        (Some(2), 1),
+        "{made}"
+    );
 
     // A flow, with a field that is wrong and then right.
     let form = browser.page("/flows/daily/run?interval=2026-03-02");
     let token = hidden(&form, "token");
-    let fields = |days| [("interval", "2026-03-02"), ("param.word", "again"), ("param.days", days), ("sent", "1"), ("token", token.as_str())];
+    let fields = |days| {
+        [
+            ("interval", "2026-03-02"),
+            ("param.word", "again"),
+            ("param.days", days),
+            ("sent", "1"),
+            ("token", token.as_str()),
+        ]
+    };
     let wrong = browser.post("/flows/daily/run", &fields("two"));
     assert_eq!(wrong.status, 422, "{}", wrong.body);
     assert!(wrong.body.contains("two"), "{}", wrong.body);
     assert_eq!(newest(&place, "daily"), None);
     let run = browser.post("/flows/daily/run", &fields("2"));
     assert_eq!(run.status, 303, "{}", run.body);
-    until("the flow has run", || (newest(&place, "daily")?["state"] == "success").then_some(()));
+    until("the flow has run", || {
+        (newest(&place, "daily")?["state"] == "success").then_some(())
+    });
     assert_eq!(crate::server::read(&place, "loaded.txt"), "2026-03-02 again\n");
 
     // A run that failed is on the first page with what helps, and cannot be cancelled any more.

@@ -8,24 +8,11 @@ use mulgil_web::view::{attempt, flow, list, run};
 use super::picture::Picture;
 use crate::wire::Opened;
 
-pub(super) async fn flows(
-    _: &Opened,
-    _: &Store,
-    _: &Picture,
-    _: Instant,
-    _: ListQuery,
-) -> Page<list::Flows> {
+pub(super) async fn flows(_: &Opened, _: &Store, _: &Picture, _: Instant, _: ListQuery) -> Page<list::Flows> {
     Err(unknown("flows"))
 }
 
-pub(super) async fn flow(
-    _: &Opened,
-    _: &Store,
-    _: &Picture,
-    _: Instant,
-    name: &str,
-    _: FlowQuery,
-) -> Page<flow::Flow> {
+pub(super) async fn flow(_: &Opened, _: &Store, _: &Picture, _: Instant, name: &str, _: FlowQuery) -> Page<flow::Flow> {
     Err(unknown(name))
 }
 
@@ -33,14 +20,7 @@ pub(super) async fn runs(_: &Opened, _: &Store, _: &Picture, _: Instant, _: List
     Err(unknown("runs"))
 }
 
-pub(super) async fn run(
-    _: &Opened,
-    _: &Store,
-    _: &Picture,
-    _: Instant,
-    run: i64,
-    _: RunQuery,
-) -> Page<run::Run> {
+pub(super) async fn run(_: &Opened, _: &Store, _: &Picture, _: Instant, run: i64, _: RunQuery) -> Page<run::Run> {
     Err(unknown(&run.to_string()))
 }
 
