@@ -4,12 +4,64 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    decide::{self, Limits, Scope},
     diagnostic::{Code, Retry},
-    due::Reason,
+    due::{self, Reason},
+    flow::Flow,
+    grid::{Cut, Grid},
     interval::{Instant, Interval, RangeSet},
     name::Instance,
-    tick::Fate,
+    plan::{Forecast, Terms, ready_of},
+    project::{Input, Node, Upstream},
+    schedule::Schedule,
+    state::{Cause, Failing, NodeState},
+    tick::{Fate, Tick},
+    why::{self, InputWhy},
 };
+
+/// A heartbeat that is older than this, in microseconds, has stopped.
+pub const HEARTBEAT_US: i64 = 30_000_000;
+
+/// What an answer is made of beside the forecast. What is not known is left out, and not told of.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The newest tick of the schedule that was decided, with its run.
+    pub tick: Option<(Tick, Option<i64>)>,
+    /// When the newest fill was, and how many rows it gave.
+    pub fill: Option<(Instant, Option<u64>)>,
+    /// The run of the attempt that is at it.
+    pub run: Option<i64>,
+    /// Attempts that are live, and how many may be.
+    pub slots: Option<(u64, u64)>,
+    /// Runs of the flow that go on.
+    pub active_runs: u64,
+    /// The scheduler's last heartbeat, where it is known whether there is one.
+    pub heartbeat: Option<Option<Instant>>,
+}
+
+/// What an answer means for the scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Says {
+    /// As it should be.
+    Fine,
+    /// Something is to be done, and this is why.
+    Due,
+    /// Nothing is done yet; it goes on by itself.
+    Waits,
+    /// Nothing is done before something changes.
+    Stops,
+}
+
+impl Says {
+    /// Whether the scheduler begins nothing because of it.
+    pub fn keeps(self) -> bool {
+        match self {
+            Self::Fine | Self::Due => false,
+            Self::Waits | Self::Stops => true,
+        }
+    }
+}
 
 /// One predicate and its evidence. In this order they are asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +84,7 @@ pub enum Check {
         last_tick: Option<Instant>,
         /// The next one.
         next_tick: Option<Instant>,
-        /// Whether all of it is wanted.
+        /// Whether all of it is wanted, or a person asked for it.
         is_wanted: bool,
     },
     /// What became of the newest tick of its schedule?
@@ -53,6 +105,8 @@ pub enum Check {
     Filled {
         /// What of it is.
         filled: RangeSet,
+        /// What of it is not.
+        missing: RangeSet,
         /// When the newest fill was.
         at: Option<Instant>,
         /// Its rows, where they are known.
@@ -73,10 +127,12 @@ pub enum Check {
         needs: Option<Interval>,
         /// What of that is not there.
         absent: RangeSet,
-        /// What of that is due again itself.
+        /// What of that is due again itself, or being filled.
         due: RangeSet,
         /// What of that had files once and has none now.
         gone: RangeSet,
+        /// Whether its data tests have to pass, or to run, before it is read.
+        waits_for_tests: bool,
     },
     /// Did it fail before, and when is it tried again?
     Failing {
@@ -118,9 +174,9 @@ pub enum Check {
         /// Its run.
         run: Option<i64>,
     },
-    /// Is there room for it: a slot of the server, of a pool, of its own flow?
+    /// Is there room for it: a slot of the server, of its own flow, its table, which one attempt writes at a time?
     Room {
-        /// The name of what is full: `slots`, a pool, `max_active`.
+        /// What has the room: `slots`, `max_active`, or the table, `shop.sales`.
         of: String,
         /// In use.
         used: u64,
@@ -132,4 +188,364 @@ pub enum Check {
         /// The scheduler's last heartbeat; nothing where none is heard of.
         heartbeat_at: Option<Instant>,
     },
+}
+
+impl Check {
+    /// What it means for the scheduler at a moment.
+    pub fn says(&self, now: Instant) -> Says {
+        let stops_unless = |is_fine: bool| if is_fine { Says::Fine } else { Says::Stops };
+        let waits_if = |waits: bool| if waits { Says::Waits } else { Says::Fine };
+        match self {
+            Self::Named { is_named, .. } => stops_unless(*is_named),
+            Self::Wanted {
+                is_wanted, next_tick, ..
+            } => match (is_wanted, next_tick) {
+                (true, _) => Says::Fine,
+                (false, Some(_)) => Says::Waits,
+                (false, None) => Says::Stops,
+            },
+            Self::Tick { fate, run, .. } => match fate {
+                Fate::Runs if run.is_none() => Says::Due,
+                Fate::Runs | Fate::Coalesced { .. } | Fate::Missed | Fate::Before => Says::Fine,
+            },
+            Self::Waived { ranges } => stops_unless(ranges.is_empty()),
+            Self::Filled { missing, .. } => {
+                if missing.is_empty() {
+                    Says::Fine
+                } else {
+                    Says::Due
+                }
+            }
+            Self::Right { stale } => {
+                if stale.is_empty() {
+                    Says::Fine
+                } else {
+                    Says::Due
+                }
+            }
+            Self::Input {
+                absent,
+                due,
+                waits_for_tests,
+                ..
+            } => waits_if(!absent.is_empty() || !due.is_empty() || *waits_for_tests),
+            Self::Failing {
+                is_held, next_try_at, ..
+            } => match (is_held, *next_try_at > now) {
+                (true, _) => Says::Stops,
+                (false, true) => Says::Waits,
+                (false, false) => Says::Due,
+            },
+            Self::RolledBack { .. } => Says::Stops,
+            Self::Tested { failed, untested } => {
+                if !failed.is_empty() {
+                    Says::Stops
+                } else if untested.is_empty() {
+                    Says::Fine
+                } else {
+                    Says::Due
+                }
+            }
+            Self::InFlight { ranges, .. } => waits_if(!ranges.is_empty()),
+            Self::Room { used, limit, .. } => waits_if(used >= limit),
+            Self::Server { heartbeat_at } => {
+                let is_heard = heartbeat_at.is_some_and(|at| now.0.saturating_sub(at.0) <= HEARTBEAT_US);
+                stops_unless(is_heard)
+            }
+        }
+    }
+}
+
+/// What the scheduler asks of a range of an instance, in its order. The range lies on the node's grid. Nothing of
+/// an instance that the project does not have.
+pub fn checks(forecast: &Forecast<'_>, instance: &Instance, range: Interval, context: &Context) -> Vec<Check> {
+    let (Some(node), Some(terms)) = (forecast.node(&instance.node), forecast.terms(instance)) else {
+        return Vec::new();
+    };
+    let none = NodeState::default();
+    let state = forecast.state.nodes.get(instance).unwrap_or(&none);
+    let now = forecast.now;
+    let mut checks = vec![named(&node.grid, range), wanted(node, &terms.wanted, state, range, now)];
+    checks.extend(tick(context));
+    checks.extend(waived(state, range));
+    checks.extend(made(&terms.filled, &terms.stale, range, context));
+    checks.extend(in_flight(
+        state.live.within(range).map(|(part, live)| (part, Some(live.attempt))),
+        context,
+    ));
+    for input in &node.inputs {
+        checks.extend(inputs(forecast, node, instance, input, range));
+    }
+    checks.extend(failing(node, state, range));
+    checks.extend(tested(forecast, node, state, range));
+    checks.extend(table_taken(forecast, node, terms, range));
+    checks.extend(slots(context));
+    checks.extend(server(context));
+    checks
+}
+
+/// The same of an interval of a flow. `active` is what its runs are busy with.
+pub fn flow_checks(
+    flow: &Flow,
+    state: &NodeState,
+    active: &RangeSet,
+    range: Interval,
+    now: Instant,
+    context: &Context,
+) -> Vec<Check> {
+    let node = flow.as_node();
+    let wanted_of_it = flow.wanted(state, now);
+    let stale = due::stale(&node, state, &wanted_of_it, false, now);
+    let filled = state.filled.keys();
+    let busy = active.within(range);
+    let busy = busy.iter().map(|part| (part, None)).collect::<Vec<_>>();
+    let mut checks = vec![
+        named(&flow.grid, range),
+        wanted(&node, &wanted_of_it, state, range, now),
+    ];
+    checks.extend(tick(context));
+    checks.extend(waived(state, range));
+    checks.extend(made(&filled, &stale, range, context));
+    checks.extend(in_flight(busy.into_iter(), context));
+    // What a person asks for is run whatever failed before.
+    if !asked(&node, state, now).covers(range) {
+        checks.extend(failing(&node, state, range));
+    }
+    checks.push(Check::Room {
+        of: "max_active".to_owned(),
+        used: context.active_runs,
+        limit: u64::from(flow.max_active),
+    });
+    checks.extend(slots(context));
+    checks.extend(server(context));
+    checks
+}
+
+fn named(grid: &Grid, range: Interval) -> Check {
+    Check::Named {
+        unit: match &grid.cut {
+            Cut::Whole => "whole".to_owned(),
+            Cut::Unit(unit) => unit.as_str().to_owned(),
+            Cut::Cron(cron) => cron.as_str().to_owned(),
+        },
+        begin: grid.begin,
+        is_named: !grid.is_cut() || grid.extent().contains(range),
+    }
+}
+
+fn wanted(node: &Node, wanted: &RangeSet, state: &NodeState, range: Interval, now: Instant) -> Check {
+    let is_over = range.end <= now;
+    let asked = asked(node, state, now).union(wanted).union(&state.waived);
+    let schedule = node.schedule.as_ref();
+    let by_clock = (!is_over && node.grid.is_cut() && schedule.is_none()).then_some(range.end);
+    Check::Wanted {
+        schedule: schedule.map(Schedule::to_string),
+        last_tick: schedule.and_then(|schedule| schedule.last_tick(now)),
+        next_tick: schedule.map_or(by_clock, |schedule| schedule.next_tick(now)),
+        is_wanted: asked.covers(range),
+    }
+}
+
+/// What a person asked for.
+fn asked(node: &Node, state: &NodeState, now: Instant) -> RangeSet {
+    let of = |cause: &Cause| state.dirty.get(cause).cloned().unwrap_or_default();
+    let asked = of(&Cause::Manual).union(&of(&Cause::Again));
+    asked.intersect(&due::nameable(node, now))
+}
+
+fn tick(context: &Context) -> Option<Check> {
+    context.tick.map(|(tick, run)| Check::Tick {
+        scheduled_at: tick.scheduled_at,
+        fate: tick.fate,
+        run,
+    })
+}
+
+fn waived(state: &NodeState, range: Interval) -> Option<Check> {
+    let ranges = state.waived.within(range).subtract(&state.filled.keys());
+    (!ranges.is_empty()).then_some(Check::Waived { ranges })
+}
+
+/// Whether it is filled, and still right.
+fn made(
+    filled: &RangeSet,
+    stale: &crate::interval::RangeMap<Reason>,
+    range: Interval,
+    context: &Context,
+) -> [Check; 2] {
+    let (at, rows) = context.fill.map_or((None, None), |(at, rows)| (Some(at), rows));
+    let filled = Check::Filled {
+        filled: filled.within(range),
+        missing: RangeSet::from(range).subtract(filled),
+        at,
+        rows,
+    };
+    let stale = stale.within(range).map(|(part, reason)| (part, reason.clone()));
+    [filled, Check::Right { stale: stale.collect() }]
+}
+
+fn in_flight(live: impl Iterator<Item = (Interval, Option<i64>)>, context: &Context) -> Option<Check> {
+    let live: Vec<_> = live.collect();
+    let attempt = live.first()?.1;
+    Some(Check::InFlight {
+        ranges: live.into_iter().map(|(range, _)| range).collect(),
+        attempt,
+        run: context.run,
+    })
+}
+
+/// What is read of one input, and whether that is there: as the forecast and the decision ask it.
+fn inputs(forecast: &Forecast<'_>, node: &Node, instance: &Instance, input: &Input, range: Interval) -> Vec<Check> {
+    let whole = RangeSet::from(range);
+    let limits = Limits::new(usize::MAX, Scope::All, Instant::MAX);
+    let is_ready = decide::ready_now(forecast, &limits, node, instance, input, whole.clone()).covers(range)
+        && forecast.ready(node, instance, input, &whole).covers(range);
+    let told = why::input(forecast, node, instance, input, range);
+    let mut checks: Vec<Check> = told
+        .into_iter()
+        .map(|told| evidence(forecast, node, input, range, told))
+        .collect();
+    let is_told = checks.iter().any(|check| check.says(forecast.now).keeps());
+    if is_ready && is_told {
+        checks.iter_mut().for_each(clear);
+    }
+    if !is_ready
+        && !is_told
+        && let Some(Check::Input { absent, needs, .. }) = checks.first_mut()
+    {
+        *absent = RangeSet::from(needs.unwrap_or(Interval::WHOLE));
+    }
+    checks
+}
+
+/// What keeps one thing that is read from being there.
+fn evidence(forecast: &Forecast<'_>, node: &Node, input: &Input, range: Interval, told: InputWhy) -> Check {
+    let InputWhy {
+        from,
+        is_source,
+        needs,
+        mut absent,
+        mut due,
+        gone,
+    } = told;
+    let over = needs.unwrap_or(Interval::WHOLE);
+    let mut waits_for_tests = false;
+    match &input.from {
+        Upstream::Source(name) => {
+            let source = forecast.project.source(name);
+            let there = forecast.state.sources.get(name).map(|state| state.available.clone());
+            let ready = source.map(|source| {
+                ready_of(
+                    node,
+                    input,
+                    &source.grid,
+                    &there.unwrap_or_default(),
+                    &RangeSet::from(range),
+                )
+            });
+            if !ready.is_some_and(|ready| ready.covers(range)) && absent.is_empty() {
+                absent = RangeSet::from(over);
+            }
+        }
+        Upstream::Node(name) => {
+            if let (Some(upstream), Some(terms)) = (forecast.node(name), forecast.terms(&from)) {
+                let withheld = terms.held.subtract(&terms.rolled_back.keys()).within(over);
+                absent = absent.union(&withheld);
+                if needs.is_none() && terms.readable.is_empty() {
+                    absent = RangeSet::whole();
+                }
+                due = due.union(&terms.in_flight.within(over)).subtract(&absent);
+                waits_for_tests = (input.takes_all(&node.grid) && forecast.waits_for_tests(upstream))
+                    || (input.is_read_as_it_stands(&node.grid) && has_tests_to_come(forecast, upstream));
+            }
+        }
+    }
+    Check::Input {
+        from,
+        is_source,
+        needs,
+        absent,
+        due,
+        gone,
+        waits_for_tests,
+    }
+}
+
+/// Nothing of it keeps the reader.
+fn clear(check: &mut Check) {
+    if let Check::Input {
+        absent,
+        due,
+        waits_for_tests,
+        ..
+    } = check
+    {
+        (*absent, *due, *waits_for_tests) = (RangeSet::new(), RangeSet::new(), false);
+    }
+}
+
+fn has_tests_to_come(forecast: &Forecast<'_>, upstream: &Node) -> bool {
+    let limits = Limits::new(usize::MAX, Scope::All, Instant::MAX);
+    decide::has_tests_to_come(forecast, &limits, upstream)
+}
+
+fn failing(node: &Node, state: &NodeState, range: Interval) -> Vec<Check> {
+    let told = |(range, failing): (Interval, &Failing)| match failing.rolled_back_to {
+        Some(to) if due::is_held(node, failing) => Some(Check::RolledBack { range, to }),
+        Some(_) => None,
+        None => Some(Check::Failing {
+            range,
+            code: failing.code,
+            count: failing.equal_count,
+            failed_at: failing.failed_at,
+            next_try_at: failing.next_try_at,
+            retry: failing.retry,
+            is_held: due::is_held(node, failing),
+        }),
+    };
+    state.failing.within(range).filter_map(told).collect()
+}
+
+fn tested(forecast: &Forecast<'_>, node: &Node, state: &NodeState, range: Interval) -> Option<Check> {
+    if node.tests.is_empty() {
+        return None;
+    }
+    let none = NodeState::default();
+    let results = forecast
+        .state
+        .nodes
+        .get(&Instance::of(node.name.clone()))
+        .unwrap_or(&none);
+    let failed = due::failed_tests(node, results);
+    let untested = if due::has_blocking_tests(node) {
+        state.untested.within(range)
+    } else {
+        RangeSet::new()
+    };
+    Some(Check::Tested {
+        failed: failed.into_iter().map(|test| test.name.clone()).collect(),
+        untested,
+    })
+}
+
+/// One attempt writes a table at a time, whatever it writes there.
+fn table_taken(forecast: &Forecast<'_>, node: &Node, terms: &Terms, range: Interval) -> Option<Check> {
+    let is_busy = decide::busy_relations(forecast).contains(&node.relation);
+    (is_busy && !terms.in_flight.overlaps(range)).then(|| Check::Room {
+        of: node.relation.to_string(),
+        used: 1,
+        limit: 1,
+    })
+}
+
+fn slots(context: &Context) -> Option<Check> {
+    context.slots.map(|(used, limit)| Check::Room {
+        of: "slots".to_owned(),
+        used,
+        limit,
+    })
+}
+
+fn server(context: &Context) -> Option<Check> {
+    context.heartbeat.map(|heartbeat_at| Check::Server { heartbeat_at })
 }

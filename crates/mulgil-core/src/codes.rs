@@ -75,6 +75,8 @@ codes! {
     BAD_BACKFILL = 0051;
     /// A backfill that would have nothing to fill.
     EMPTY_BACKFILL = 0052;
+    /// A form whose list of intervals is not what would be filled any more.
+    PREVIEW_CHANGED = 0053;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.

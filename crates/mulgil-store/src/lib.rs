@@ -54,6 +54,7 @@ mod store;
 mod text;
 mod tick;
 mod today;
+mod told;
 mod value;
 mod writer;
 
@@ -78,3 +79,4 @@ pub use steps::{EndedStep, StepStart, StepsTaken, StepsTurn};
 pub use store::{Store, schema};
 pub use tick::{DecidedTicks, ScheduleKey, TickRow};
 pub use today::{FailedRow, FlowRunRow, OpenTicks};
+pub use told::Grown;

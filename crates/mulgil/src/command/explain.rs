@@ -27,6 +27,12 @@ pub(crate) fn explain(flags: &cli::Explain) -> Outcome {
     }
 }
 
+/// What a code means, in one line.
+pub(crate) fn title_of(code: Code) -> Option<&'static str> {
+    let page = PAGES.iter().find(|(number, _)| *number == code.0);
+    page.map(|(_, page)| title(page))
+}
+
 /// The first heading of a page, without its code.
 fn title(page: &str) -> &str {
     let line = page.lines().next().unwrap_or_default().trim_start_matches('#').trim();

@@ -5,7 +5,7 @@ mod check;
 mod db;
 mod dbt;
 mod demo;
-mod explain;
+pub(crate) mod explain;
 mod flows;
 mod gen_docs;
 mod handed;
@@ -20,6 +20,7 @@ mod serve;
 mod sql;
 mod status;
 mod why;
+pub(crate) mod why_checks;
 
 use mulgil_core::{diagnostic::Diagnostic, port::Fault};
 

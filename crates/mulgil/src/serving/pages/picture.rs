@@ -98,10 +98,28 @@ impl Picture {
 
     /// The gravest mark of a node over all its instances, of a source, or of a flow.
     pub(super) fn worst(&self, name: &NodeName) -> Mark {
-        let from = Instance::of(name.clone());
-        let own = self.standings.range(from..).take_while(|(of, _)| of.node == *name);
-        let marks = own.map(|(_, standing)| standing.worst);
+        let marks = self.of_node(name).map(|(_, standing)| standing.worst);
         marks.max_by_key(|mark| gravity(*mark)).unwrap_or(Mark::NotExpected)
+    }
+
+    /// How many intervals of a node stand how, over all its instances, the gravest first.
+    pub(super) fn counts(&self, name: &NodeName) -> Vec<(Mark, u64)> {
+        let mut counts: Vec<(Mark, u64)> = Vec::new();
+        for (mark, count) in self.of_node(name).flat_map(|(_, standing)| &standing.counts) {
+            match counts.iter_mut().find(|(known, _)| known == mark) {
+                Some((_, sum)) => *sum += count,
+                None => counts.push((*mark, *count)),
+            }
+        }
+        counts.sort_by_key(|(mark, _)| std::cmp::Reverse(gravity(*mark)));
+        counts
+    }
+
+    /// The instances of a node, each with how it stands.
+    pub(super) fn of_node(&self, name: &NodeName) -> impl Iterator<Item = (&Instance, &Standing)> {
+        let from = Instance::of(name.clone());
+        let own = self.standings.range(from..).take_while(move |(of, _)| of.node == *name);
+        own.map(|(of, standing)| (of, standing.as_ref()))
     }
 
     /// The forecast at a moment: the scheduler's own, made anew.
@@ -382,6 +400,16 @@ fn standings(picture: &Picture) -> BTreeMap<Instance, Arc<Standing>> {
         put(instance, statuses, &|range| flow.grid.count(range));
     }
     all
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self {
+            statuses: RangeMap::new(),
+            counts: Vec::new(),
+            worst: Mark::NotExpected,
+        }
+    }
 }
 
 impl Standing {

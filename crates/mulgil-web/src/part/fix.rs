@@ -1,0 +1,38 @@
+//! A command to type, with a button that copies it where there is a script, and a way to do it on a page.
+
+use maud::{Markup, html};
+
+use crate::{address, look::Language, part::link, text::frame as words, view::Fix};
+
+/// Letters of a command that a page shows.
+const COMMAND_SHOWN: usize = 400;
+
+/// A command, and the form that does the same.
+pub fn fix(fix: &Fix, language: Language) -> Markup {
+    fix_as(fix, words::OPEN_FORM.of(language), language)
+}
+
+/// A command, and the form that does the same under a name of its own.
+pub fn fix_as(fix: &Fix, form: &str, language: Language) -> Markup {
+    html! {
+        span .fix {
+            (command(&fix.command, language))
+            @if let Some(href) = fix.href.as_deref().filter(|href| address::is_local(href)) {
+                a .button href=(href) { (form) }
+            }
+        }
+    }
+}
+
+/// A command.
+pub fn command(text: &str, language: Language) -> Markup {
+    html! {
+        span .command {
+            code { bdi { (link::cut(text, COMMAND_SHOWN)) } }
+            // What was cut cannot be copied whole, so it is not offered.
+            @if text.chars().count() <= COMMAND_SHOWN {
+                button .copy .needs-script type="button" data-copy=(text) data-copied=(words::COPIED.of(language)) { (words::COPY.of(language)) }
+            }
+        }
+    }
+}
