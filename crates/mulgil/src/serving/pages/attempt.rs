@@ -50,11 +50,16 @@ pub(super) async fn attempt(
     query: LogQuery,
 ) -> Page<view::Attempt> {
     let making = async {
-        let head = store.task_head(run, task).await?.ok_or_else(|| no_attempt(run, task, number))?;
+        let head = store
+            .task_head(run, task)
+            .await?
+            .ok_or_else(|| no_attempt(run, task, number))?;
         let project = &opened.project;
         let today = head.flow.as_deref().and_then(|flow| project.flow(flow));
         // The definition of today is at hand.
-        let other = head.version.filter(|version| today.is_none_or(|flow| flow.fingerprint != *version));
+        let other = head
+            .version
+            .filter(|version| today.is_none_or(|flow| flow.fingerprint != *version));
         let mut tries = store.tries(task, number, other, TRIES_SHOWN).await?;
         let mut tried = tries.asked.take().ok_or_else(|| no_attempt(run, task, number))?;
         let past = tried.definition.take();
@@ -97,8 +102,9 @@ pub(super) struct Place {
 /// There is no such try.
 pub(super) fn no_attempt(run: i64, task: i64, number: u32) -> NoPage {
     let message = format!("run {run} has no attempt {number} of task {task}");
-    let fault = Diagnostic::error(codes::NOT_FOUND, message)
-        .with_remedy(format!("`mulgil runs show {run}` lists its attempts; old runs are forgotten after a while"));
+    let fault = Diagnostic::error(codes::NOT_FOUND, message).with_remedy(format!(
+        "`mulgil runs show {run}` lists its attempts; old runs are forgotten after a while"
+    ));
     NoPage::NotFound {
         fault: Box::new(fault),
         near: vec![run_link(run)],
@@ -128,7 +134,10 @@ fn assembled(
     let step = step_of(head);
     let instance = Instance::parse(&head.instance).filter(|_| step.is_none());
     let range = interval(project, flow, head, instance.as_ref());
-    let output = head.output.as_ref().filter(|_| is_newest && tried.state == RunState::Success);
+    let output = head
+        .output
+        .as_ref()
+        .filter(|_| is_newest && tried.state == RunState::Success);
     view::Attempt {
         id: tried.id,
         number: place.number,
@@ -148,15 +157,22 @@ fn assembled(
         },
         kind: head.kind,
         step: step.and_then(|step| flow?.step(step)).map(|step| step.kind.word()),
-        why: instance.as_ref().filter(|_| head.kind == TaskKind::Fill).map(|of| why(project, of, head.range)),
+        why: instance
+            .as_ref()
+            .filter(|_| head.kind == TaskKind::Fill)
+            .map(|of| why(project, of, head.range)),
         interval: range,
         state: tried.state,
         started_at: tried.started_at,
         ended_at: tried.ended_at,
-        retry_at: head.progress.as_ref().filter(|_| is_newest).and_then(|progress| match progress.stage {
-            Stage::Retrying { at } => Some(at),
-            Stage::Waiting | Stage::Running | Stage::Ended { .. } => None,
-        }),
+        retry_at: head
+            .progress
+            .as_ref()
+            .filter(|_| is_newest)
+            .and_then(|progress| match progress.stage {
+                Stage::Retrying { at } => Some(at),
+                Stage::Waiting | Stage::Running | Stage::Ended { .. } => None,
+            }),
         exit: exit.as_ref().map(ended),
         memory_bytes: exit.as_ref().and_then(|exit| exit.peak_memory_bytes),
         rows: tried.rows,
@@ -182,7 +198,9 @@ pub(super) fn step_of(head: &TaskHead) -> Option<&str> {
 fn interval(project: &Project, flow: Option<&Flow>, head: &TaskHead, of: Option<&Instance>) -> Option<Named> {
     match of {
         Some(of) => {
-            let node = project.node(&of.node).filter(|node| head.kind == TaskKind::Fill && node.grid.is_cut())?;
+            let node = project
+                .node(&of.node)
+                .filter(|node| head.kind == TaskKind::Fill && node.grid.is_cut())?;
             Some(named(head.range, &node.grid))
         }
         None => {
@@ -237,7 +255,10 @@ fn commands(head: &TaskHead, tried: &TriedAttempt, place: &Place) -> Vec<Fix> {
     if is_over {
         commands.push(fix(format!("mulgil logs {} --attempt {}", place.run, tried.id)));
     } else {
-        commands.push(fix(format!("mulgil logs {} --attempt {} --follow", place.run, tried.id)));
+        commands.push(fix(format!(
+            "mulgil logs {} --attempt {} --follow",
+            place.run, tried.id
+        )));
     }
     let has_failed = matches!(
         head.run_state,

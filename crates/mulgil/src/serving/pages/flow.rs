@@ -48,11 +48,22 @@ pub(super) async fn flow(
         let project = &opened.project;
         let flow = project.flow(name).ok_or_else(|| faults::no_flow(project, name))?;
         let nothing = RangeMap::new();
-        let statuses = picture.standing(&flow.instance()).map_or(&nothing, |standing| &standing.statuses);
+        let statuses = picture
+            .standing(&flow.instance())
+            .map_or(&nothing, |standing| &standing.statuses);
         let columns = shown(store, flow, statuses, &query, now).await?;
         let runs: Vec<i64> = columns.columns.iter().filter_map(|column| column.run).collect();
-        let steps: Vec<&str> = flow.steps.iter().map(|step| step.name.as_str()).take(ROWS_SHOWN).collect();
-        let of = if flow.steps.len() > ROWS_SHOWN { CellsOf::Steps(&steps) } else { CellsOf::All };
+        let steps: Vec<&str> = flow
+            .steps
+            .iter()
+            .map(|step| step.name.as_str())
+            .take(ROWS_SHOWN)
+            .collect();
+        let of = if flow.steps.len() > ROWS_SHOWN {
+            CellsOf::Steps(&steps)
+        } else {
+            CellsOf::All
+        };
         let cells = store.flow_cells(name, &runs, of, now).await?;
         let tables = |node: &_, interval| table_cell(picture, node, interval);
         let (rows, more_rows) = rows(project, flow, &columns.columns, &cells, &tables);
@@ -60,7 +71,10 @@ pub(super) async fn flow(
             Some(schedule) => store.newest_tick(key(flow, schedule)).await?,
             None => None,
         };
-        let running = columns.columns.iter().filter(|column| column.mark == Mark::Run(RunState::Running));
+        let running = columns
+            .columns
+            .iter()
+            .filter(|column| column.mark == Mark::Run(RunState::Running));
         let running = running.filter_map(|column| Some(format!("run:{}", column.run?)));
         let topics = std::iter::once(format!("flow:{name}")).chain(running).collect();
         let view = view::Flow {
@@ -170,7 +184,9 @@ fn comes(flow: &Flow, schedule: &Schedule, last: Option<TickRow>, now: Instant) 
         zone: schedule.zone.name().to_owned(),
         next: next.take(NEXT_TICKS).collect(),
         last: last.and_then(|row| Some((row.tick.scheduled_at, fate(&row)?))),
-        deadline: flow.deadline.map(|deadline| Duration::from_micros(deadline.within_us.unsigned_abs())),
+        deadline: flow
+            .deadline
+            .map(|deadline| Duration::from_micros(deadline.within_us.unsigned_abs())),
     }
 }
 
@@ -190,14 +206,21 @@ fn holes(flow: &Flow, statuses: &RangeMap<Status>) -> Option<(String, u64, Fix)>
             encoded(&to)
         )),
     };
-    Some((in_words(&missing, grid), missing.iter().map(|range| grid.count(range)).sum(), fix))
+    Some((
+        in_words(&missing, grid),
+        missing.iter().map(|range| grid.count(range)).sum(),
+        fix,
+    ))
 }
 
 /// How a table stands for the interval of a run: the gravest of its instances.
 fn table_cell(picture: &Picture, name: &mulgil_core::name::NodeName, interval: Interval) -> Option<TableCell> {
     let node = picture.project.node(name).filter(|node| node.grid.is_cut())?;
     let of = |standing: &super::picture::Standing| -> Option<Mark> {
-        let marks = standing.statuses.within(interval).map(|(_, status)| names::mark(status));
+        let marks = standing
+            .statuses
+            .within(interval)
+            .map(|(_, status)| names::mark(status));
         marks.max_by_key(|mark| gravity(*mark))
     };
     let (instance, mark) = picture

@@ -69,7 +69,10 @@ pub(super) fn columns(flow: &Flow, found: FlowRuns, asked: Asked<'_>, now: Insta
         Order::Interval => run.interval.map_or(run.id, |interval| interval.start.0),
     };
     let runs = found.runs.iter().map(|run| (place_of(run), of_run(flow, run, now)));
-    let expected = asked.expected.map(|statuses| expected(flow, statuses, asked.toward, now)).unwrap_or_default();
+    let expected = asked
+        .expected
+        .map(|statuses| expected(flow, statuses, asked.toward, now))
+        .unwrap_or_default();
     let mut all: BTreeMap<i64, Column> = expected.into_iter().collect();
     // Where an interval has a run, that is shown.
     all.extend(runs);
@@ -86,11 +89,20 @@ pub(super) fn columns(flow: &Flow, found: FlowRuns, asked: Asked<'_>, now: Insta
             true
         }
     };
-    let (first, last) = (all.first().map(|(place, _)| *place), all.last().map(|(place, _)| *place));
+    let (first, last) = (
+        all.first().map(|(place, _)| *place),
+        all.last().map(|(place, _)| *place),
+    );
     // A page of few runs of a state goes on where it was looked up to.
     let (far_older, far_newer) = match asked.toward {
-        Toward::Older(place) => (found.next.filter(|_| count <= RUNS_SHOWN).or(first), last.or(Some(place - 1))),
-        Toward::Newer(place) => (first.or(Some(place + 1)), found.next.filter(|_| count <= RUNS_SHOWN).or(last)),
+        Toward::Older(place) => (
+            found.next.filter(|_| count <= RUNS_SHOWN).or(first),
+            last.or(Some(place - 1)),
+        ),
+        Toward::Newer(place) => (
+            first.or(Some(place + 1)),
+            found.next.filter(|_| count <= RUNS_SHOWN).or(last),
+        ),
     };
     Columns {
         columns: all.into_iter().map(|(_, column)| column).collect(),
@@ -138,7 +150,10 @@ pub(super) fn rows(
 
 fn of_run(flow: &Flow, run: &RunHead, now: Instant) -> Column {
     Column {
-        interval: run.interval.filter(|range| *range != Interval::WHOLE).map(|range| named(range, &flow.grid)),
+        interval: run
+            .interval
+            .filter(|range| *range != Interval::WHOLE)
+            .map(|range| named(range, &flow.grid)),
         run: Some(run.id),
         mark: Mark::Run(run.state),
         started_at: Some(run.started_at),
@@ -159,11 +174,17 @@ fn expected(flow: &Flow, statuses: &RangeMap<Status>, toward: Toward, now: Insta
         };
         (interval.start.0, column)
     };
-    let known = statuses.iter().filter(|(_, status)| !matches!(status, Status::NotExpected));
+    let known = statuses
+        .iter()
+        .filter(|(_, status)| !matches!(status, Status::NotExpected));
     match toward {
         Toward::Older(place) => {
             // Nothing is expected of a time to come, whatever was given up of it.
-            let until = if place > now.0 { grid.next_cut(now) } else { grid.ceil(Instant(place)) };
+            let until = if place > now.0 {
+                grid.next_cut(now)
+            } else {
+                grid.ceil(Instant(place))
+            };
             let within = |range: Interval| Interval::new(range.start, range.end.min(until));
             let newest = known.rev().filter_map(|(range, status)| Some((within(range)?, status)));
             let each = newest.flat_map(|(range, status)| {
@@ -178,8 +199,8 @@ fn expected(flow: &Flow, statuses: &RangeMap<Status>, toward: Toward, now: Insta
             let until = grid.next_cut(now);
             let within = |range: Interval| Interval::new(range.start.max(grid.floor(behind)), range.end.min(until));
             let oldest = known.filter_map(|(range, status)| Some((within(range)?, status)));
-            let each = oldest
-                .flat_map(|(range, status)| grid.intervals(range).map(move |interval| column(interval, status)));
+            let each =
+                oldest.flat_map(|(range, status)| grid.intervals(range).map(move |interval| column(interval, status)));
             each.filter(|(start, _)| *start > place).take(RUNS_SHOWN + 1).collect()
         }
     }
@@ -334,7 +355,8 @@ mod tests {
 
     fn told(columns: &Columns) -> Vec<(String, Option<i64>, Mark)> {
         let told = columns.columns.iter();
-        told.map(|column| (column.interval.clone().unwrap().name, column.run, column.mark)).collect()
+        told.map(|column| (column.interval.clone().unwrap().name, column.run, column.mark))
+            .collect()
     }
 
     #[test]
@@ -346,7 +368,10 @@ mod tests {
             ("2026-11-05", Status::Running),
         ]);
         let found = FlowRuns {
-            runs: vec![run(9, "2026-11-05", RunState::Running), run(4, "2026-11-02", RunState::Success)],
+            runs: vec![
+                run(9, "2026-11-05", RunState::Running),
+                run(4, "2026-11-02", RunState::Success),
+            ],
             next: None,
         };
         let asked = Asked {
@@ -398,7 +423,10 @@ mod tests {
         let back = of(Toward::Newer(older.newer.unwrap()), false);
         assert_eq!(told(&back), told(&newest));
         assert_eq!((back.newer, back.older), (None, newest.older));
-        assert_eq!(newest.paging("/flows/sales?").older.unwrap(), format!("/flows/sales?before={}", range("2025-12-07").start.0));
+        assert_eq!(
+            newest.paging("/flows/sales?").older.unwrap(),
+            format!("/flows/sales?before={}", range("2025-12-07").start.0)
+        );
     }
 
     #[test]
@@ -434,6 +462,9 @@ mod tests {
         assert_eq!(failed.took, Some(Duration::from_millis(1_500)));
         assert_eq!(cell(RunState::Waiting, 1).mark, Mark::Retrying);
         let skipped = cell(RunState::Skipped, 0);
-        assert_eq!((skipped.took, skipped.href.as_deref()), (None, Some("/runs/7?tab=list")));
+        assert_eq!(
+            (skipped.took, skipped.href.as_deref()),
+            (None, Some("/runs/7?tab=list"))
+        );
     }
 }

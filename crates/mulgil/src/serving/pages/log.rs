@@ -30,12 +30,7 @@ const WRONG: [&str; 3] = ["error", "warning: ", "pre-hook failed"];
 const GRAVE: [&str; 4] = ["error: ", "critical: ", "fatal: ", "exception: "];
 
 /// Some of what a try has said: its end, if nothing else is asked for.
-pub(super) async fn shown(
-    store: &Store,
-    place: &Place,
-    tried: &TriedAttempt,
-    query: &LogQuery,
-) -> Result<Log, Fault> {
+pub(super) async fn shown(store: &Store, place: &Place, tried: &TriedAttempt, query: &LogQuery) -> Result<Log, Fault> {
     let query = query.clone();
     let dir = place.dir.clone();
     let mut log = if tokio::fs::try_exists(&place.dir).await.unwrap_or(false) {
@@ -57,7 +52,10 @@ pub(super) async fn whole_log(
     task: i64,
     number: u32,
 ) -> Result<WholeLog, NoPage> {
-    let attempt = store.attempt_of(run, task, number).await?.ok_or_else(|| no_attempt(run, task, number))?;
+    let attempt = store
+        .attempt_of(run, task, number)
+        .await?
+        .ok_or_else(|| no_attempt(run, task, number))?;
     let path = log_path(&opened.attempts_dir().join(attempt.to_string()));
     if tokio::fs::try_exists(&path).await.unwrap_or(false) {
         return Ok(WholeLog::File(path));
@@ -122,7 +120,9 @@ fn of_placed(line: PlacedLine) -> Line {
 async fn of_ledger(store: &Store, attempt: i64, query: &LogQuery) -> Result<Log, Fault> {
     if let Some(words) = query.search.as_ref().filter(|words| !words.is_empty()) {
         let from = query.from.unwrap_or(0);
-        let found = store.ledger_search(attempt, from, words, HITS_SHOWN + 1, LINE_BYTES_SHOWN).await?;
+        let found = store
+            .ledger_search(attempt, from, words, HITS_SHOWN + 1, LINE_BYTES_SHOWN)
+            .await?;
         let has_more = found.lines.len() > HITS_SHOWN;
         let mut log = of_found(found, Keep::First, HITS_SHOWN, from);
         log.search = Some(Search {
@@ -211,7 +211,10 @@ fn unreadable(dir: &Path, error: &std::io::Error) -> Fault {
 }
 
 fn panicked(error: &tokio::task::JoinError) -> Fault {
-    Box::new(Diagnostic::error(codes::BUG, format!("reading a log panicked: {error}")))
+    Box::new(Diagnostic::error(
+        codes::BUG,
+        format!("reading a log panicked: {error}"),
+    ))
 }
 
 #[cfg(test)]

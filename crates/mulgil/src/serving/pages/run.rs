@@ -2,14 +2,7 @@
 //! their tries, and, where they do not fit one page, how many there are of each state; a definition that is not
 //! that of today is one more, and never with all of these.
 
-use mulgil_core::{
-    codes,
-    diagnostic::Diagnostic,
-    flow::Flow,
-    port::Fault,
-    project::Project,
-    run::RunState,
-};
+use mulgil_core::{codes, diagnostic::Diagnostic, flow::Flow, port::Fault, project::Project, run::RunState};
 use mulgil_server::{NoPage, Page, RunQuery};
 use mulgil_store::{
     Store,
@@ -47,7 +40,12 @@ pub(super) async fn run(
         let after = query.after.unwrap_or(0);
         if query.tab == Tab::Events {
             let facts = store.facts_after(number, after, EVENTS_SHOWN + 1).await?;
-            view.events_paging = paging(number, query.tab, after, (facts.len() > EVENTS_SHOWN).then(|| facts[EVENTS_SHOWN - 1].0));
+            view.events_paging = paging(
+                number,
+                query.tab,
+                after,
+                (facts.len() > EVENTS_SHOWN).then(|| facts[EVENTS_SHOWN - 1].0),
+            );
             view.events = run_events::events(&facts[..facts.len().min(EVENTS_SHOWN)]);
         } else {
             let is_failed = matches!(page.head.state, RunState::Failed | RunState::Crashed);
@@ -117,7 +115,8 @@ fn head(project: &Project, page: &RunPage, tab: Tab) -> view::Run {
         events: Vec::new(),
         events_paging: Paging::default(),
         // Runs of models end with who started them.
-        cancel_href: (is_open && head.flow.is_some() && !page.is_cancelled).then(|| format!("{}/cancel", run_href(head.id))),
+        cancel_href: (is_open && head.flow.is_some() && !page.is_cancelled)
+            .then(|| format!("{}/cancel", run_href(head.id))),
         commands: commands(page),
     }
 }
@@ -167,7 +166,10 @@ fn fill(
         has_more,
         first_failed,
     } = found;
-    let mut known: Vec<String> = counts.as_ref().map(|counts| counts.instances.clone()).unwrap_or_default();
+    let mut known: Vec<String> = counts
+        .as_ref()
+        .map(|counts| counts.instances.clone())
+        .unwrap_or_default();
     known.extend(rows.iter().map(|row| row.instance.clone()));
     view.tasks = tasks(&told, rows, (!has_more).then_some(known.as_slice()));
     let failed = first_failed.map(|row| tasks(&told, vec![row], None));
@@ -181,7 +183,11 @@ fn fill(
     });
     view.counts = match counts {
         None => counted_marks(&view.tasks),
-        Some(counts) => counts.by_state.into_iter().map(|(state, count)| (Mark::Run(state), count)).collect(),
+        Some(counts) => counts
+            .by_state
+            .into_iter()
+            .map(|(state, count)| (Mark::Run(state), count))
+            .collect(),
     };
     if let (Some((_, fault)), true) = (&view.fault, view.state.is_terminal()) {
         view.commands.push(Fix {

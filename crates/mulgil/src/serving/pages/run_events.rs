@@ -44,22 +44,39 @@ fn told(fact: &Fact, pages: &mut BTreeMap<i64, String>) -> Vec<What> {
         Fact::Failed(failed) => vec![(table(&failed.instance), why(failed))],
         Fact::Tested(tested) => {
             let broken = tested.results.iter().filter(|result| result.failures > 0).count();
-            vec![(None, format!("attempt {}: {} tests, {broken} with failures", tested.attempt, tested.results.len()))]
+            vec![(
+                None,
+                format!(
+                    "attempt {}: {} tests, {broken} with failures",
+                    tested.attempt,
+                    tested.results.len()
+                ),
+            )]
         }
         Fact::FlowBegan(began) => {
-            let params: Vec<String> = began.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let params: Vec<String> = began
+                .params
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             vec![(None, params.join(", "))]
         }
-        Fact::StepsBegan(began) => capped(began.steps.len(), began.steps.iter().map(|step| {
-            let number = step.progress.next_attempt();
-            let href = attempt_href(began.run, step.task_run, number);
-            pages.insert(step.attempt, href.clone());
-            (link(&step.step, Some(href)), format!("attempt {number}"))
-        })),
-        Fact::StepsEnded(ended) => capped(ended.steps.len(), ended.steps.iter().map(|step| {
-            let href = step.attempt.and_then(|attempt| pages.get(&attempt).cloned());
-            (link(&step.step, href), how(step))
-        })),
+        Fact::StepsBegan(began) => capped(
+            began.steps.len(),
+            began.steps.iter().map(|step| {
+                let number = step.progress.next_attempt();
+                let href = attempt_href(began.run, step.task_run, number);
+                pages.insert(step.attempt, href.clone());
+                (link(&step.step, Some(href)), format!("attempt {number}"))
+            }),
+        ),
+        Fact::StepsEnded(ended) => capped(
+            ended.steps.len(),
+            ended.steps.iter().map(|step| {
+                let href = step.attempt.and_then(|attempt| pages.get(&attempt).cloned());
+                (link(&step.step, href), how(step))
+            }),
+        ),
         Fact::FlowCancelled { by, .. } => vec![(None, by.clone())],
         Fact::FlowEnded(ended) => vec![(None, ended.state.as_str().to_owned())],
         Fact::FlowReopened(reopened) => vec![(None, format!("{}: {} steps", reopened.by, reopened.steps.len()))],

@@ -26,15 +26,23 @@ use crate::wire::Opened;
 pub(super) async fn runs(opened: &Opened, store: &Store, _: &Picture, now: Instant, query: ListQuery) -> Page<Runs> {
     let making = async {
         let before = query.after.as_deref().and_then(|after| after.parse().ok());
-        let runs = store.runs_before(query.only, before.unwrap_or(i64::MAX), ROWS_SHOWN + 1).await?;
+        let runs = store
+            .runs_before(query.only, before.unwrap_or(i64::MAX), ROWS_SHOWN + 1)
+            .await?;
         let has_more = runs.len() > ROWS_SHOWN;
-        let rows: Vec<RunRow> =
-            runs.iter().take(ROWS_SHOWN).map(|run| row(&opened.project, run, now)).collect();
+        let rows: Vec<RunRow> = runs
+            .iter()
+            .take(ROWS_SHOWN)
+            .map(|run| row(&opened.project, run, now))
+            .collect();
         let view = Runs {
             only: query.only,
             paging: Paging {
                 newer: before.map(|_| href(query.only, None)),
-                older: rows.last().filter(|_| has_more).map(|row| href(query.only, Some(row.id))),
+                older: rows
+                    .last()
+                    .filter(|_| has_more)
+                    .map(|row| href(query.only, Some(row.id))),
             },
             rows,
         };
@@ -46,7 +54,11 @@ pub(super) async fn runs(opened: &Opened, store: &Store, _: &Picture, now: Insta
 /// A run's interval, as its flow names it; none of a flow without intervals.
 pub(super) fn interval_of(project: &Project, run: &RunHead) -> Option<Named> {
     let range = run.interval.filter(|range| *range != Interval::WHOLE)?;
-    let grid = run.flow.as_deref().and_then(|flow| project.flow(flow)).map(|flow| flow.grid.clone());
+    let grid = run
+        .flow
+        .as_deref()
+        .and_then(|flow| project.flow(flow))
+        .map(|flow| flow.grid.clone());
     // Of a flow that is gone nobody knows the grid: the ends are told.
     Some(named(range, &grid.unwrap_or_else(|| Grid::whole(project.zone.clone()))))
 }

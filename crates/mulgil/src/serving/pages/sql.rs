@@ -72,7 +72,10 @@ async fn of_table(store: &Store, of: &Of<'_>) -> Result<Option<Sql>, Fault> {
             path: path.display().to_string(),
             text: cut(text),
             at,
-            has_changed: of.tried.fingerprint.is_some_and(|made_with| made_with != node.fingerprint),
+            has_changed: of
+                .tried
+                .fingerprint
+                .is_some_and(|made_with| made_with != node.fingerprint),
         })
     });
     if source.is_none() && rendered.is_none() {
@@ -87,7 +90,10 @@ async fn of_table(store: &Store, of: &Of<'_>) -> Result<Option<Sql>, Fault> {
 
 /// A seed's file holds rows.
 fn is_sql(node: &Node) -> bool {
-    let is_text = node.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("sql"));
+    let is_text = node
+        .file
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("sql"));
     is_text && node.materialization != Materialization::Seed
 }
 
@@ -226,7 +232,10 @@ mod tests {
     #[test]
     fn what_was_recorded_is_the_sql_without_its_note() {
         let lines = |all: &[&str]| all.iter().map(ToString::to_string).collect();
-        assert_eq!(recorded(lines(&["select 1", "from x"])).as_deref(), Some("select 1\nfrom x"));
+        assert_eq!(
+            recorded(lines(&["select 1", "from x"])).as_deref(),
+            Some("select 1\nfrom x")
+        );
         let noted = lines(&["select 1", "7 more queries, one for each batch"]);
         assert_eq!(recorded(noted).as_deref(), Some("select 1"));
         assert_eq!(recorded(Vec::new()), None);

@@ -55,16 +55,26 @@ fn of_flow(told: &Told<'_>, flow: &Flow, rows: Vec<TaskRow>, known: Option<&[Str
         })
         .collect();
     if let Some(known) = known {
-        let known: BTreeSet<&str> = known.iter().map(|instance| instance.strip_prefix(&prefix).unwrap_or(instance)).collect();
+        let known: BTreeSet<&str> = known
+            .iter()
+            .map(|instance| instance.strip_prefix(&prefix).unwrap_or(instance))
+            .collect();
         let open = flow.steps.iter().filter(|step| !known.contains(step.name.as_str()));
         let room = TASKS_SHOWN.saturating_sub(tasks.len());
         tasks.extend(open.take(room).map(|step| never_began(told, step)));
     }
     let waits = Waits::of(flow);
-    let places: HashMap<String, usize> = tasks.iter().enumerate().map(|(at, task)| (task.name.clone(), at)).collect();
+    let places: HashMap<String, usize> = tasks
+        .iter()
+        .enumerate()
+        .map(|(at, task)| (task.name.clone(), at))
+        .collect();
     let by_name: HashMap<&str, &Step> = flow.steps.iter().map(|step| (step.name.as_str(), step)).collect();
     for task in &mut tasks {
-        let needs = by_name.get(task.name.as_str()).map(|step| waits.needs(step)).unwrap_or_default();
+        let needs = by_name
+            .get(task.name.as_str())
+            .map(|step| waits.needs(step))
+            .unwrap_or_default();
         task.needs = needs.iter().filter_map(|need| places.get(*need).copied()).collect();
     }
     let began = first_moment(told.run);
@@ -97,9 +107,16 @@ struct Waits<'a> {
 
 impl<'a> Waits<'a> {
     fn of(flow: &'a Flow) -> Self {
-        let needed: BTreeSet<&str> =
-            flow.steps.iter().filter(|step| !step.is_finally).flat_map(|step| step.needs.iter().map(String::as_str)).collect();
-        let last = flow.steps.iter().filter(|step| !step.is_finally && !needed.contains(step.name.as_str()));
+        let needed: BTreeSet<&str> = flow
+            .steps
+            .iter()
+            .filter(|step| !step.is_finally)
+            .flat_map(|step| step.needs.iter().map(String::as_str))
+            .collect();
+        let last = flow
+            .steps
+            .iter()
+            .filter(|step| !step.is_finally && !needed.contains(step.name.as_str()));
         Self {
             last: last.map(|step| step.name.as_str()).collect(),
         }
@@ -184,19 +201,30 @@ fn of_models(told: &Told<'_>, rows: Vec<TaskRow>) -> Vec<Task> {
         let of = |node: &NodeName| filled.get(node).into_iter().flat_map(BTreeMap::values).copied();
         let mut needs: Vec<usize> = match tasks[at].kind {
             TaskKind::Fill => {
-                let reads = told.project.node(&instance.node).map(|node| node.reads.as_slice()).unwrap_or_default();
+                let reads = told
+                    .project
+                    .node(&instance.node)
+                    .map(|node| node.reads.as_slice())
+                    .unwrap_or_default();
                 reads.iter().flat_map(|read| of(read.name())).collect()
             }
             TaskKind::Test => of(&instance.node).collect(),
             TaskKind::Step => Vec::new(),
         };
         needs.sort_unstable();
-        let over = needs.iter().map(|need| tasks[*need].attempts.last().and_then(|last| last.ended_at));
-        tasks[at].ready_at =
-            over.clone().collect::<Option<Vec<_>>>().map(|over| over.into_iter().fold(first_moment(told.run), Instant::max));
+        let over = needs
+            .iter()
+            .map(|need| tasks[*need].attempts.last().and_then(|last| last.ended_at));
+        tasks[at].ready_at = over
+            .clone()
+            .collect::<Option<Vec<_>>>()
+            .map(|over| over.into_iter().fold(first_moment(told.run), Instant::max));
         tasks[at].needs = needs;
         if tasks[at].kind == TaskKind::Fill {
-            filled.entry(instance.node.clone()).or_default().insert(instance.clone(), at);
+            filled
+                .entry(instance.node.clone())
+                .or_default()
+                .insert(instance.clone(), at);
         }
     }
     tasks
@@ -217,7 +245,9 @@ fn of_row(told: &Told<'_>, row: TaskRow, name: String, step: Option<&'static str
         .collect();
     let instance = Instance::parse(&row.instance);
     let node = instance.as_ref().and_then(|instance| told.project.node(&instance.node));
-    let grid = node.map(|node| &node.grid).filter(|grid| row.kind == TaskKind::Fill && grid.is_cut());
+    let grid = node
+        .map(|node| &node.grid)
+        .filter(|grid| row.kind == TaskKind::Fill && grid.is_cut());
     let last = row.tries.last();
     let href = attempts.last().map(|last| last.href.clone());
     // Where nothing was tried a table still has a page.
@@ -352,8 +382,22 @@ mod tests {
             row(1, "load", ok, &[(12, Some(20), RunState::Failed), (25, Some(30), ok)]),
             row(2, "check", RunState::Running, &[(33, None, RunState::Running)]),
         ];
-        let tasks = shown(&run(RunState::Running), rows, Some(&["flow:daily/load".to_owned(), "flow:daily/check".to_owned()]));
-        let told: Vec<_> = tasks.iter().map(|task| (task.name.as_str(), task.mark, task.ready_at.map(|at| at.0), task.needs.clone())).collect();
+        let tasks = shown(
+            &run(RunState::Running),
+            rows,
+            Some(&["flow:daily/load".to_owned(), "flow:daily/check".to_owned()]),
+        );
+        let told: Vec<_> = tasks
+            .iter()
+            .map(|task| {
+                (
+                    task.name.as_str(),
+                    task.mark,
+                    task.ready_at.map(|at| at.0),
+                    task.needs.clone(),
+                )
+            })
+            .collect();
         assert_eq!(
             told,
             [
@@ -370,12 +414,22 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_slot_is_queued_and_what_never_began_says_so() {
-        let waiting = shown(&run(RunState::Running), vec![row(1, "load", RunState::Success, &[(12, Some(20), RunState::Success)])], Some(&["flow:daily/load".to_owned()]));
+        let waiting = shown(
+            &run(RunState::Running),
+            vec![row(1, "load", RunState::Success, &[(12, Some(20), RunState::Success)])],
+            Some(&["flow:daily/load".to_owned()]),
+        );
         assert_eq!(waiting[1].mark, Mark::Run(RunState::Queued));
         let over = shown(&run(RunState::Cancelled), Vec::new(), Some(&[]));
-        assert!(over.iter().all(|task| task.mark == Mark::NotExpected && task.id.is_none()));
+        assert!(
+            over.iter()
+                .all(|task| task.mark == Mark::NotExpected && task.id.is_none())
+        );
         let elsewhere = shown(&run(RunState::Running), Vec::new(), None);
-        assert!(elsewhere.is_empty(), "the steps of other pages are not those that never began");
+        assert!(
+            elsewhere.is_empty(),
+            "the steps of other pages are not those that never began"
+        );
     }
 
     #[test]
@@ -386,13 +440,30 @@ mod tests {
             row(3, "report", RunState::UpstreamFailed, &[]),
             row(4, "tidy", RunState::Success, &[(21, Some(22), RunState::Success)]),
         ];
-        let tasks = shown(&run(RunState::Failed), rows, Some(&["load", "check", "report", "tidy"].map(|step| format!("flow:daily/{step}"))));
+        let tasks = shown(
+            &run(RunState::Failed),
+            rows,
+            Some(&["load", "check", "report", "tidy"].map(|step| format!("flow:daily/{step}"))),
+        );
         assert_eq!(tasks.len(), 4);
         for task in &tasks[..3] {
-            assert_eq!(task.fault.as_ref().map(|fault| fault.message.as_str()), Some("it broke"), "{}", task.name);
+            assert_eq!(
+                task.fault.as_ref().map(|fault| fault.message.as_str()),
+                Some("it broke"),
+                "{}",
+                task.name
+            );
         }
-        assert_eq!(tasks[3].ready_at, Some(Instant(20)), "what was passed over ended when it could have begun");
-        let retrying = shown(&run(RunState::Running), vec![row(1, "load", RunState::Waiting, &[(12, Some(20), RunState::Failed)])], None);
+        assert_eq!(
+            tasks[3].ready_at,
+            Some(Instant(20)),
+            "what was passed over ended when it could have begun"
+        );
+        let retrying = shown(
+            &run(RunState::Running),
+            vec![row(1, "load", RunState::Waiting, &[(12, Some(20), RunState::Failed)])],
+            None,
+        );
         assert_eq!(retrying[0].mark, Mark::Retrying);
     }
 }
