@@ -7,6 +7,7 @@ mod housekeeper;
 mod models;
 mod notices;
 mod onlooker;
+mod pages;
 mod terms;
 
 use std::{
@@ -39,6 +40,7 @@ use self::{
     models::Models,
     notices::Notices,
     onlooker::{Changes, Onlooker},
+    pages::Pages,
 };
 use crate::{
     cli,
@@ -210,8 +212,10 @@ pub(crate) async fn serve<T>(
         "serving {} ({}) at http://{address}; Ctrl-C ends it when what goes on has ended",
         opened.project.name, opened.project.environment
     ));
+    let slots = flags.slots.unwrap_or(DEFAULT_SLOTS).max(1);
+    let pages = Pages::start(Arc::clone(&control), slots, Vec::new()).await;
     let mut drained = stopping.clone();
-    let mut server = tokio::spawn(mulgil_server::serve(listener, control, config, async move {
+    let mut server = tokio::spawn(mulgil_server::serve(listener, control, Some(Arc::new(pages)), config, async move {
         // Whoever could tell is gone where this fails.
         let _ = drained.wait_for(|stop| *stop).await;
     }));
