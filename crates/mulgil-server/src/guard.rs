@@ -14,13 +14,6 @@ use crate::{pages, token::Token};
 /// What is answered without a token: exact paths, to be read only.
 pub(crate) const OPEN: [&str; 4] = ["/livez", "/readyz", "/health", "/api/v2/monitor/health"];
 
-/// Whether something is answered without a token: what is open, pages, and their forms, which have one of
-/// their own.
-pub(crate) fn is_open(method: &Method, path: &str) -> bool {
-    let is_read = method == Method::GET || method == Method::HEAD;
-    (is_read && OPEN.contains(&path)) || ((is_read || method == Method::POST) && pages::is_page(path))
-}
-
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
@@ -36,11 +29,13 @@ pub(crate) struct Guard {
     token: Token,
     /// Names and addresses of this server, each with its port.
     hosts: Vec<String>,
+    /// Whether it serves pages, which are read without the token.
+    has_pages: bool,
 }
 
 impl Guard {
     /// For a server at an address.
-    pub(crate) fn new(token: Token, address: SocketAddr) -> Self {
+    pub(crate) fn new(token: Token, address: SocketAddr, has_pages: bool) -> Self {
         let port = address.port();
         let mut hosts = vec![
             address.to_string(),
@@ -52,7 +47,11 @@ impl Guard {
             hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
         }
         hosts.dedup();
-        Self { token, hosts }
+        Self {
+            token,
+            hosts,
+            has_pages,
+        }
     }
 
     /// Says who asks, or refuses.
@@ -60,7 +59,10 @@ impl Guard {
         self.is_for_us(&request.uri, &request.headers)?;
         self.is_from_here(request)?;
         let caller = self.caller(&request.headers)?;
-        let is_open = is_open(&request.method, request.uri.path());
+        let is_read = request.method == Method::GET || request.method == Method::HEAD;
+        // Forms have a token of their own.
+        let is_form = request.method == Method::POST && self.is_page(request);
+        let is_open = is_form || (is_read && (OPEN.contains(&request.uri.path()) || self.is_page(request)));
         match caller {
             Ok(()) => Ok(Caller::Bearer),
             Err(_) if is_open => Ok(Caller::Anyone),
@@ -87,10 +89,9 @@ impl Guard {
     }
 
     fn is_from_here(&self, request: &Parts) -> Result<(), Fault> {
-        let (method, path) = (&request.method, request.uri.path());
         let origin = match single(&request.headers, &header::ORIGIN) {
             // A browser always says where a form comes from.
-            Single::None => !(method == Method::POST && pages::is_page(path)),
+            Single::None => !(request.method == Method::POST && self.is_page(request)),
             Single::One(origin) => origin
                 .strip_prefix("http://")
                 .is_some_and(|host| self.hosts.iter().any(|ours| ours == host)),
@@ -102,9 +103,13 @@ impl Guard {
         match single(&request.headers, &HeaderName::from_static("sec-fetch-site")) {
             Single::None | Single::One("same-origin" | "none") => Ok(()),
             // Somebody followed a link to a page, from a chat or a mail.
-            Single::One("same-site" | "cross-site") if is_visit(request) && pages::is_page(path) => Ok(()),
+            Single::One("same-site" | "cross-site") if is_visit(request) && self.is_page(request) => Ok(()),
             Single::One(_) | Single::Unclear => Err(foreign("the request comes from a page of another site")),
         }
+    }
+
+    fn is_page(&self, request: &Parts) -> bool {
+        self.has_pages && pages::is_page(request.uri.path())
     }
 
     /// The inner result says whether the token was right; the outer one refuses what is unclear.
@@ -148,9 +153,7 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
 
 /// Whether a browser goes to an address to show it, in a window of its own.
 fn is_visit(request: &Parts) -> bool {
-    let is = |name: &'static str, expected: &str| {
-        matches!(single(&request.headers, &HeaderName::from_static(name)), Single::One(value) if value == expected)
-    };
+    let is = |name: &'static str, expected: &str| matches!(single(&request.headers, &HeaderName::from_static(name)), Single::One(value) if value == expected);
     request.method == Method::GET && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document")
 }
 

@@ -26,10 +26,10 @@ pub struct RouteInfo {
 
 pub(crate) type Routes = Vec<(Method, &'static str, MethodRouter<Arc<App>>)>;
 
-/// Every address.
+/// Every address but those of pages, which people find by links.
 pub fn routes() -> Vec<RouteInfo> {
     let info = |(method, path, _): (Method, &'static str, _)| RouteInfo {
-        is_open: guard::is_open(&method, path),
+        is_open: method == Method::GET && guard::OPEN.contains(&path),
         method,
         path,
     };
@@ -38,8 +38,10 @@ pub fn routes() -> Vec<RouteInfo> {
 
 /// What finds the answer to a request that was let in.
 pub(crate) fn router(app: Arc<App>) -> Router {
+    let pages = app.pages.is_some().then(pages::table).unwrap_or_default();
     table()
         .into_iter()
+        .chain(pages)
         .fold(Router::new(), |router, (_, path, method)| router.route(path, method))
         .fallback(async || no_such_address(StatusCode::NOT_FOUND, "the server has no such address"))
         .method_not_allowed_fallback(async || {
@@ -86,9 +88,6 @@ fn table() -> Routes {
         ),
         get("/api/v1/attempts/{id}/log", routing::get(log_route::tail)),
     ]
-    .into_iter()
-    .chain(pages::table())
-    .collect()
 }
 
 async fn health(State(app): State<Arc<App>>, request: Request) -> Response {

@@ -96,11 +96,11 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
         control,
-        pages,
         sessions: Sessions::new()?,
         address,
         instance: presence.instance.clone(),
-        guard: Guard::new(token, address),
+        guard: Guard::new(token, address, pages.is_some()),
+        pages,
         stopping,
         checkup: Checkup::default(),
         counts: Counts::default(),

@@ -30,21 +30,33 @@ const STYLES: &[&str] = &[
     include_str!("../assets/css/table.css"),
     include_str!("../assets/css/why.css"),
     include_str!("../assets/css/form.css"),
+    include_str!("../assets/css/grid.css"),
+    include_str!("../assets/css/run.css"),
+    include_str!("../assets/css/log.css"),
 ];
 
 /// The script, one file a concern; each keeps its names to itself.
 const SCRIPTS: &[&str] = &[
     include_str!("../assets/js/frame.js"),
     include_str!("../assets/js/cells.js"),
+    include_str!("../assets/js/live.js"),
+    include_str!("../assets/js/keys.js"),
+    include_str!("../assets/js/copy.js"),
+    include_str!("../assets/js/grid.js"),
+    include_str!("../assets/js/log.js"),
 ];
+
+/// The script of the worker that holds the event stream for all tabs.
+const STREAM: &[&str] = &[include_str!("../assets/js/stream.js")];
 
 const ICON: &str = include_str!("../assets/icon.svg");
 
-static ASSETS: LazyLock<[Asset; 3]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 4]> = LazyLock::new(|| {
     [
-        asset("css", "text/css; charset=utf-8", STYLES),
-        asset("js", "text/javascript; charset=utf-8", SCRIPTS),
-        asset("svg", "image/svg+xml", &[ICON]),
+        asset("app", "css", "text/css; charset=utf-8", STYLES),
+        asset("app", "js", "text/javascript; charset=utf-8", SCRIPTS),
+        asset("app", "svg", "image/svg+xml", &[ICON]),
+        asset("stream", "js", "text/javascript; charset=utf-8", STREAM),
     ]
 });
 
@@ -73,10 +85,15 @@ pub fn icon() -> &'static str {
     &ASSETS[2].href
 }
 
-fn asset(ending: &str, content_type: &'static str, parts: &[&str]) -> Asset {
+/// The address of the worker that holds the event stream.
+pub fn stream() -> &'static str {
+    &ASSETS[3].href
+}
+
+fn asset(stem: &str, ending: &str, content_type: &'static str, parts: &[&str]) -> Asset {
     let text = parts.concat();
     let hash = blake3::hash(text.as_bytes()).to_hex()[..16].to_owned();
-    let name = format!("app.{hash}.{ending}");
+    let name = format!("{stem}.{hash}.{ending}");
     Asset {
         href: format!("/assets/{name}"),
         name,
@@ -97,7 +114,7 @@ mod tests {
         assert!(asset.name.contains(&asset.hash) && asset.content_type.starts_with("text/css"));
         assert!(find("app.css").is_none());
         assert!(find("../Cargo.toml").is_none());
-        assert_eq!(all().len(), 3);
+        assert_eq!(all().len(), 4);
     }
 
     #[test]

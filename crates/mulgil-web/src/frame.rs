@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::{
     address, asset,
     look::{Look, Theme},
-    part::{link, mark},
+    part::{keys, link, mark},
     text::{Text, frame as words},
     time::{self, Clock},
     view::{Frame, Link},
@@ -115,7 +115,7 @@ pub fn page(frame: &Frame, head: &Head, body: &Markup) -> String {
                 title { (link::cut(&head.title, 120)) " · " (link::cut(&frame.project, 60)) }
                 link rel="stylesheet" href=(asset::style());
                 link rel="icon" type="image/svg+xml" href=(asset::icon());
-                script src=(asset::script()) defer {}
+                script src=(asset::script()) data-stream=(asset::stream()) defer {}
             }
             body data-topics=(frame.topics.join(" ")) {
                 a .skip href="#main" { (words::SKIP.of(language)) }
@@ -123,6 +123,7 @@ pub fn page(frame: &Frame, head: &Head, body: &Markup) -> String {
                 (menu(frame, head.section))
                 main #main tabindex="-1" { (body) }
                 p #said .unseen role="status" {}
+                (keys::dialog(language))
                 (foot(frame))
             }
         }

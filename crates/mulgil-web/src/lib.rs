@@ -6,8 +6,10 @@
 //! [`part`]s, in the words of [`text`], inside of the [`frame`].
 
 pub mod address;
+pub mod ansi;
 pub mod asset;
 pub mod frame;
+pub mod graph;
 pub mod look;
 pub mod number;
 pub mod page;

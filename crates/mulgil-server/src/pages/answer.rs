@@ -36,7 +36,10 @@ pub(super) fn html(asked: &Asked, status: StatusCode, html: String) -> Response 
     let mut response = compressed(&asked.parts.headers, html.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     mark(headers, &tag);
     if session::id_of(&asked.parts).is_none()
         && let Some((_, cookie)) = session::new_browser()
@@ -66,12 +69,19 @@ pub(super) async fn asset(State(_): State<Arc<App>>, Path(name): Path<String>, r
 /// A body, compressed where its reader takes that.
 pub(super) fn compressed(asked: &HeaderMap, bytes: Bytes) -> Response {
     let takes = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let takes = takes.is_some_and(|value| value.split(',').any(|word| word.trim().split(';').next() == Some("gzip")));
+    let takes = takes.is_some_and(|value| {
+        value
+            .split(',')
+            .any(|word| word.trim().split(';').next() == Some("gzip"))
+    });
     let packed = (takes && bytes.len() >= WORTH_BYTES).then(|| gzip(&bytes)).flatten();
     let is_packed = packed.is_some();
     let mut response = Response::new(Body::from(packed.map_or(bytes, Bytes::from)));
     let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, cookie, accept-language"));
+    headers.insert(
+        header::VARY,
+        HeaderValue::from_static("accept-encoding, cookie, accept-language"),
+    );
     if is_packed {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
@@ -86,7 +96,11 @@ fn gzip(bytes: &[u8]) -> Option<Vec<u8>> {
 
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag))
+    known.is_some_and(|known| {
+        known
+            .split(',')
+            .any(|known| known.trim().trim_start_matches("W/") == tag)
+    })
 }
 
 /// Asked for again each time, and sent only where it is another.

@@ -9,10 +9,7 @@ use axum::{
     response::Response,
 };
 use http_body_util::{BodyExt as _, Limited};
-use mulgil_core::{
-    codes,
-    diagnostic::Diagnostic,
-};
+use mulgil_core::{codes, diagnostic::Diagnostic};
 use mulgil_web::page;
 use url::form_urlencoded;
 
@@ -84,7 +81,9 @@ async fn ask(app: Arc<App>, wish: Result<Wish, NoPage>, mut parts: Parts) -> Res
         (Err(none), _) | (_, Err(none)) => Err(none),
     };
     let mut response = asked.answer(seen, page::confirm);
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    response
+        .headers_mut()
+        .extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     response
 }
 
@@ -109,7 +108,9 @@ async fn carry_out(app: Arc<App>, wish: Result<Wish, NoPage>, request: Request) 
         (Ok(_), Ok(wish), Ok(fields)) => deed(&asked, &wish, fields).await,
         (Err(none), ..) | (_, Err(none), _) | (.., Err(none)) => asked.trouble(none),
     };
-    response.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
+    response
+        .headers_mut()
+        .extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
     response
 }
 
@@ -161,7 +162,10 @@ fn go_to(address: &str) -> Response {
 
 /// The fields of a form.
 async fn fields(parts: &Parts, sent: Body, limit: usize) -> Result<Fields, NoPage> {
-    let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
     if !kind.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(NoPage::Fault(body::bad("the request is no form of a page")));
@@ -177,7 +181,9 @@ async fn fields(parts: &Parts, sent: Body, limit: usize) -> Result<Fields, NoPag
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect::<Vec<_>>();
     if all.len() > FIELDS {
-        return Err(NoPage::Fault(body::bad(&format!("the form has more than {FIELDS} fields"))));
+        return Err(NoPage::Fault(body::bad(&format!(
+            "the form has more than {FIELDS} fields"
+        ))));
     }
     Ok(all.into_iter().collect())
 }

@@ -59,7 +59,10 @@ async fn fragment(asked: &Asked, place: &(String, String, String)) -> Response {
     let html = page::log_lines(&asked.frame(seen.queries, Vec::new()), log);
     let mut response = answer::compressed(&asked.parts.headers, html.into());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer::named(headers, "mulgil-log-from", &log.from.to_string());
     answer::named(headers, "mulgil-log-next", &log.next.to_string());
@@ -77,7 +80,10 @@ async fn whole(asked: &Asked, place: &(String, String, String)) -> Result<Respon
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     let name = format!("attachment; filename=\"run-{run}-task-{task}-attempt-{try_number}.log\"");
     if let Ok(name) = HeaderValue::from_str(&name) {
         headers.insert(header::CONTENT_DISPOSITION, name);
@@ -88,11 +94,10 @@ async fn whole(asked: &Asked, place: &(String, String, String)) -> Result<Respon
 /// A file, piece by piece: a log may be larger than memory.
 async fn file(path: &FilePath) -> Result<Body, NoPage> {
     let file = tokio::fs::File::open(path).await.map_err(|error| {
-        let fault = Diagnostic::error(
-            codes::DISK_FAILED,
-            format!("the log cannot be read: {error}"),
-        );
-        NoPage::Fault(Box::new(fault.with_remedy("look whether old logs were removed, and who owns the data folder")))
+        let fault = Diagnostic::error(codes::DISK_FAILED, format!("the log cannot be read: {error}"));
+        NoPage::Fault(Box::new(
+            fault.with_remedy("look whether old logs were removed, and who owns the data folder"),
+        ))
     })?;
     let pieces = stream::unfold(Some(file), async |file| {
         let mut file = file?;

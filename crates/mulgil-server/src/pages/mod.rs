@@ -28,11 +28,11 @@ use mulgil_web::{
 };
 
 pub use self::port::{
-    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery,
-    WholeLog, Wish,
+    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, WholeLog,
+    Wish,
 };
-pub(crate) use self::session::Sessions;
 use self::query::Query;
+pub(crate) use self::session::Sessions;
 use crate::{app::App, routes::Routes};
 
 /// First parts of the addresses of pages and of what belongs to them. Whoever may reach this machine's
@@ -41,7 +41,9 @@ const PLACES: [&str; 8] = ["", "flows", "runs", "tables", "why", "assets", "even
 
 /// Whether an address is that of a page.
 pub(crate) fn is_page(path: &str) -> bool {
-    let first = path.strip_prefix('/').map(|rest| rest.split_once('/').unwrap_or((rest, "-")));
+    let first = path
+        .strip_prefix('/')
+        .map(|rest| rest.split_once('/').unwrap_or((rest, "-")));
     first.is_some_and(|(first, rest)| PLACES.contains(&first) && (!first.is_empty() || rest == "-"))
 }
 
@@ -100,7 +102,9 @@ impl Asked {
     fn pages(&self) -> Result<Arc<dyn Pages>, NoPage> {
         self.app.pages.clone().ok_or_else(|| {
             let fault = Diagnostic::error(codes::NO_SUCH_ADDRESS, "this server has no pages");
-            NoPage::Fault(Box::new(fault.with_remedy("ask the server of `mulgil serve` or `mulgil dev`")))
+            NoPage::Fault(Box::new(
+                fault.with_remedy("ask the server of `mulgil serve` or `mulgil dev`"),
+            ))
         })
     }
 
@@ -113,7 +117,11 @@ impl Asked {
             look: self.look.clone(),
             zone: site.zone,
             now: (self.app.config.clock)(),
-            address: self.parts.uri.path_and_query().map_or_else(String::new, |address| address.as_str().to_owned()),
+            address: self
+                .parts
+                .uri
+                .path_and_query()
+                .map_or_else(String::new, |address| address.as_str().to_owned()),
             health: site.health,
             queries,
             took: self.began.elapsed().max(Duration::from_micros(1)),
@@ -154,7 +162,8 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, NoPage> {
         let message = format!("`{}` is no number", crate::body::shown(text));
         NoPage::NotFound {
             fault: Box::new(
-                Diagnostic::error(codes::NOT_FOUND, message).with_remedy("take the address from a page that has a link to it"),
+                Diagnostic::error(codes::NOT_FOUND, message)
+                    .with_remedy("take the address from a page that has a link to it"),
             ),
             near: Vec::new(),
         }
@@ -239,10 +248,26 @@ mod tests {
 
     #[test]
     fn pages_are_told_from_what_needs_the_token() {
-        for path in ["/", "/flows", "/flows/daily", "/runs/4", "/why/a@2026-11-20", "/assets/app.css", "/events"] {
+        for path in [
+            "/",
+            "/flows",
+            "/flows/daily",
+            "/runs/4",
+            "/why/a@2026-11-20",
+            "/assets/app.css",
+            "/events",
+        ] {
             assert!(is_page(path), "{path}");
         }
-        for path in ["/api/v1/verbs", "/metrics", "/flowsx", "", "flows", "/api", "//api/v1/verbs"] {
+        for path in [
+            "/api/v1/verbs",
+            "/metrics",
+            "/flowsx",
+            "",
+            "flows",
+            "/api",
+            "//api/v1/verbs",
+        ] {
             assert!(!is_page(path), "{path}");
         }
     }

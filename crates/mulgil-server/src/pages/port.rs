@@ -4,13 +4,7 @@
 //! holds: every list has a limit and goes on at another address.
 
 use async_trait::async_trait;
-use mulgil_core::{
-    diagnostic::Diagnostic,
-    grid::Zone,
-    interval::Instant,
-    port::Fault,
-    run::RunState,
-};
+use mulgil_core::{diagnostic::Diagnostic, grid::Zone, interval::Instant, port::Fault, run::RunState};
 use mulgil_web::view::{Verdict, attempt, flow, form, list, run, table, today, why};
 
 /// What a page is made of, and what it took.
@@ -43,7 +37,7 @@ impl Site {
         Self {
             project: String::new(),
             environment: String::new(),
-            zone: Zone::named("UTC").expect("it is among the bundled zones"),
+            zone: Zone::named("UTC").unwrap_or_else(|| unreachable!("UTC is bundled")),
             health: Verdict::Unknown,
         }
     }

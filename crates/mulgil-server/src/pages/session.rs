@@ -39,7 +39,9 @@ impl Sessions {
     /// The token for the forms of a browser; empty for one that has no cookie yet, which no form is taken with.
     pub(super) fn token(&self, browser: Option<&str>) -> String {
         browser.map_or_else(String::new, |browser| {
-            blake3::keyed_hash(&self.secret, browser.as_bytes()).to_hex().to_string()
+            blake3::keyed_hash(&self.secret, browser.as_bytes())
+                .to_hex()
+                .to_string()
         })
     }
 
@@ -109,7 +111,9 @@ fn is_ours(back: &str) -> bool {
 
 fn cookies(parts: &Parts) -> String {
     let all = parts.headers.get_all(header::COOKIE).iter();
-    all.filter_map(|value| value.to_str().ok()).collect::<Vec<_>>().join("; ")
+    all.filter_map(|value| value.to_str().ok())
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 #[cfg(test)]
@@ -132,7 +136,14 @@ mod tests {
         for ours in ["/", "/flows/daily?order=start", "/why/reads_daily@2026-11-20"] {
             assert!(is_ours(ours), "{ours}");
         }
-        for foreign in ["//example.org", "https://example.org", "/\\example.org", "", "/a\r\nb", "javascript:x"] {
+        for foreign in [
+            "//example.org",
+            "https://example.org",
+            "/\\example.org",
+            "",
+            "/a\r\nb",
+            "javascript:x",
+        ] {
             assert!(!is_ours(foreign), "{foreign}");
         }
     }

@@ -2,8 +2,12 @@
 //! with values is a function that matches [`Language`] without a rest.
 
 pub mod form;
+pub mod attempt;
+pub mod flow;
 pub mod frame;
+pub mod keys;
 pub mod list;
+pub mod run;
 pub mod state;
 pub mod table;
 pub mod time;

@@ -1,0 +1,69 @@
+// The one event stream of a browser. As a shared worker it holds it for all tabs; where there is no such
+// worker a page loads it as a script and holds its own. What comes is told as { topics } or { lost }.
+"use strict";
+
+const mulgilStream = (tell) => {
+  const SILENT = 35_000, FIRST = 1_000, LONGEST = 30_000;
+  let source = null, wait = FIRST, timer = 0, wasLost = false;
+
+  const watch = () => {
+    clearTimeout(timer);
+    timer = setTimeout(lose, SILENT);
+  };
+  const lose = () => {
+    source?.close();
+    wasLost = true;
+    tell({ lost: true });
+    clearTimeout(timer);
+    timer = setTimeout(open, wait * (0.75 + Math.random() / 2));
+    wait = Math.min(wait * 2, LONGEST);
+  };
+  const open = () => {
+    source = new EventSource("/events");
+    watch();
+    source.onopen = () => {
+      watch();
+      tell({ lost: false });
+      // Nobody knows what was missed.
+      if (wasLost) tell({ topics: ["*"] });
+      wasLost = false;
+    };
+    source.addEventListener("beat", () => { wait = FIRST; watch(); });
+    source.onmessage = (message) => {
+      wait = FIRST;
+      watch();
+      let topics = [];
+      try { topics = JSON.parse(message.data); } catch { return; }
+      if (Array.isArray(topics)) tell({ topics });
+    };
+    source.onerror = lose;
+  };
+  return {
+    open: () => { if (!source) open(); },
+    close: () => { source?.close(); source = null; clearTimeout(timer); wasLost = true; },
+  };
+};
+
+if (self.SharedWorkerGlobalScope && self instanceof SharedWorkerGlobalScope) {
+  // Pages that are seen; hidden ones are told nothing and look again when they are shown.
+  const ports = new Set();
+  let isLost = false;
+  const stream = mulgilStream((what) => {
+    if ("lost" in what) isLost = what.lost;
+    for (const port of ports) port.postMessage(what);
+  });
+  self.onconnect = ({ ports: [port] }) => {
+    port.onmessage = ({ data }) => {
+      if (data === "seen") {
+        ports.add(port);
+        port.postMessage({ lost: isLost });
+        stream.open();
+      } else {
+        ports.delete(port);
+        if (ports.size === 0) stream.close();
+      }
+    };
+  };
+} else {
+  self.mulgilStream = mulgilStream;
+}
