@@ -135,7 +135,8 @@ impl Store {
                             run,
                             instance,
                             step,
-                            kind: text::kind(&kind).ok_or_else(|| Error::damaged(format!("`{kind}` is no kind of task")))?,
+                            kind: text::kind(&kind)
+                                .ok_or_else(|| Error::damaged(format!("`{kind}` is no kind of task")))?,
                             range: Interval::new(Instant(start), Instant(end)).unwrap_or(Interval::WHOLE),
                             ended_at: Instant(ended_at),
                             fault: serde_json::from_str(&fault)?,

@@ -300,7 +300,7 @@ pub(crate) struct Status {
 /// Flags of `why`.
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    /// The node and its interval: `flights@2013-03-10`, `sales[country=kr]@2013-03`
+    /// The node or flow and its interval: `flights@2013-03-10`, `sales[country=kr]@2013-03`, `flow:daily@2013-03-10`
     #[arg(value_name = "NODE@INTERVAL")]
     pub(crate) target: String,
     /// Print JSON

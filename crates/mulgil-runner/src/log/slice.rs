@@ -81,7 +81,7 @@ pub fn read_slice(dir: &Path, place: LogPlace, bounds: SliceBounds) -> io::Resul
 }
 
 /// The lines from a byte on that hold these words, in whatever case; what stands before a line's text does not
-/// count. At most `most` bytes are read. With them comes where the search goes on, if it did not reach the end.
+/// count. No more is read once `most` bytes were. With them comes where the search goes on, if it did not reach the end.
 ///
 /// # Errors
 /// What the file system says.
@@ -391,7 +391,7 @@ mod tests {
                 }
             }
         }
-        assert!(searches > 2, "{searches}");
+        assert!(searches > 1, "{searches}");
     }
 
     #[test]

@@ -85,7 +85,7 @@ async fn ended(store: &Store, run: i64, flow: &Flow, state: RunState, at: i64) {
 }
 
 /// A run of one step for an interval; gives its number.
-async fn ran(store: &Store, interval: Interval, state: RunState, at: i64) -> i64 {
+pub(super) async fn ran(store: &Store, interval: Interval, state: RunState, at: i64) -> i64 {
     let flow = flow();
     let run = began(store, &flow, interval, at).await;
     tried(store, run, interval, "load", state, Stage::Ended { state }, at).await;

@@ -21,6 +21,7 @@ mod sql;
 mod status;
 mod why;
 pub(crate) mod why_checks;
+mod why_flow;
 
 use mulgil_core::{diagnostic::Diagnostic, port::Fault};
 

@@ -12,7 +12,10 @@ use mulgil_core::{
     tick::Fate,
 };
 
-use crate::{command::plan::reason_text, say};
+use mulgil_store::DataLock;
+use serde_json::{Value, json};
+
+use crate::{command::plan::reason_text, say, wire::Opened};
 
 /// Of what is told.
 #[derive(Clone, Copy)]
@@ -41,7 +44,10 @@ impl Subject<'_> {
             (Some(_), false, _) | (None, false, _) => format!("mulgil run {}", self.instance),
             (Some(_), true, 1) => format!("mulgil run {} --interval {interval}", self.instance),
             (Some(_), true, _) => {
-                let (from, to) = (self.grid.interval_at(self.range.start), self.grid.interval_at(self.range.end));
+                let (from, to) = (
+                    self.grid.interval_at(self.range.start),
+                    self.grid.interval_at(self.range.end),
+                );
                 format!(
                     "mulgil backfill {} --from {} --to {}",
                     self.instance,
@@ -61,7 +67,10 @@ pub(crate) fn command_for(check: &Check, of: Subject<'_>) -> Option<String> {
         Check::Failing { .. } | Check::RolledBack { .. } => Some(of.run()),
         Check::Waived { ranges } if !ranges.is_empty() => Some(of.run()),
         Check::Input {
-            from, is_source, absent, ..
+            from,
+            is_source,
+            absent,
+            ..
         } if !absent.is_empty() && !is_source => {
             let grid = &of.project.node(&from.node)?.grid;
             let range = absent.iter().next()?;
@@ -71,7 +80,9 @@ pub(crate) fn command_for(check: &Check, of: Subject<'_>) -> Option<String> {
                 format!("mulgil why {from}")
             })
         }
-        Check::Tested { failed, .. } => failed.first().map(|_| format!("mulgil nodes show {}", of.instance.node)),
+        Check::Tested { failed, .. } => failed
+            .first()
+            .map(|_| format!("mulgil nodes show {}", of.instance.node)),
         Check::InFlight { run: Some(run), .. } => Some(format!("mulgil runs show {run}")),
         Check::Server { .. } if says.keeps() => Some("mulgil serve".to_owned()),
         Check::Named { .. }
@@ -90,17 +101,50 @@ pub(crate) fn command_for(check: &Check, of: Subject<'_>) -> Option<String> {
 /// The one command that helps most: that of the first thing which stops it; else of what it waits for; else,
 /// where it is due, the one that fills it now. None where all is as it should be.
 pub(crate) fn best_command(checks: &[Check], of: Subject<'_>) -> Option<String> {
+    // Without a server it is still filled by whoever says so.
+    let asked = || checks.iter().filter(|check| !matches!(check, Check::Server { .. }));
     let of_those = |says: Says| {
-        let mut those = checks.iter().filter(|check| check.says(of.now) == says);
+        let mut those = asked().filter(|check| check.says(of.now) == says);
         those.find_map(|check| command_for(check, of))
     };
     let stops = of_those(Says::Stops);
     if stops.is_some() || !is_due(checks, of.now) {
         return stops;
     }
-    let keeps = checks.iter().any(|check| check.says(of.now).keeps());
+    let keeps = asked().any(|check| check.says(of.now).keeps());
     let waits = of_those(Says::Waits).or_else(|| of_those(Says::Due));
     waits.or_else(|| (!keeps).then(|| of.run()))
+}
+
+/// The checks in lines, with what helps.
+pub(super) fn lines(checks: &[Check], of: Subject<'_>) -> Vec<String> {
+    let mut lines = vec!["  what the scheduler asks:".to_owned()];
+    let line = |check: &Check| format!("    {:5}  {}", word(check.says(of.now)), sentence(check, of));
+    lines.extend(checks.iter().map(line));
+    lines.extend(best_command(checks, of).map(|command| format!("  do: {command}")));
+    lines
+}
+
+/// Adds the checks to what is told as JSON.
+pub(super) fn add_json(told: &mut Value, checks: &[Check], of: Subject<'_>) {
+    let one = |check: &Check| json!({ "check": check, "says": check.says(of.now), "text": sentence(check, of), "do": command_for(check, of) });
+    told["checks"] = checks.iter().map(one).collect();
+    told["do"] = json!(best_command(checks, of));
+}
+
+/// Whether no process of this machine keeps time for the project; where the ledger is shared, nobody can say.
+pub(super) fn is_nobody_there(opened: &Opened) -> bool {
+    let is_file = opened.place().is_ok_and(|place| place.file().is_some());
+    is_file && !DataLock::is_held(opened.data_dir(), &opened.project.environment)
+}
+
+fn word(says: Says) -> &'static str {
+    match says {
+        Says::Fine => "ok",
+        Says::Due => "due",
+        Says::Waits => "waits",
+        Says::Stops => "stops",
+    }
 }
 
 /// Whether anything is to be done, be it kept or not.
@@ -116,51 +160,95 @@ pub(crate) fn sentence(check: &Check, of: Subject<'_>) -> String {
     match check {
         Check::Named { unit, begin, is_named } => {
             let since = begin.map_or_else(String::new, |begin| format!(", since {}", at(begin)));
-            let what = if *is_named { "its time is cut" } else { "it lies outside: its time is cut" };
+            let what = if *is_named {
+                "its time is cut"
+            } else {
+                "it lies outside: its time is cut"
+            };
             match unit.as_str() {
                 "whole" => "all of time is one".to_owned(),
                 unit => format!("{what} by {unit}{since}"),
             }
         }
-        Check::Wanted { schedule, last_tick, next_tick, is_wanted } => {
-            wanted(schedule.as_deref(), *last_tick, *next_tick, *is_wanted, zone)
-        }
-        Check::Tick { scheduled_at, fate, run } => format!("its newest tick, {}, {}", at(*scheduled_at), became(*fate, *run, zone)),
+        Check::Wanted {
+            schedule,
+            last_tick,
+            next_tick,
+            is_wanted,
+        } => wanted(schedule.as_deref(), *last_tick, *next_tick, *is_wanted, zone),
+        Check::Tick {
+            scheduled_at,
+            fate,
+            run,
+        } => format!("its newest tick, {}, {}", at(*scheduled_at), became(*fate, *run, zone)),
         Check::Waived { ranges } => format!("given up{}", in_parts(&own(ranges))),
-        Check::Filled { filled, missing, at: filled_at, rows } => {
+        Check::Filled {
+            filled,
+            missing,
+            at: filled_at,
+            rows,
+        } => {
             if filled.is_empty() {
                 return "never filled".to_owned();
             }
             let when = filled_at.map_or_else(String::new, |moment| format!(" at {}", at(moment)));
             let rows = rows.map_or_else(String::new, |rows| format!(", {}", say::count(rows, "row")));
-            let rest = if missing.is_empty() { String::new() } else { format!("; never{}", in_parts(&own(missing))) };
+            let rest = if missing.is_empty() {
+                String::new()
+            } else {
+                format!("; never{}", in_parts(&own(missing)))
+            };
             format!("filled{when}{rows}{rest}")
         }
         Check::Right { stale } => match stale.as_slice() {
             [] => "nothing made it stale".to_owned(),
             some => {
                 let parts = some.iter().map(|(range, reason)| {
-                    let part = if *range == of.range { String::new() } else { format!(" ({})", interval_text::format(*range, of.grid)) };
+                    let part = if *range == of.range {
+                        String::new()
+                    } else {
+                        format!(" ({})", interval_text::format(*range, of.grid))
+                    };
                     format!("{}{part}", reason_text(reason))
                 });
                 format!("stale: {}", parts.collect::<Vec<_>>().join("; "))
             }
         },
         Check::Input { .. } => input(check, of),
-        Check::Failing { range, code, count, failed_at, next_try_at, is_held, .. } => {
-            let part = if *range == of.range { String::new() } else { format!(" ({})", interval_text::format(*range, of.grid)) };
+        Check::Failing {
+            range,
+            code,
+            count,
+            failed_at,
+            next_try_at,
+            is_held,
+            ..
+        } => {
+            let part = if *range == of.range {
+                String::new()
+            } else {
+                format!(" ({})", interval_text::format(*range, of.grid))
+            };
             let then = match (is_held, *next_try_at > of.now) {
                 (true, _) => "; held until something changes or it is named".to_owned(),
                 (false, true) => format!("; tried again from {}", at(*next_try_at)),
                 (false, false) => "; tried again when it is its turn".to_owned(),
             };
             let times = say::count(u64::from(*count), "time");
-            format!("failed{part}: {code} {times} in a row, last at {}{then}; `mulgil explain {code}`", at(*failed_at))
+            format!(
+                "failed{part}: {code} {times} in a row, last at {}{then}; `mulgil explain {code}`",
+                at(*failed_at)
+            )
         }
-        Check::RolledBack { to, .. } => format!("held: its table went back to version {to}"),
+        Check::RolledBack { to, .. } => {
+            format!("held: its table went back to version {to}; until its code or an input changes, or it is named")
+        }
         Check::Tested { failed, untested } => match (failed.as_slice(), untested.is_empty()) {
             ([], true) => "its data tests have passed".to_owned(),
-            ([], false) => format!("its data tests have to pass before anybody reads it{}", in_parts(&own(untested))),
+            ([], false) => format!(
+                "its data tests have to pass before anybody reads it{}",
+                in_parts(&own(untested))
+            ),
             (failed, _) => format!("data tests failed: {}", failed.join(", ")),
         },
         Check::InFlight { ranges, run, .. } => {
@@ -209,7 +297,16 @@ fn became(fate: Fate, run: Option<i64>, zone: &Zone) -> String {
 }
 
 fn input(check: &Check, of: Subject<'_>) -> String {
-    let Check::Input { from, needs, absent, due, gone, waits_for_tests, .. } = check else {
+    let Check::Input {
+        from,
+        needs,
+        absent,
+        due,
+        gone,
+        waits_for_tests,
+        ..
+    } = check
+    else {
         return String::new();
     };
     let node = of.project.node(&from.node).map(|node| &node.grid);

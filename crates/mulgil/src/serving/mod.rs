@@ -215,10 +215,16 @@ pub(crate) async fn serve<T>(
     let slots = flags.slots.unwrap_or(DEFAULT_SLOTS).max(1);
     let pages = Pages::start(Arc::clone(&control), slots, Vec::new()).await;
     let mut drained = stopping.clone();
-    let mut server = tokio::spawn(mulgil_server::serve(listener, control, Some(Arc::new(pages)), config, async move {
-        // Whoever could tell is gone where this fails.
-        let _ = drained.wait_for(|stop| *stop).await;
-    }));
+    let mut server = tokio::spawn(mulgil_server::serve(
+        listener,
+        control,
+        Some(Arc::new(pages)),
+        config,
+        async move {
+            // Whoever could tell is gone where this fails.
+            let _ = drained.wait_for(|stop| *stop).await;
+        },
+    ));
     let (early, why) = tokio::select! {
         told = told => (None, Ended::Told(told)),
         ended = &mut ends => (Some(joined(ended)), Ended::ByItself),

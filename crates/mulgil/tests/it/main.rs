@@ -25,6 +25,7 @@ mod look;
 mod nodes;
 mod object_store;
 mod outputs;
+mod pages;
 #[allow(dead_code, reason = "the tests of the ledger use more of it")]
 #[path = "../../../mulgil-store/tests/it/postgres.rs"]
 mod postgres;

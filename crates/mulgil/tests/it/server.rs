@@ -52,6 +52,11 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The status and the body of an answer.
     pub(crate) fn get(&self, path: &str, token: Option<&str>) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();

@@ -1,15 +1,8 @@
 //! The form that fills intervals anew: exactly what it lists is done, or nothing.
 
 use mulgil_core::{
-    codes,
-    diagnostic::Diagnostic,
-    flow::name,
-    grid::Grid,
-    interval::RangeSet,
-    interval_text,
-    name::Instance,
-    project::Fingerprint,
-    select,
+    codes, diagnostic::Diagnostic, flow::name, grid::Grid, interval::RangeSet, interval_text, name::Instance,
+    project::Fingerprint, select, state::NodeState,
 };
 use mulgil_server::{Answered, Backfill, Control as _, Fields, Filter, Named, NoPage, Performed, Select, Verb};
 use mulgil_web::view::{
@@ -22,6 +15,7 @@ use super::{
     forms::field,
     names::{self, encoded},
 };
+use crate::{cli, command::backfill};
 
 /// The hidden field that says what was shown.
 const RANGES: &str = "ranges";
@@ -40,9 +34,9 @@ struct Asked<'a> {
 }
 
 /// What would be filled, and how much of it is there.
-pub(super) async fn preview(sight: Sight<'_>, name: &str, fields: &Fields) -> Result<Confirm, NoPage> {
+pub(super) fn preview(sight: Sight<'_>, name: &str, fields: &Fields) -> Result<Confirm, NoPage> {
     let asked = Asked::of(sight, name, fields)?;
-    let (ranges, faults) = match asked.ranges(sight).await {
+    let (ranges, faults) = match asked.ranges_seen(sight) {
         Ok(ranges) => (ranges, Vec::new()),
         Err(faults) => (Vec::new(), faults),
     };
@@ -128,7 +122,41 @@ impl<'a> Asked<'a> {
         })
     }
 
-    /// The exact ranges, as the command line's `--dry-run` gives them.
+    /// The exact ranges as the picture has them, by what the command line's `--dry-run` is made of.
+    fn ranges_seen(&self, sight: Sight<'_>) -> Result<Vec<Named>, Vec<Diagnostic>> {
+        let Sight { opened, picture, .. } = sight;
+        let named = backfill::Named {
+            select: cli::Select {
+                selectors: vec![self.name.to_owned()],
+                more: Vec::new(),
+                exclude: Vec::new(),
+            },
+            from: self.from.map(str::to_owned),
+            to: self.to.map(str::to_owned),
+            only: self.only,
+        };
+        let takes = match name::flow_in(self.name).and_then(|flow| picture.project.flow(flow)) {
+            Some(flow) => {
+                let none = NodeState::default();
+                let state = picture.flows.get(&self.instance).unwrap_or(&none);
+                named
+                    .of_flow(flow, state)
+                    .map(|ranges| vec![(self.instance.clone(), ranges)])
+            }
+            None => named.of_models(opened, &picture.state),
+        };
+        let takes = takes.map_err(|faults| faults.0)?;
+        let ranges = takes.iter().flat_map(|(instance, ranges)| {
+            ranges.iter().map(|range| Named {
+                instance: instance.clone(),
+                range,
+                count: self.grid.count(range),
+            })
+        });
+        Ok(ranges.collect())
+    }
+
+    /// The exact ranges as the ledger has them at this moment.
     async fn ranges(&self, sight: Sight<'_>) -> Result<Vec<Named>, Vec<Diagnostic>> {
         match sight.program.perform(self.verb(true)).await {
             Ok(answer) => match answer.what {
@@ -164,7 +192,12 @@ impl<'a> Asked<'a> {
         };
         let mut fields = Vec::new();
         if self.grid.is_cut() {
-            fields.push(field("from", Label::From, self.from.unwrap_or_default(), FieldKind::Text));
+            fields.push(field(
+                "from",
+                Label::From,
+                self.from.unwrap_or_default(),
+                FieldKind::Text,
+            ));
             fields.push(field("to", Label::To, self.to.unwrap_or_default(), FieldKind::Text));
         }
         fields.push(field("only", Label::Only, word(self.only), FieldKind::Only));

@@ -30,7 +30,10 @@ const ON_A_PAGE: u32 = 500;
 
 /// Ranges in words, the first few by name.
 pub(super) fn in_words(ranges: &RangeSet, grid: &Grid) -> String {
-    let shown = ranges.iter().take(WORDS).map(|range| interval_text::format(range, grid));
+    let shown = ranges
+        .iter()
+        .take(WORDS)
+        .map(|range| interval_text::format(range, grid));
     let mut words = shown.collect::<Vec<_>>().join(", ");
     if ranges.ranges().len() > WORDS {
         words.push_str(", …");
@@ -52,7 +55,10 @@ pub(super) fn shape_of<'a>(picture: &'a Picture, instance: &Instance) -> Cutting
     let flow = mulgil_core::flow::name::flow_in(instance.node.as_str()).and_then(|flow| project.flow(flow));
     let source = project.source(&instance.node);
     let node = project.node(&instance.node).map(|node| &node.grid);
-    let grid = flow.map(|flow| &flow.grid).or(node).or(source.map(|source| &source.grid));
+    let grid = flow
+        .map(|flow| &flow.grid)
+        .or(node)
+        .or(source.map(|source| &source.grid));
     Cutting {
         grid: grid.filter(|grid| grid.is_cut()),
         is_source: node.is_none() && source.is_some(),
@@ -88,8 +94,15 @@ impl Cutting<'_> {
             Some(flow) => self.grid.map(|_| names::flow_href(flow))?,
             None => format!("/tables/{}", encoded(&instance.to_string())),
         };
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
-        let query = if fields.is_empty() { String::new() } else { format!("?{}", fields.join("&")) };
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
+        let query = if fields.is_empty() {
+            String::new()
+        } else {
+            format!("?{}", fields.join("&"))
+        };
         Some(format!("{page}/backfill{query}"))
     }
 }
@@ -165,14 +178,31 @@ fn page(
     let origin = civil(grid, start);
     let mut cells = Vec::new();
     let mut hour = (origin, 0);
-    for (index, interval) in grid.intervals(shown).take(mulgil_web::view::table::CELLS_SHOWN).enumerate() {
+    for (index, interval) in grid
+        .intervals(shown)
+        .take(mulgil_web::view::table::CELLS_SHOWN)
+        .enumerate()
+    {
         let at = civil(grid, interval.start);
-        hour = if hour.0 == at { (at, hour.1 + u32::from(index > 0)) } else { (at, 0) };
+        hour = if hour.0 == at {
+            (at, hour.1 + u32::from(index > 0))
+        } else {
+            (at, 0)
+        };
         let (row, column) = place(grid, origin, at, index as u32, hour.1);
-        let mark = standing.statuses.get(interval.start).map_or(Mark::NotExpected, |(_, status)| names::mark(status));
+        let mark = standing
+            .statuses
+            .get(interval.start)
+            .map_or(Mark::NotExpected, |(_, status)| names::mark(status));
         let interval = names::named(interval, grid);
         let href = names::why_href(&format!("{instance}@{}", interval.name));
-        cells.push(HeatCell { interval, mark, row, column, href });
+        cells.push(HeatCell {
+            interval,
+            mark,
+            row,
+            column,
+            href,
+        });
     }
     let to = |end: Instant| heat_href(instance, (end < newest).then_some(end));
     let paging = Paging {
@@ -230,7 +260,10 @@ fn place(grid: &Grid, origin: jiff::civil::Date, at: jiff::civil::Date, index: u
                 Cut::Unit(Unit::Week) => (at.day_of_year() - 1) / 7,
                 Cut::Unit(_) | Cut::Cron(_) | Cut::Whole => i16::from(at.month() - 1),
             };
-            (u32::try_from(year).unwrap_or(0), u32::from(column.max(0).unsigned_abs()))
+            (
+                u32::try_from(year).unwrap_or(0),
+                u32::from(column.max(0).unsigned_abs()),
+            )
         }
         Shape::Line => (index / IN_A_ROW, index % IN_A_ROW),
         Shape::Whole => (0, 0),
@@ -259,7 +292,9 @@ fn ranges(cutting: Cutting<'_>, instance: &Instance, standing: &Standing) -> (Ve
     let more = all.len().saturating_sub(RANGES_SHOWN) as u64;
     let shown = all.into_iter().take(RANGES_SHOWN).map(|(range, status)| {
         let mark = names::mark(status);
-        let name = cutting.grid.map_or_else(|| "all".to_owned(), |grid| interval_text::format(range, grid));
+        let name = cutting
+            .grid
+            .map_or_else(|| "all".to_owned(), |grid| interval_text::format(range, grid));
         Range {
             count: cutting.count(range),
             status: status.clone(),
@@ -296,4 +331,108 @@ pub(super) fn fix(cutting: Cutting<'_>, instance: &Instance, range: Interval, ma
         command,
         href: cutting.backfill_href(instance, &[("from", &from), ("to", &to)]),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use mulgil_core::{grid::Zone, interval::RangeMap, why::Status};
+
+    use super::*;
+
+    fn grid(unit: Unit, zone: &str, begin: &str) -> Grid {
+        let mut grid = Grid {
+            cut: Cut::Unit(unit),
+            zone: Zone::named(zone).unwrap(),
+            begin: None,
+            end: None,
+        };
+        grid.begin = Some(interval_text::parse(begin, &grid).unwrap().start);
+        grid
+    }
+
+    /// A table that is fresh over a range, and misses one interval of it.
+    fn standing(grid: &Grid, range: &str, hole: &str) -> Standing {
+        let parse = |text: &str| interval_text::parse(text, grid).unwrap();
+        let mut statuses = RangeMap::new();
+        statuses.insert(parse(range), Status::Fresh);
+        statuses.insert(parse(hole), Status::Missing);
+        Standing::of(statuses, &|range| grid.count(range))
+    }
+
+    fn orders() -> Instance {
+        Instance::of("orders".into())
+    }
+
+    #[test]
+    fn days_are_a_calendar_with_a_way_to_older_ones() {
+        let grid = grid(Unit::Day, "Asia/Seoul", "2024-01-01");
+        let standing = standing(&grid, "2024-01-01..2026-11-20", "2026-11-18");
+        let now = interval_text::parse("2026-11-20", &grid).unwrap().start;
+        let (cells, paging, shape) = page(&grid, &orders(), &standing, None, now);
+        assert_eq!((shape, cells.len()), (Shape::Days, 371));
+        let hole = cells.iter().find(|cell| cell.mark == Mark::Missing).unwrap();
+        // A Wednesday.
+        assert_eq!((hole.interval.name.as_str(), hole.row), ("2026-11-18", 2));
+        assert_eq!(hole.href, "/why/orders@2026-11-18");
+        let places: std::collections::BTreeSet<_> = cells.iter().map(|cell| (cell.row, cell.column)).collect();
+        assert_eq!(places.len(), cells.len(), "two cells have one place");
+        assert_eq!(paging.newer, None);
+        let before = cells[0].interval.range.start;
+        assert_eq!(paging.older, Some(format!("/tables/orders?before={}", before.0)));
+        let (older, paging, _) = page(&grid, &orders(), &standing, Some(before), now);
+        assert_eq!(older.last().unwrap().interval.range.end, before);
+        assert_eq!(paging.newer.as_deref(), Some("/tables/orders"));
+        let (oldest, paging, _) = page(&grid, &orders(), &standing, Some(older[0].interval.range.start), now);
+        assert_eq!((oldest[0].interval.name.as_str(), paging.older), ("2024-01-01", None));
+    }
+
+    #[test]
+    fn a_day_of_twenty_five_hours_has_a_place_for_each() {
+        let grid = grid(Unit::Hour, "America/New_York", "2026-10-30T00");
+        let standing = standing(&grid, "2026-10-30..2026-11-03", "2026-11-01T05");
+        let now = interval_text::parse("2026-11-03T00", &grid).unwrap().start;
+        let (cells, _, shape) = page(&grid, &orders(), &standing, None, now);
+        assert_eq!((shape, cells.len()), (Shape::Hours, 97));
+        let places: std::collections::BTreeSet<_> = cells.iter().map(|cell| (cell.row, cell.column)).collect();
+        assert_eq!(places.len(), cells.len(), "two cells have one place");
+        assert_eq!(cells.iter().filter(|cell| cell.row == 2).count(), 25);
+    }
+
+    #[test]
+    fn months_and_weeks_are_rows_of_years() {
+        for (unit, begin, range, hole) in [
+            (Unit::Month, "2020-01", "2020-01..2026-11", "2025-07"),
+            (Unit::Week, "2020-W01", "2020-W01..2026-W40", "2025-W30"),
+        ] {
+            let grid = grid(unit, "UTC", begin);
+            let standing = standing(&grid, range, hole);
+            let now = standing.statuses.keys().span().unwrap().end;
+            let (cells, ..) = page(&grid, &orders(), &standing, None, now);
+            let places: std::collections::BTreeSet<_> = cells.iter().map(|cell| (cell.row, cell.column)).collect();
+            assert_eq!(places.len(), cells.len(), "two cells have one place");
+            assert_eq!(cells.iter().filter(|cell| cell.mark == Mark::Missing).count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_needs_somebody_is_told_first() {
+        let grid = grid(Unit::Day, "UTC", "2026-01-01");
+        let standing = standing(&grid, "2026-01-01..2026-02-01", "2026-01-10");
+        let cutting = Cutting {
+            grid: Some(&grid),
+            is_source: false,
+        };
+        let (told, more) = ranges(cutting, &orders(), &standing);
+        let names: Vec<&str> = told.iter().map(|range| range.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["2026-01-10", "2026-01-11..2026-02-01", "2026-01-01..2026-01-10"]
+        );
+        assert_eq!(
+            told[0].fix.as_ref().unwrap().command,
+            "mulgil backfill orders@2026-01-10"
+        );
+        assert_eq!((told[1].fix.as_ref(), more), (None, 0));
+        assert_eq!(in_words(&standing.statuses.keys(), &grid), "2026-01");
+    }
 }

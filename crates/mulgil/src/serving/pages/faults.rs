@@ -57,7 +57,10 @@ pub(super) fn of_code(code: Code) -> Fault {
 /// There is no such run.
 pub(super) fn no_run(run: i64) -> NoPage {
     NoPage::NotFound {
-        fault: fault(format!("there is no run {run}"), "`mulgil runs ls` shows the newest runs"),
+        fault: fault(
+            format!("there is no run {run}"),
+            "`mulgil runs ls` shows the newest runs",
+        ),
         near: vec![Link {
             text: "/runs".to_owned(),
             href: Some("/runs".to_owned()),

@@ -29,7 +29,7 @@ pub(super) async fn preview(sight: Sight<'_>, wish: &Wish, fields: &Fields) -> M
     let confirm = match wish {
         Wish::Run { flow } => run(sight, flow, fields)?,
         Wish::Cancel { run } => cancel(sight, *run).await?,
-        Wish::Backfill { node } => backfill_form::preview(sight, node, fields).await?,
+        Wish::Backfill { node } => backfill_form::preview(sight, node, fields)?,
     };
     Ok((confirm, Vec::new()))
 }
@@ -127,11 +127,17 @@ fn param_field(flow: &Flow, param: &Param, fields: &Fields) -> Field {
         None if param.required && param.default.is_none() && is_sent => {
             let faults = flow.params(&BTreeMap::new()).err().unwrap_or_default();
             let quoted = format!("`{}`", param.name);
-            faults.iter().find(|fault| fault.message.contains(&quoted)).map(in_words)
+            faults
+                .iter()
+                .find(|fault| fault.message.contains(&quoted))
+                .map(in_words)
         }
         None => None,
     };
-    let value = given.as_ref().or(param.default.as_ref()).map_or_else(String::new, text_of);
+    let value = given
+        .as_ref()
+        .or(param.default.as_ref())
+        .map_or_else(String::new, text_of);
     let kind = match (param.allowed.is_empty(), param.kind) {
         (false, _) => FieldKind::Choice(param.allowed.iter().map(text_of).collect()),
         (true, ParamType::Boolean) => FieldKind::Flag,
@@ -188,19 +194,25 @@ async fn cancel(sight: Sight<'_>, number: i64) -> Result<Confirm, NoPage> {
     };
     let is_live = |state: RunState| matches!(state, RunState::Running | RunState::Queued);
     let live = tasks.iter().filter(|task| is_live(task.state));
-    let live = live.map(|task| match mulgil_core::flow::name::flow_in(task.instance.node.as_str()) {
-        Some(step) => step.split_once('/').map_or(step, |(_, step)| step).to_owned(),
-        None => match sight.picture.project.node(&task.instance.node) {
-            Some(node) => names::target(&task.instance, task.range, &node.grid),
-            None => task.instance.to_string(),
+    let live = live.map(
+        |task| match mulgil_core::flow::name::flow_in(task.instance.node.as_str()) {
+            Some(step) => step.split_once('/').map_or(step, |(_, step)| step).to_owned(),
+            None => match sight.picture.project.node(&task.instance.node) {
+                Some(node) => names::target(&task.instance, task.range, &node.grid),
+                None => task.instance.to_string(),
+            },
         },
-    });
+    );
     let flow = sight.picture.project.flows.iter().find(|flow| {
         let prefix = format!("{}/", flow.instance().node);
-        tasks.iter().any(|task| task.instance.node.as_str().starts_with(&prefix))
+        tasks
+            .iter()
+            .any(|task| task.instance.node.as_str().starts_with(&prefix))
     });
     let rest = flow.map_or(0, |flow| flow.steps.len().saturating_sub(tasks.len()));
-    let waiting = tasks.iter().filter(|task| !task.state.is_terminal() && !is_live(task.state));
+    let waiting = tasks
+        .iter()
+        .filter(|task| !task.state.is_terminal() && !is_live(task.state));
     let faults = run.state.is_terminal().then(|| faults::over(number, run.state));
     Ok(Confirm {
         deed: Deed::Cancel {
@@ -245,14 +257,20 @@ mod tests {
     }
 
     fn fields(pairs: &[(&str, &str)]) -> Fields {
-        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         pairs.collect()
     }
 
     #[test]
     fn a_form_that_was_not_sent_has_no_faults_and_shows_what_is_meant() {
         let flow = flow();
-        let shown: Vec<Field> = flow.params.iter().map(|param| param_field(&flow, param, &fields(&[]))).collect();
+        let shown: Vec<Field> = flow
+            .params
+            .iter()
+            .map(|param| param_field(&flow, param, &fields(&[])))
+            .collect();
         assert!(shown.iter().all(|field| field.fault.is_none()));
         assert_eq!(shown[2].value, "kr");
         assert_eq!(shown[0].name, "param.days");
@@ -262,8 +280,16 @@ mod tests {
     fn each_field_says_what_is_wrong_with_it() {
         let flow = flow();
         let sent = fields(&[("sent", "1"), ("param.days", "two"), ("param.country", "de")]);
-        let shown: Vec<Field> = flow.params.iter().map(|param| param_field(&flow, param, &sent)).collect();
-        assert!(shown[0].fault.as_ref().is_some_and(|fault| fault.contains("days")), "{:?}", shown[0]);
+        let shown: Vec<Field> = flow
+            .params
+            .iter()
+            .map(|param| param_field(&flow, param, &sent))
+            .collect();
+        assert!(
+            shown[0].fault.as_ref().is_some_and(|fault| fault.contains("days")),
+            "{:?}",
+            shown[0]
+        );
         assert_eq!(shown[0].value, "two");
         assert!(shown[2].fault.is_some());
         let missing = fields(&[("sent", "1")]);
@@ -273,7 +299,10 @@ mod tests {
     #[test]
     fn a_box_that_is_not_ticked_says_no() {
         let flow = flow();
-        let ticked = given(&flow, &fields(&[("sent", "1"), ("param.dry", "on"), ("param.days", " 3 ")]));
+        let ticked = given(
+            &flow,
+            &fields(&[("sent", "1"), ("param.dry", "on"), ("param.days", " 3 ")]),
+        );
         assert_eq!(ticked["dry"], Json::from("true"));
         assert_eq!(ticked["days"], Json::from("3"));
         assert_eq!(given(&flow, &fields(&[("sent", "1")]))["dry"], Json::from("false"));

@@ -104,9 +104,7 @@ fn ledger(facts: &HealthFacts) -> Option<Light> {
 
 fn disk(facts: &HealthFacts) -> Option<Light> {
     let (free, all) = (facts.disk_free_bytes, facts.disk_total_bytes);
-    let is_below = |percent: u128, enough: u64| {
-        u128::from(free) * 100 < u128::from(all) * percent && free < enough
-    };
+    let is_below = |percent: u128, enough: u64| u128::from(free) * 100 < u128::from(all) * percent && free < enough;
     (all > 0).then(|| Light {
         what: LightKind::Disk {
             free_bytes: free,

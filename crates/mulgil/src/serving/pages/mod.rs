@@ -1,17 +1,26 @@
 //! What the pages are made of: values of the ledger and the project, page by page. Most come from the picture
 //! that is kept in memory; what is asked of the ledger is counted.
 
+mod attempt;
 mod backfill_form;
 mod cells;
 mod faults;
+mod flow;
+mod flows;
 mod forms;
+mod grid;
 mod health;
+mod log;
 mod names;
-mod of_runs;
 mod picture;
+mod run;
+mod run_events;
+mod runs;
 mod sample;
+mod sql;
 mod table;
 mod tables;
+mod tasks;
 mod today;
 mod why;
 
@@ -27,8 +36,13 @@ use mulgil_web::view;
 use tokio::sync::broadcast;
 
 use self::{
-    of_runs::{attempt, flow, flows, run, runs, whole_log},
+    attempt::attempt,
+    flow::flow,
+    flows::flows,
+    log::whole_log,
     picture::{Gallery, Picture, Topics},
+    run::run,
+    runs::runs,
 };
 use super::control::Program;
 use crate::wire::{self, Opened};

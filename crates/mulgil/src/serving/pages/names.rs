@@ -147,7 +147,13 @@ mod tests {
             "/tables/sales?keys=country%3Dkr%2Cshop%3D%EC%84%9C%EC%9A%B8"
         );
         assert_eq!(key("country=kr,shop=서울"), Some(instance.key));
-        assert_eq!(why_href("flow:daily@2026-11-20T05+09:00"), "/why/flow:daily@2026-11-20T05%2B09:00");
-        assert_eq!(table_href(&Instance::parse("a/../b?c#d").unwrap()), "/tables/a%2F..%2Fb%3Fc%23d");
+        assert_eq!(
+            why_href("flow:daily@2026-11-20T05+09:00"),
+            "/why/flow:daily@2026-11-20T05%2B09:00"
+        );
+        assert_eq!(
+            table_href(&Instance::parse("a/../b?c#d").unwrap()),
+            "/tables/a%2F..%2Fb%3Fc%23d"
+        );
     }
 }

@@ -52,7 +52,9 @@ async fn rows(sight: Sight<'_>, relation: &[&str], columns: &[String]) -> Result
         (_, _) => shown.to_vec(),
     };
     let value = |object: &serde_json::Map<_, _>, column: &String| object.get(column).and_then(text);
-    let rows = objects.iter().map(|object| shown.iter().map(|column| value(object, column)).collect());
+    let rows = objects
+        .iter()
+        .map(|object| shown.iter().map(|column| value(object, column)).collect());
     Ok(Sample::Rows {
         rows: rows.collect(),
         more_columns: columns.len().saturating_sub(shown.len()) as u64,
@@ -62,7 +64,9 @@ async fn rows(sight: Sight<'_>, relation: &[&str], columns: &[String]) -> Result
 
 /// What the query may name: tables as readers see them, and sources as they were last seen.
 async fn spec(sight: Sight<'_>) -> Result<SessionSpec, Fault> {
-    let Sight { opened, store, picture, .. } = sight;
+    let Sight {
+        opened, store, picture, ..
+    } = sight;
     let seen = store.sources_seen().await?;
     let known: BTreeSet<_> = picture.catalog.relations.values().map(|entry| &entry.node).collect();
     let exists = |name: &_| known.contains(name);
@@ -104,9 +108,12 @@ impl ByteSink for Bounded {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         if self.0.len() + bytes.len() > MAX_BYTES {
             return Err(Box::new(
-                Diagnostic::error(codes::USAGE, "the first rows of the table are too large to be shown here")
-                    .with_remedy("ask for some of its columns: `mulgil query`")
-                    .with_retry(Retry::Never),
+                Diagnostic::error(
+                    codes::USAGE,
+                    "the first rows of the table are too large to be shown here",
+                )
+                .with_remedy("ask for some of its columns: `mulgil query`")
+                .with_retry(Retry::Never),
             ));
         }
         self.0.extend_from_slice(bytes);

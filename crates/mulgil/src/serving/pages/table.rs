@@ -43,7 +43,9 @@ pub(super) async fn table(sight: Sight<'_>, name: &str, query: TableQuery) -> Ma
 }
 
 async fn of_node(sight: Sight<'_>, node: &Node, query: &TableQuery) -> Result<Table, mulgil_server::NoPage> {
-    let Sight { store, picture, now, .. } = sight;
+    let Sight {
+        store, picture, now, ..
+    } = sight;
     let instance = instance_of(sight, node, query.keys.as_deref());
     let known = picture.catalog.relations.get(&node.relation);
     let made = known.map_or(&[][..], |known| &known.columns);
@@ -57,13 +59,21 @@ async fn of_node(sight: Sight<'_>, node: &Node, query: &TableQuery) -> Result<Ta
     } else {
         None
     };
-    let rows = if query.with_sample { None } else { rows(sight, node, &instance).await? };
+    let rows = if query.with_sample {
+        None
+    } else {
+        rows(sight, node, &instance).await?
+    };
     let bytes = picture.catalog.sizes.get(&node.relation);
     let size = bytes.filter(|size| size.version.is_some()).map(|size| Size {
         rows,
         bytes: size.bytes,
         files: size.files,
-        version: picture.state.tables.get(&node.relation).and_then(|table| table.published),
+        version: picture
+            .state
+            .tables
+            .get(&node.relation)
+            .and_then(|table| table.published),
         changed_at: grown.first().map(|grown| grown.at),
     });
     let flow = picture.project.flow_of(&node.name);
@@ -97,7 +107,9 @@ async fn of_node(sight: Sight<'_>, node: &Node, query: &TableQuery) -> Result<Ta
 }
 
 async fn of_source(sight: Sight<'_>, source: &Source, query: &TableQuery) -> Result<Table, mulgil_server::NoPage> {
-    let Sight { store, picture, now, .. } = sight;
+    let Sight {
+        store, picture, now, ..
+    } = sight;
     let instance = Instance::of(source.name.clone());
     let seen = store.sources_seen().await?.remove(&source.name).unwrap_or_default();
     let names: Vec<String> = seen.columns.iter().map(|column| column.name.clone()).collect();
@@ -155,7 +167,13 @@ fn instance_of(sight: Sight<'_>, node: &Node, keys: Option<&str>) -> Instance {
         .iter()
         .position(|instance| Some(&instance.key) == asked.as_ref())
         // Of several the first, which is the last of the reversed.
-        .or_else(|| all.iter().enumerate().rev().max_by_key(|(_, one)| worst(one)).map(|(place, _)| place));
+        .or_else(|| {
+            all.iter()
+                .enumerate()
+                .rev()
+                .max_by_key(|(_, one)| worst(one))
+                .map(|(place, _)| place)
+        });
     place.map_or_else(|| Instance::of(node.name.clone()), |place| all.swap_remove(place))
 }
 
@@ -183,7 +201,11 @@ fn instances(sight: Sight<'_>, node: &Node, shown: &Instance) -> Vec<(Link, Mark
 /// The rows of all that is filled, where that is quickly summed up.
 async fn rows(sight: Sight<'_>, node: &Node, instance: &Instance) -> Result<Option<u64>, mulgil_server::NoPage> {
     let filled = sight.picture.state.nodes.get(instance).map(|state| state.filled.keys());
-    let count: u64 = filled.iter().flat_map(|filled| filled.iter()).map(|range| node.grid.count(range)).sum();
+    let count: u64 = filled
+        .iter()
+        .flat_map(|filled| filled.iter())
+        .map(|range| node.grid.count(range))
+        .sum();
     if count == 0 || count > INTERVALS_SUMMED || !node.keys.is_empty() {
         return Ok(None);
     }
@@ -206,7 +228,12 @@ fn filled_by(sight: Sight<'_>, node: &Node) -> Option<String> {
 
 fn links<'a>(sight: Sight<'_>, names: impl Iterator<Item = &'a mulgil_core::name::NodeName>) -> Vec<(Link, Mark)> {
     let mut links: Vec<(Link, Mark)> = names
-        .map(|name| (names::table_link(&Instance::of(name.clone())), sight.picture.worst(name)))
+        .map(|name| {
+            (
+                names::table_link(&Instance::of(name.clone())),
+                sight.picture.worst(name),
+            )
+        })
         .collect();
     links.sort_by_key(|(_, mark)| std::cmp::Reverse(gravity(*mark)));
     links.truncate(NEIGHBOURS_SHOWN);
@@ -333,8 +360,16 @@ mod tests_of_values {
             at: Instant(at),
             by: bytes.map(|bytes| Growth { bytes, files: 1 }),
         };
-        let all = [grown(3, Some(50)), grown(2, Some(-10)), grown(1, None), grown(0, Some(5))];
-        assert_eq!(sizes(100, &all), [(Instant(1), 60), (Instant(2), 50), (Instant(3), 100)]);
+        let all = [
+            grown(3, Some(50)),
+            grown(2, Some(-10)),
+            grown(1, None),
+            grown(0, Some(5)),
+        ];
+        assert_eq!(
+            sizes(100, &all),
+            [(Instant(1), 60), (Instant(2), 50), (Instant(3), 100)]
+        );
         assert!(sizes(100, &[]).is_empty());
     }
 }

@@ -26,7 +26,11 @@ pub(super) async fn tables(sight: Sight<'_>, query: ListQuery) -> Made<Tables> {
     let mut found = all
         .into_iter()
         .filter(|entry| entry.name() > after && entry.has(picture, &words));
-    let rows: Vec<TableRow> = found.by_ref().take(ROWS_SHOWN).map(|entry| entry.row(picture)).collect();
+    let rows: Vec<TableRow> = found
+        .by_ref()
+        .take(ROWS_SHOWN)
+        .map(|entry| entry.row(picture))
+        .collect();
     let older = found.next().and(rows.last()).map(|last| {
         let search = if query.search.is_empty() {
             String::new()
@@ -118,10 +122,9 @@ pub(super) fn kind(node: &Node) -> &'static str {
     match node.materialization {
         Materialization::Seed => "seed",
         Materialization::Snapshot => "snapshot",
-        Materialization::Table
-        | Materialization::View
-        | Materialization::Interval
-        | Materialization::Incremental => "model",
+        Materialization::Table | Materialization::View | Materialization::Interval | Materialization::Incremental => {
+            "model"
+        }
     }
 }
 

@@ -34,11 +34,19 @@ const RUNS_SHOWN: usize = 48;
 const WELL: u8 = 3;
 
 pub(super) async fn today(sight: Sight<'_>) -> Made<Today> {
-    let Sight { store, picture, now, .. } = sight;
+    let Sight {
+        store, picture, now, ..
+    } = sight;
     let runs = store.flow_runs_since(Instant(now.0.saturating_sub(DAY_US))).await?;
     let failed = store.newest_failed().await?;
     let open_ticks = store.ticks_without_runs().await?;
-    let known = Known { picture, now, runs, failed, open_ticks };
+    let known = Known {
+        picture,
+        now,
+        runs,
+        failed,
+        open_ticks,
+    };
     let mut troubles = known.troubles();
     troubles.sort_by(|(kind, one), (other, two)| kind.cmp(other).then_with(|| one.name.cmp(&two.name)));
     let in_trouble = |flow: &Flow| {
@@ -110,7 +118,13 @@ impl Known<'_> {
                         failures: state.tests.get(&test.name).map_or(0, |last| last.failures),
                     };
                     let fix = format!("mulgil query 'select * from {}'", node.name);
-                    (TroubleKind::Failed, Trouble { fix: Some(typed(fix)), ..self.about(&base, cause) })
+                    (
+                        TroubleKind::Failed,
+                        Trouble {
+                            fix: Some(typed(fix)),
+                            ..self.about(&base, cause)
+                        },
+                    )
                 }));
             }
         }
@@ -125,7 +139,11 @@ impl Known<'_> {
 
     /// The ranges of an instance that are not well, one trouble for each kind of them.
     fn of_instance(&self, instance: &Instance, state: Option<&NodeState>) -> Vec<(TroubleKind, Trouble)> {
-        let Some(standing) = self.picture.standing(instance).filter(|standing| gravity(standing.worst) > WELL) else {
+        let Some(standing) = self
+            .picture
+            .standing(instance)
+            .filter(|standing| gravity(standing.worst) > WELL)
+        else {
             return Vec::new();
         };
         let mut kinds: BTreeMap<TroubleKind, RangeMap<Status>> = BTreeMap::new();
@@ -168,7 +186,10 @@ impl Known<'_> {
             TroubleKind::Stale => "stale",
             TroubleKind::Missing | TroubleKind::Waiting | TroubleKind::Late => "missing",
         };
-        let mends = !matches!(cause, TroubleCause::WaitsFor(_) | TroubleCause::Stale(Reason::Source { .. }));
+        let mends = !matches!(
+            cause,
+            TroubleCause::WaitsFor(_) | TroubleCause::Stale(Reason::Source { .. })
+        );
         Trouble {
             intervals: shape.grid.map_or_else(String::new, |grid| in_words(&all, grid)),
             count: all.iter().map(|range| shape.count(range)).sum(),
@@ -221,7 +242,10 @@ impl Known<'_> {
 
     /// A flow without intervals whose newest run failed.
     fn of_last_run(&self, flow: &Flow) -> Option<(TroubleKind, Trouble)> {
-        let last = self.runs.iter().find(|run| run.flow == flow.name && !flow.grid.is_cut())?;
+        let last = self
+            .runs
+            .iter()
+            .find(|run| run.flow == flow.name && !flow.grid.is_cut())?;
         if !matches!(last.state, RunState::Failed | RunState::Crashed) {
             return None;
         }
@@ -246,7 +270,10 @@ impl Known<'_> {
     /// A run that should be over, and a tick whose run has not begun.
     fn late(&self, flow: &Flow) -> Vec<(TroubleKind, Trouble)> {
         let mut late = Vec::new();
-        let open = self.runs.iter().filter(|run| run.flow == flow.name && run.ended_at.is_none());
+        let open = self
+            .runs
+            .iter()
+            .filter(|run| run.flow == flow.name && run.ended_at.is_none());
         for run in open {
             let due_at = flow.deadline.as_ref().map(|deadline| {
                 let from = match deadline.after {

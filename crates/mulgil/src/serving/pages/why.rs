@@ -21,12 +21,7 @@ use mulgil_web::view::{
     why::{Fill, Row, Why},
 };
 
-use super::{
-    Made, Sight,
-    cells::shape_of,
-    faults, names,
-    picture::Picture,
-};
+use super::{Made, Sight, cells::shape_of, faults, names, picture::Picture};
 use crate::command::why_checks::{self, Subject};
 
 /// Fills that are told.
@@ -53,7 +48,9 @@ struct Found<'a> {
 }
 
 async fn of_node(sight: Sight<'_>, target: &str) -> Made<Why> {
-    let Sight { store, picture, now, .. } = sight;
+    let Sight {
+        store, picture, now, ..
+    } = sight;
     let project = &picture.project;
     let (instance, range) = select::one(project, target).map_err(|fault| {
         let name = target.split(['@', '[']).next().unwrap_or(target);
@@ -96,7 +93,9 @@ async fn of_node(sight: Sight<'_>, target: &str) -> Made<Why> {
 }
 
 async fn of_flow(sight: Sight<'_>, target: &str, rest: &str) -> Made<Why> {
-    let Sight { store, picture, now, .. } = sight;
+    let Sight {
+        store, picture, now, ..
+    } = sight;
     let (name, interval) = rest.split_once('@').map_or((rest, None), |(name, at)| (name, Some(at)));
     let Some(flow) = picture.project.flow(name) else {
         return Err(faults::no_flow(&picture.project, name));
@@ -121,7 +120,11 @@ async fn of_flow(sight: Sight<'_>, target: &str, rest: &str) -> Made<Why> {
     let found = Found {
         checks: flow_checks(flow, state, active, range, now, &context),
         status: parts(&known, range),
-        fills: runs.iter().filter(|run| run.ended_at.is_some()).map(|run| run_of(run, &flow.grid)).collect(),
+        fills: runs
+            .iter()
+            .filter(|run| run.ended_at.is_some())
+            .map(|run| run_of(run, &flow.grid))
+            .collect(),
         instance,
         range,
         grid: &flow.grid,
@@ -151,11 +154,10 @@ fn flow_interval(flow: &Flow, target: &str, text: Option<&str>) -> Result<Interv
     match text {
         Some(text) => interval_text::parse(text, &flow.grid),
         None if !flow.grid.is_cut() => Ok(Interval::WHOLE),
-        None => Err(Diagnostic::error(
-            codes::BAD_INTERVAL,
-            format!("`{target}` is run by intervals; name one"),
-        )
-        .with_remedy(format!("write `{target}@2026-03-10`"))),
+        None => Err(
+            Diagnostic::error(codes::BAD_INTERVAL, format!("`{target}` is run by intervals; name one"))
+                .with_remedy(format!("write `{target}@2026-03-10`")),
+        ),
     }
 }
 
@@ -170,12 +172,17 @@ async fn failed_in(
         return Ok(None);
     }
     let all = sight.store.newest_failed().await?;
-    Ok(all.into_iter().find(|row| row.instance == *instance && row.range.overlaps(range)))
+    Ok(all
+        .into_iter()
+        .find(|row| row.instance == *instance && row.range.overlaps(range)))
 }
 
 /// How a range stands, part by part, also where nothing is known of it.
 fn parts(known: &RangeMap<Status>, range: Interval) -> Vec<(Interval, Status)> {
-    let mut parts: Vec<_> = known.within(range).map(|(part, status)| (part, status.clone())).collect();
+    let mut parts: Vec<_> = known
+        .within(range)
+        .map(|(part, status)| (part, status.clone()))
+        .collect();
     let unknown = RangeSet::from(range).subtract(&known.keys());
     parts.extend(unknown.iter().map(|part| (part, Status::NotExpected)));
     parts.sort_by_key(|(part, _)| part.start);
@@ -221,9 +228,10 @@ impl Found<'_> {
             fix: why_checks::command_for(check, subject).map(|command| self.fix(command)),
             check: check.clone(),
         });
-        let status = self.status.iter().map(|(part, status)| {
-            (names::named(*part, self.grid), status.clone(), names::mark(status))
-        });
+        let status = self
+            .status
+            .iter()
+            .map(|(part, status)| (names::named(*part, self.grid), status.clone(), names::mark(status)));
         Why {
             node: match name::flow_in(self.instance.node.as_str()) {
                 Some(flow) => names::flow_link(flow),
@@ -264,7 +272,11 @@ impl Found<'_> {
             command.strip_prefix("mulgil why ").map(names::why_href)
         } else if let (Some(flow), 1) = (name::flow_in(self.instance.node.as_str()), self.grid.count(self.range)) {
             let interval = interval_text::format(self.range, self.grid);
-            let query = if self.grid.is_cut() { format!("?interval={}", names::encoded(&interval)) } else { String::new() };
+            let query = if self.grid.is_cut() {
+                format!("?interval={}", names::encoded(&interval))
+            } else {
+                String::new()
+            };
             Some(format!("{}/run{query}", names::flow_href(flow)))
         } else if self.grid.is_cut() {
             let from = interval_text::format(self.grid.interval_at(self.range.start), self.grid);
@@ -280,7 +292,13 @@ impl Found<'_> {
     fn links(&self, check: &Check) -> Vec<Link> {
         match check {
             Check::Tick { run: Some(run), .. } | Check::InFlight { run: Some(run), .. } => vec![names::run_link(*run)],
-            Check::Input { from, is_source, absent, due, .. } => {
+            Check::Input {
+                from,
+                is_source,
+                absent,
+                due,
+                ..
+            } => {
                 let mut links = vec![names::table_link(from)];
                 let picture = self.sight.picture;
                 let first = absent.iter().chain(due.iter()).next().filter(|_| !is_source);
@@ -329,7 +347,9 @@ fn since(check: &Check) -> Option<Instant> {
         Check::Filled { at, .. } => *at,
         Check::Failing { failed_at, .. } => Some(*failed_at),
         Check::Server { heartbeat_at } => *heartbeat_at,
-        Check::Wanted { last_tick, is_wanted, .. } => last_tick.filter(|_| *is_wanted),
+        Check::Wanted {
+            last_tick, is_wanted, ..
+        } => last_tick.filter(|_| *is_wanted),
         Check::Named { .. }
         | Check::Waived { .. }
         | Check::Right { .. }
@@ -340,4 +360,3 @@ fn since(check: &Check) -> Option<Instant> {
         | Check::Room { .. } => None,
     }
 }
-
