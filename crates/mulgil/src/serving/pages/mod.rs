@@ -7,6 +7,8 @@ mod cells;
 mod faults;
 mod flow;
 mod flows;
+#[cfg(test)]
+mod flows_and_runs;
 mod forms;
 mod grid;
 mod health;

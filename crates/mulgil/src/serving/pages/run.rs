@@ -1,8 +1,9 @@
-//! A run: its tasks with what they wait for, its faults, what happened. At most four queries: the run, its tasks with
-//! their tries, and, where they do not fit one page, how many there are of each state; a definition that is not
-//! that of today is one more, and never with all of these.
+//! A run: its tasks with what they wait for, its faults, what happened. At most four queries: the run, its definition
+//! where that is not the one of today, its tasks with their tries, and how many stand how where they are not one page.
 
-use mulgil_core::{codes, diagnostic::Diagnostic, flow::Flow, port::Fault, project::Project, run::RunState};
+use mulgil_core::{
+    codes, diagnostic::Diagnostic, flow::Flow, interval::Instant, port::Fault, project::Project, run::RunState,
+};
 use mulgil_server::{NoPage, Page, RunQuery};
 use mulgil_store::{
     Store,
@@ -28,14 +29,13 @@ pub(super) async fn run(
     opened: &Opened,
     store: &Store,
     _: &Picture,
-    now: mulgil_core::interval::Instant,
+    _: Instant,
     number: i64,
     query: RunQuery,
 ) -> Page<view::Run> {
     let making = async {
         let page = store.run_page(number).await?.ok_or_else(|| no_run(number))?;
         let project = &opened.project;
-        let flow = definition(project, store, &page).await?;
         let mut view = head(project, &page, query.tab);
         let after = query.after.unwrap_or(0);
         if query.tab == Tab::Events {
@@ -48,6 +48,7 @@ pub(super) async fn run(
             );
             view.events = run_events::events(&facts[..facts.len().min(EVENTS_SHOWN)]);
         } else {
+            let flow = definition(project, store, &page).await?;
             let is_failed = matches!(page.head.state, RunState::Failed | RunState::Crashed);
             let found = store.tasks_after(number, after, TASKS_SHOWN, is_failed).await?;
             // All of them are known already where they are one page.
@@ -57,7 +58,7 @@ pub(super) async fn run(
             };
             let last = found.tasks.last().map(|task| task.id).filter(|_| found.has_more);
             view.tasks_paging = paging(number, query.tab, after, last);
-            fill(&mut view, project, flow.as_ref(), &page, found, counts, now);
+            fill(&mut view, project, flow.as_ref(), &page, found, counts);
         }
         let topics = vec![format!("run:{number}")];
         Ok((view, topics))
@@ -153,13 +154,11 @@ fn fill(
     page: &RunPage,
     found: TaskPage,
     counts: Option<TaskCounts>,
-    now: mulgil_core::interval::Instant,
 ) {
     let told = Told {
         project,
         flow,
         run: &page.head,
-        now,
     };
     let TaskPage {
         tasks: rows,

@@ -31,8 +31,6 @@ pub(super) struct Told<'a> {
     pub(super) flow: Option<&'a Flow>,
     /// The run.
     pub(super) run: &'a RunHead,
-    /// The moment.
-    pub(super) now: Instant,
 }
 
 /// The tasks of some rows, with what they wait for among each other. `known` are the instances of all rows that
@@ -370,7 +368,6 @@ mod tests {
             project: &project,
             flow: Some(&flow),
             run,
-            now: Instant(100),
         };
         tasks(&told, rows, known)
     }
