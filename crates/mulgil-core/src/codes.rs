@@ -75,6 +75,8 @@ codes! {
     BAD_BACKFILL = 0051;
     /// A backfill that would have nothing to fill.
     EMPTY_BACKFILL = 0052;
+    /// Something to be made that is there already: a project, or a folder for one.
+    ALREADY_THERE = 0061;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.
