@@ -75,7 +75,7 @@ fn steps(filled: &Filled, days: &Days) -> [(&'static str, Vec<String>); 7] {
     [
         ("Find the holes.", commands(&["mulgil status"])),
         (
-            "Ask why: the file is there now, and nobody has read it.",
+            "Ask why: nobody has read the file, which is there now.",
             vec![format!("mulgil why sales_daily@{hole}")],
         ),
         (
@@ -89,7 +89,7 @@ fn steps(filled: &Filled, days: &Days) -> [(&'static str, Vec<String>); 7] {
             vec![format!("mulgil logs {} --attempt {}", filled.failed.0, filled.failed.1)],
         ),
         (
-            "Mend its line: the column is named `won`. What you save is loaded; `run` fills it.",
+            "Mend its line, where the column has to be `won`, and fill the table.",
             commands(&[
                 "sed -i.bak 's/sum(amount)/sum(won)/' models/ranking.sql",
                 "mulgil run ranking",
