@@ -77,6 +77,8 @@ codes! {
     EMPTY_BACKFILL = 0052;
     /// A form whose list of intervals is not what would be filled any more.
     PREVIEW_CHANGED = 0053;
+    /// Something to be made that is there already: a project, or a folder for one.
+    ALREADY_THERE = 0061;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.

@@ -33,6 +33,7 @@ mod properties;
 mod reader;
 mod rendered;
 mod rendering;
+pub mod schema;
 mod seeds;
 mod settings;
 mod snapshot;
@@ -146,6 +147,11 @@ pub fn parse_vars(text: &str) -> Result<BTreeMap<String, serde_json::Value>, Dia
 /// that could be found.
 pub fn load(root: &Path, options: &LoadOptions) -> Loaded {
     assemble::load(root, options)
+}
+
+/// Whether a project may be called so.
+pub fn is_project_name(name: &str) -> bool {
+    values::bad_name(name).is_none()
 }
 
 /// The nearest folder, from here upwards, that holds a `mulgil.yml` or a `dbt_project.yml`.

@@ -50,8 +50,10 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Set up an example project in a new folder and fill it
+    /// Make a small team's project in a new folder, fill it, say what is wrong with it on purpose, and serve it
     Demo(Demo),
+    /// Make a small project that runs at once, with comments that tell what is what
+    Init(Init),
     /// Read the project and say everything that is wrong with it
     Check(Json),
     /// Show what is due, and why; changes nothing
@@ -94,6 +96,8 @@ pub(crate) enum Command {
     Dbt(dbt::Dbt),
     /// Explain an error code
     Explain(Explain),
+    /// Print the JSON Schema of the project's files, by which editors complete and check them
+    Schema(Schema),
     /// Print the reference of all commands as Markdown
     #[command(hide = true)]
     GenDocs,
@@ -148,12 +152,26 @@ pub(crate) struct Demo {
     /// The folder to make; it must not exist
     #[arg(value_name = "DIR", default_value = "mulgil-demo")]
     pub(crate) dir: PathBuf,
-    /// Only fill the tables; do not serve pages
+    /// The day after the last one that there is data of, for the same demo at any time; today in Seoul when absent
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<jiff::civil::Date>,
+    /// Only fill the tables; serve nothing
     #[arg(long)]
     pub(crate) no_serve: bool,
+    /// The port on this machine; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 4455)]
+    pub(crate) port: u16,
     /// How many attempts may run at once
     #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,
+}
+
+/// Flags of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The folder, which is made if it is not there; without a project in it
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 }
 
 /// Flags of `plan`.
@@ -496,6 +514,23 @@ pub(crate) struct Logs {
     /// Then print what is said until the run has ended
     #[arg(long, short = 'f')]
     pub(crate) follow: bool,
+}
+
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// `mulgil.yml`
+    Project,
+    /// The files of `flows`
+    Flow,
+}
+
+/// Flags of `schema`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Schema {
+    /// Of which files
+    #[arg(value_name = "WHAT", default_value = "project")]
+    pub(crate) of: SchemaOf,
 }
 
 /// Flags of `explain`.

@@ -1,5 +1,6 @@
 //! The program: reads what was typed, does it, says how it went with its exit code.
 
+mod browser;
 mod cli;
 mod command;
 #[rustfmt::skip]

@@ -97,6 +97,22 @@ pub(crate) fn now() -> Instant {
     Instant::from_timestamp(jiff::Timestamp::now())
 }
 
+/// The name of this machine's time zone; UTC where it has none that everybody knows.
+pub(crate) fn zone_here() -> String {
+    let here = jiff::tz::TimeZone::system();
+    let known = here.iana_name().filter(|name| Zone::named(name).is_some());
+    match known {
+        Some("Etc/UTC") | None => "UTC".to_owned(),
+        Some(name) => name.to_owned(),
+    }
+}
+
+/// The date of now in a zone of the bundled database.
+pub(crate) fn today(zone: &str) -> jiff::civil::Date {
+    let zone = Zone::named(zone).unwrap_or(Zone::UTC);
+    now().to_timestamp().to_zoned(zone.tz().clone()).date()
+}
+
 /// A moment as people type it: RFC 3339, or a date or time of a zone.
 pub(crate) fn moment(text: &str, zone: &Zone) -> Result<Instant, Fault> {
     let in_zone = || {
@@ -161,7 +177,7 @@ pub(crate) fn open_as(global: &Global, aim: &Aim) -> Result<Opened, Faults> {
                 folder.display()
             ),
         )
-        .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil demo`")
+        .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil init` or `mulgil demo`")
     })?;
     let target = aim.target.clone().or_else(|| global.env.clone());
     let mut vars = vars(&global.vars)?;
@@ -448,6 +464,14 @@ pub(crate) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Where a program lies that is called by its name alone; nothing where the path does not lead to it.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 fn vars(pairs: &[String]) -> Result<BTreeMap<String, serde_json::Value>, Faults> {

@@ -61,6 +61,10 @@ impl Flow {
         let [_, schedule, interval, _, owner] = self.row();
         let facts = [
             ("schedule", schedule),
+            (
+                "deadline",
+                self.deadline.as_ref().map_or_else(String::new, deadline_line),
+            ),
             ("interval", interval),
             ("owner", owner),
             ("version", self.fingerprint.short()),
@@ -160,6 +164,23 @@ fn step_line(step: &Step) -> String {
         let _ = write!(line, "  after {}", step.needs.join(", "));
     }
     line
+}
+
+/// `2h after scheduled, then cancel`.
+fn deadline_line(deadline: &Deadline) -> String {
+    let view = deadline_view(deadline);
+    let word = |key: &str| view[key].as_str().unwrap_or_default().to_owned();
+    let units = [
+        (86_400_000_000, "d"),
+        (3_600_000_000, "h"),
+        (60_000_000, "m"),
+        (1_000_000, "s"),
+    ];
+    let fits = units.iter().find(|(unit, _)| deadline.within_us % unit == 0);
+    let within = fits.map_or_else(String::new, |(unit, word)| {
+        format!("{}{word}", deadline.within_us / unit)
+    });
+    format!("{within} after {}, then {}", word("after"), word("then"))
 }
 
 /// What a step does, in a few words.

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 mod flows;
 mod gen_docs;
 mod handed;
+mod init;
 mod logs;
 mod nodes;
 mod plan;
@@ -16,6 +17,7 @@ mod query;
 mod rollback;
 pub(crate) mod run;
 mod runs;
+mod schema;
 mod serve;
 mod sql;
 mod status;
@@ -51,6 +53,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
     let global = &cli.global;
     match cli.command {
         Command::Demo(flags) => demo::demo(global, &flags).await,
+        Command::Init(flags) => init::init(global, &flags),
         Command::Check(flags) => check::check(global, flags),
         Command::Plan(flags) => plan::plan(global, &flags).await,
         Command::Run(flags) => run::run(global, &flags).await,
@@ -69,6 +72,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Logs(flags) => logs::logs(global, &flags).await,
         Command::Dbt(verb) => dbt::dbt(global, &verb).await,
         Command::Explain(flags) => explain::explain(&flags),
+        Command::Schema(flags) => schema::schema(flags),
         Command::GenDocs => gen_docs::gen_docs(),
     }
 }
