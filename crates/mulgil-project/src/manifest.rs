@@ -48,7 +48,7 @@ const KEYS: &[&str] = &[
 /// Slots that a pool may have.
 const MAX_POOL_SLOTS: i64 = 10_000;
 /// The environment that exists without being listed.
-const DEFAULT_ENVIRONMENT: &str = "dev";
+pub(crate) const DEFAULT_ENVIRONMENT: &str = "dev";
 
 /// What `mulgil.yml` and `dbt_project.yml` say together.
 pub(crate) struct Manifest {

@@ -7,6 +7,7 @@ mod generated;
 mod output;
 mod progress;
 mod right;
+mod room;
 mod say;
 mod serving;
 mod wire;

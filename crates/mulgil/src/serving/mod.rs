@@ -55,7 +55,7 @@ const DEFAULT_SLOTS: usize = 16;
 const LAST_NOTICES: Duration = Duration::from_secs(10);
 
 /// A program that nobody names runs Python steps.
-const PYTHON: &str = "python3";
+pub(crate) const PYTHON: &str = "python3";
 
 /// What a scheduler is made of; a new one begins with every term in which this process leads.
 struct Parts {
