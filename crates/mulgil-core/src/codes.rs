@@ -351,6 +351,8 @@ codes! {
     QUERY_TIMEOUT = 5105;
     /// A table that cannot be read.
     TABLE_UNREADABLE = 5106;
+    /// A clock that stands before what the ledger has recorded.
+    CLOCK_BEHIND = 5107;
     /// An object store that fails or is too busy, again and again.
     STORE_FAILED = 5201;
     /// An attempt's folder that cannot be written to or read.

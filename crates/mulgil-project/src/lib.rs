@@ -26,6 +26,7 @@ mod hooks;
 mod ignore;
 mod manifest;
 mod mentions;
+mod names;
 mod parallel;
 mod pattern;
 mod profiles;
@@ -57,7 +58,13 @@ use std::{
 
 use mulgil_core::{diagnostic::Diagnostic, project::Project};
 
-pub use crate::{compile::Compiler, hooks::RunResult, stamp::stamp, template::RunFacts};
+pub use crate::{
+    compile::Compiler,
+    hooks::RunResult,
+    names::{Names, names},
+    stamp::stamp,
+    template::RunFacts,
+};
 
 /// What a project is loaded for.
 #[derive(Clone, Debug, PartialEq)]

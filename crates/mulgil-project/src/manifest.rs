@@ -52,7 +52,7 @@ pub(crate) const RETENTION_KEYS: &[&str] = &["logs", "runs"];
 /// Slots that a pool may have.
 pub(crate) const MAX_POOL_SLOTS: i64 = 10_000;
 /// The environment that exists without being listed.
-const DEFAULT_ENVIRONMENT: &str = "dev";
+pub(crate) const DEFAULT_ENVIRONMENT: &str = "dev";
 
 /// What `mulgil.yml` and `dbt_project.yml` say together.
 pub(crate) struct Manifest {

@@ -8,6 +8,7 @@ mod generated;
 mod output;
 mod progress;
 mod right;
+mod room;
 mod say;
 mod serving;
 mod wire;

@@ -123,6 +123,22 @@ impl Flow {
     }
 }
 
+impl Step {
+    /// What it does, in a few words: its kind, and what of it.
+    pub fn in_words(&self) -> String {
+        format!("{} {}", self.kind.word(), what(&self.kind))
+    }
+}
+
+impl Channel {
+    /// As a flow names it: `webhook:NAME`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Webhook(name) => format!("webhook:{name}"),
+        }
+    }
+}
+
 fn object<const N: usize>(entries: [(&str, Json); N]) -> Map<String, Json> {
     let told = entries.into_iter().filter(|(_, value)| !value.is_null());
     told.map(|(key, value)| (key.to_owned(), value)).collect()
@@ -157,7 +173,7 @@ fn param_line(param: &Param) -> String {
 }
 
 fn step_line(step: &Step) -> String {
-    let mut line = format!("    {}: {} {}", step.name, step.kind.word(), what(&step.kind));
+    let mut line = format!("    {}: {}", step.name, step.in_words());
     if step.is_finally {
         line.push_str("  finally");
     } else if !step.needs.is_empty() {
@@ -305,10 +321,7 @@ fn deadline_view(deadline: &Deadline) -> Json {
 }
 
 fn channels(channels: &[Channel]) -> Json {
-    let word = |channel: &Channel| match channel {
-        Channel::Webhook(name) => Json::from(format!("webhook:{name}")),
-    };
-    channels.iter().map(word).collect()
+    channels.iter().map(Channel::in_words).map(Json::from).collect()
 }
 
 fn missed_word(missed: Missed) -> &'static str {

@@ -2,15 +2,19 @@
 
 pub(crate) mod backfill;
 mod check;
+mod completions;
 mod db;
 mod dbt;
 mod demo;
+mod doctor;
 pub(crate) mod explain;
 mod flows;
 mod gen_docs;
 mod handed;
+mod handover;
 mod init;
 mod logs;
+mod man;
 mod nodes;
 mod plan;
 mod query;
@@ -71,8 +75,13 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,
         Command::Dbt(verb) => dbt::dbt(global, &verb).await,
+        Command::Doctor(flags) => doctor::doctor(global, &flags).await,
         Command::Explain(flags) => explain::explain(&flags),
         Command::Schema(flags) => schema::schema(flags),
+        Command::Handover(flags) => handover::handover(global, flags).await,
+        Command::Completions(flags) => completions::completions(&flags),
+        Command::Man(flags) => man::man(&flags),
+        Command::Complete(flags) => completions::complete(&flags),
         Command::GenDocs => gen_docs::gen_docs(),
     }
 }
