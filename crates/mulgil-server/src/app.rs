@@ -28,6 +28,7 @@ use crate::{
     guard::{Caller, Guard, protect},
     health::Checkup,
     metrics::Counts,
+    pages::{Pages, Sessions},
     problem,
     verb_route::Recent,
 };
@@ -49,6 +50,9 @@ pub(crate) const DIGITS: usize = 64;
 /// All that the answers of a server are made of.
 pub(crate) struct App {
     pub(crate) control: Arc<dyn Control>,
+    /// What pages are made of, where they are served.
+    pub(crate) pages: Option<Arc<dyn Pages>>,
+    pub(crate) sessions: Sessions,
     pub(crate) config: Config,
     pub(crate) address: SocketAddr,
     pub(crate) instance: String,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts};
 use mulgil_core::{codes, diagnostic::Diagnostic, port::Fault};
 
-use crate::token::Token;
+use crate::{pages, token::Token};
 
 /// What is answered without a token: exact paths, to be read only.
 pub(crate) const OPEN: [&str; 4] = ["/livez", "/readyz", "/health", "/api/v2/monitor/health"];
@@ -29,11 +29,13 @@ pub(crate) struct Guard {
     token: Token,
     /// Names and addresses of this server, each with its port.
     hosts: Vec<String>,
+    /// Whether it serves pages, which are read without the token.
+    has_pages: bool,
 }
 
 impl Guard {
     /// For a server at an address.
-    pub(crate) fn new(token: Token, address: SocketAddr) -> Self {
+    pub(crate) fn new(token: Token, address: SocketAddr, has_pages: bool) -> Self {
         let port = address.port();
         let mut hosts = vec![
             address.to_string(),
@@ -45,16 +47,22 @@ impl Guard {
             hosts.extend(["localhost", "127.0.0.1", "[::1]"].map(str::to_owned));
         }
         hosts.dedup();
-        Self { token, hosts }
+        Self {
+            token,
+            hosts,
+            has_pages,
+        }
     }
 
     /// Says who asks, or refuses.
     pub(crate) fn admit(&self, request: &Parts) -> Result<Caller, Fault> {
         self.is_for_us(&request.uri, &request.headers)?;
-        self.is_from_here(&request.headers)?;
+        self.is_from_here(request)?;
         let caller = self.caller(&request.headers)?;
         let is_read = request.method == Method::GET || request.method == Method::HEAD;
-        let is_open = is_read && OPEN.contains(&request.uri.path());
+        // Forms have a token of their own.
+        let is_form = request.method == Method::POST && self.is_page(request);
+        let is_open = is_form || (is_read && (OPEN.contains(&request.uri.path()) || self.is_page(request)));
         match caller {
             Ok(()) => Ok(Caller::Bearer),
             Err(_) if is_open => Ok(Caller::Anyone),
@@ -80,9 +88,10 @@ impl Guard {
         ))
     }
 
-    fn is_from_here(&self, headers: &HeaderMap) -> Result<(), Fault> {
-        let origin = match single(headers, &header::ORIGIN) {
-            Single::None => true,
+    fn is_from_here(&self, request: &Parts) -> Result<(), Fault> {
+        let origin = match single(&request.headers, &header::ORIGIN) {
+            // A browser always says where a form comes from.
+            Single::None => !(request.method == Method::POST && self.is_page(request)),
             Single::One(origin) => origin
                 .strip_prefix("http://")
                 .is_some_and(|host| self.hosts.iter().any(|ours| ours == host)),
@@ -91,10 +100,16 @@ impl Guard {
         if !origin {
             return Err(foreign("the request comes from a page of another origin"));
         }
-        match single(headers, &HeaderName::from_static("sec-fetch-site")) {
+        match single(&request.headers, &HeaderName::from_static("sec-fetch-site")) {
             Single::None | Single::One("same-origin" | "none") => Ok(()),
+            // Somebody followed a link to a page, from a chat or a mail.
+            Single::One("same-site" | "cross-site") if is_visit(request) && self.is_page(request) => Ok(()),
             Single::One(_) | Single::Unclear => Err(foreign("the request comes from a page of another site")),
         }
+    }
+
+    fn is_page(&self, request: &Parts) -> bool {
+        self.has_pages && pages::is_page(request.uri.path())
     }
 
     /// The inner result says whether the token was right; the outer one refuses what is unclear.
@@ -119,10 +134,11 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
     let fixed = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+            "default-src 'self'; script-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // Without any, forms would not say where they come from.
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -133,6 +149,12 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Whether a browser goes to an address to show it, in a window of its own.
+fn is_visit(request: &Parts) -> bool {
+    let is = |name: &'static str, expected: &str| matches!(single(&request.headers, &HeaderName::from_static(name)), Single::One(value) if value == expected);
+    request.method == Method::GET && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document")
 }
 
 /// A header that may stand once.

@@ -25,10 +25,11 @@ mod health;
 mod log_route;
 pub mod metrics;
 pub mod notify;
-mod pages_port;
+mod pages;
 mod presence;
 mod problem;
 mod random;
+mod room;
 mod routes;
 mod serve;
 mod streams;
@@ -39,10 +40,12 @@ mod verb_route;
 pub use config::{Config, Limits};
 pub use control::{Control, Database, EventStream, HealthFacts, LogChunk, Refusal, Workers};
 pub use event::{Answer, Answered, BackfillRow, BackfillState, Event, Happened, Named, RunEnd};
-pub use pages_port::{
-    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, Wish,
+pub use pages::{
+    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, WholeLog,
+    Wish,
 };
 pub use presence::Presence;
+pub use room::Room;
 pub use routes::{RouteInfo, routes};
 pub use serve::{Drained, bind, serve};
 pub use verb::{Approval, Backfill, Definitions, Filter, Order, PROTOCOL, Retried, Run, Select, Target, Verb};

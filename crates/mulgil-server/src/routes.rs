@@ -11,7 +11,7 @@ use axum::{
 };
 use mulgil_core::{codes, diagnostic::Diagnostic};
 
-use crate::{app::App, guard, health, log_route, metrics, problem, streams, verb::Target, verb_route};
+use crate::{app::App, guard, health, log_route, metrics, pages, problem, streams, verb::Target, verb_route};
 
 /// An address of the server, as its documentation and its tests list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +24,9 @@ pub struct RouteInfo {
     pub is_open: bool,
 }
 
-type Routes = Vec<(Method, &'static str, MethodRouter<Arc<App>>)>;
+pub(crate) type Routes = Vec<(Method, &'static str, MethodRouter<Arc<App>>)>;
 
-/// Every address.
+/// Every address but those of pages, which people find by links.
 pub fn routes() -> Vec<RouteInfo> {
     let info = |(method, path, _): (Method, &'static str, _)| RouteInfo {
         is_open: method == Method::GET && guard::OPEN.contains(&path),
@@ -38,8 +38,10 @@ pub fn routes() -> Vec<RouteInfo> {
 
 /// What finds the answer to a request that was let in.
 pub(crate) fn router(app: Arc<App>) -> Router {
+    let pages = app.pages.is_some().then(pages::table).unwrap_or_default();
     table()
         .into_iter()
+        .chain(pages)
         .fold(Router::new(), |router, (_, path, method)| router.route(path, method))
         .fallback(async || no_such_address(StatusCode::NOT_FOUND, "the server has no such address"))
         .method_not_allowed_fallback(async || {

@@ -30,6 +30,7 @@ use crate::{
     guard::Guard,
     health::Checkup,
     metrics::Counts,
+    pages::{Pages, Sessions},
     presence::Presence,
     random, routes,
     token::Token,
@@ -77,6 +78,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
 pub async fn serve(
     listener: TcpListener,
     control: Arc<dyn Control>,
+    pages: Option<Arc<dyn Pages>>,
     config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, Fault> {
@@ -94,9 +96,11 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     let app = Arc::new(App {
         control,
+        sessions: Sessions::new()?,
         address,
         instance: presence.instance.clone(),
-        guard: Guard::new(token, address),
+        guard: Guard::new(token, address, pages.is_some()),
+        pages,
         stopping,
         checkup: Checkup::default(),
         counts: Counts::default(),

@@ -160,9 +160,10 @@ async fn an_address_that_others_could_reach_is_refused() {
         clock: || crate::support::NOW,
         limits: Limits::default(),
     };
-    let fault = mulgil_server::serve(listener, crate::support::control(&Memory::new()), config, async {})
-        .await
-        .unwrap_err();
+    let fault = mulgil_server::serve(listener, crate::support::control(&Memory::new()), None, config, async {
+    })
+    .await
+    .unwrap_err();
     assert_eq!(fault.code.to_string(), "MG5241");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let memory = Memory::new();

@@ -179,7 +179,7 @@ async fn every_answer_is_protected_and_none_invites_other_origins() {
             "content-security-policy: default-src 'self';",
             "frame-ancestors 'none'",
             "x-content-type-options: nosniff\r\n",
-            "referrer-policy: no-referrer\r\n",
+            "referrer-policy: same-origin\r\n",
             "cache-control: no-store\r\n",
         ] {
             assert!(answer.contains(header), "{header}: {answer}");

@@ -282,7 +282,7 @@ impl Server {
         };
         let (stop, stopped) = oneshot::channel();
         let control = control(memory);
-        let task = tokio::spawn(mulgil_server::serve(listener, control, config, async {
+        let task = tokio::spawn(mulgil_server::serve(listener, control, None, config, async {
             let _ = stopped.await;
         }));
         let server = Self {

@@ -82,10 +82,7 @@ fn row(trouble: &Trouble, clock: &Clock<'_>) -> Markup {
                     }
                 }
             }
-            div .trouble-cause {
-                p { (cause(&trouble.cause, clock)) }
-                @if let Some(fix) = &trouble.fix { (fix::command(&fix.command, language)) }
-            }
+            div .trouble-cause { (cause(&trouble.cause, clock)) }
             div .trouble-since .muted { @if let Some(since) = trouble.since { (clock.minute(since)) } }
             div .trouble-acts {
                 @if let Some(why) = &trouble.why { (link::to(Some(why), &html! { (shared::WHY.of(language)) })) }
@@ -93,6 +90,7 @@ fn row(trouble: &Trouble, clock: &Clock<'_>) -> Markup {
                     a .button href=(href) { (shared::OPEN_FORM.of(language)) }
                 }
             }
+            @if let Some(fix) = &trouble.fix { div .trouble-fix { (fix::command(&fix.command, language)) } }
         }
     }
 }

@@ -73,7 +73,7 @@ pub const fn interval_mark(it: Mark) -> Text {
 pub const fn verdict(verdict: Verdict) -> Text {
     match verdict {
         Verdict::Good => text("정상", "good"),
-        Verdict::Warning => text("주의", "look"),
+        Verdict::Warning => text("주의", "warning"),
         Verdict::Bad => text("이상", "bad"),
         Verdict::Unknown => text("모름", "unknown"),
     }

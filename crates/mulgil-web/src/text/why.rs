@@ -33,31 +33,31 @@ pub const BEFORE: Text = text("앞 구간", "Interval before");
 pub const AFTER: Text = text("뒤 구간", "Interval after");
 
 /// Is it named?
-pub const Q_NAMED: Text = text("격자에 있는 구간인가", "Is it an interval of its grid?");
+pub const Q_NAMED: Text = text("격자에 있는 구간인가?", "Is it an interval of its grid?");
 /// Is it wanted?
-pub const Q_WANTED: Text = text("있어야 할 때가 되었나", "Is it wanted by now?");
+pub const Q_WANTED: Text = text("있어야 할 때가 되었나?", "Is it wanted by now?");
 /// What became of the tick?
-pub const Q_TICK: Text = text("일정의 틱은 어떻게 되었나", "What became of the tick?");
+pub const Q_TICK: Text = text("일정의 틱은 어떻게 되었나?", "What became of the tick?");
 /// Was it given up?
-pub const Q_WAIVED: Text = text("면제했나", "Was it given up?");
+pub const Q_WAIVED: Text = text("면제했나?", "Was it given up?");
 /// Is it filled?
-pub const Q_FILLED: Text = text("채워져 있나", "Is it filled?");
+pub const Q_FILLED: Text = text("채워져 있나?", "Is it filled?");
 /// Is it right?
-pub const Q_RIGHT: Text = text("채운 것이 아직 맞나", "Is it still right?");
+pub const Q_RIGHT: Text = text("채운 것이 아직 맞나?", "Is it still right?");
 /// Is an input there?
-pub const Q_INPUT: Text = text("읽을 것이 있나", "Is what it reads there?");
+pub const Q_INPUT: Text = text("읽을 것이 있나?", "Is what it reads there?");
 /// Did it fail?
-pub const Q_FAILING: Text = text("앞서 실패했나", "Did it fail before?");
+pub const Q_FAILING: Text = text("앞서 실패했나?", "Did it fail before?");
 /// Did it go back?
-pub const Q_ROLLED_BACK: Text = text("이전 버전으로 되돌렸나", "Did its table go back?");
+pub const Q_ROLLED_BACK: Text = text("이전 버전으로 되돌렸나?", "Did its table go back?");
 /// Is it tested?
-pub const Q_TESTED: Text = text("데이터 테스트를 통과했나", "Have its data tests passed?");
+pub const Q_TESTED: Text = text("데이터 테스트를 통과했나?", "Have its data tests passed?");
 /// Is somebody at it?
-pub const Q_IN_FLIGHT: Text = text("지금 채우는 중인가", "Is it being filled now?");
+pub const Q_IN_FLIGHT: Text = text("지금 채우는 중인가?", "Is it being filled now?");
 /// Is there room?
-pub const Q_ROOM: Text = text("자리가 있나", "Is there room for it?");
+pub const Q_ROOM: Text = text("자리가 있나?", "Is there room for it?");
 /// Is a server there?
-pub const Q_SERVER: Text = text("시각을 지키는 서버가 있나", "Does a server keep time?");
+pub const Q_SERVER: Text = text("시각을 지키는 서버가 있나?", "Does a server keep time?");
 
 /// How many intervals were asked for.
 pub fn count(count: u64, language: Language) -> String {
@@ -309,7 +309,7 @@ pub fn room(of: &str, used: u64, limit: u64, language: Language) -> String {
 /// Whether a server keeps time; the age is written already.
 pub fn server(age: Option<&str>, language: Language) -> String {
     match (language, age) {
-        (Language::Korean, Some(age)) => format!("스케줄러가 {age}에 움직였습니다"),
+        (Language::Korean, Some(age)) => format!("스케줄러의 마지막 움직임: {age}"),
         (Language::Korean, None) => "움직이는 스케줄러가 없습니다. 일정은 서버가 있어야 시작합니다".to_owned(),
         (Language::English, Some(age)) => format!("The scheduler moved {age}"),
         (Language::English, None) => "No scheduler is heard of: schedules begin only beside a server".to_owned(),

@@ -4,13 +4,7 @@
 //! holds: every list has a limit and goes on at another address.
 
 use async_trait::async_trait;
-use mulgil_core::{
-    diagnostic::Diagnostic,
-    grid::Zone,
-    interval::Instant,
-    port::Fault,
-    run::RunState,
-};
+use mulgil_core::{diagnostic::Diagnostic, grid::Zone, interval::Instant, port::Fault, run::RunState};
 use mulgil_web::view::{Verdict, attempt, flow, form, list, run, table, today, why};
 
 /// What a page is made of, and what it took.
@@ -35,6 +29,18 @@ pub struct Site {
     pub zone: Zone,
     /// How the server is, as it was last looked at.
     pub health: Verdict,
+}
+
+impl Site {
+    /// Of a server without pages, which has to say so on one.
+    pub(crate) fn nameless() -> Self {
+        Self {
+            project: String::new(),
+            environment: String::new(),
+            zone: Zone::named("UTC").unwrap_or_else(|| unreachable!("UTC is bundled")),
+            health: Verdict::Unknown,
+        }
+    }
 }
 
 /// Why there is no page.
@@ -115,6 +121,15 @@ pub struct ListQuery {
     pub only: Option<RunState>,
 }
 
+/// All that a try has said.
+#[derive(Clone, Debug)]
+pub enum WholeLog {
+    /// It lies in a file.
+    File(std::path::PathBuf),
+    /// It is this.
+    Text(String),
+}
+
 /// What a person wants to change, as a form says it: the address's name and the fields, all of them text.
 #[derive(Clone, Debug)]
 pub enum Wish {
@@ -155,8 +170,8 @@ pub trait Pages: Send + Sync + 'static {
     async fn run(&self, run: i64, query: RunQuery) -> Page<run::Run>;
     /// A try of a task: the run, the task's number, the try's number from 1.
     async fn attempt(&self, run: i64, task: i64, number: u32, query: LogQuery) -> Page<attempt::Attempt>;
-    /// Where the whole log of a try lies, to be sent as it is; nothing where it has said nothing.
-    async fn log_file(&self, run: i64, task: i64, number: u32) -> Result<Option<std::path::PathBuf>, NoPage>;
+    /// The whole log of a try, to be sent as it is.
+    async fn whole_log(&self, run: i64, task: i64, number: u32) -> Result<WholeLog, NoPage>;
     /// The tables.
     async fn tables(&self, query: ListQuery) -> Page<list::Tables>;
     /// A table.

@@ -1,0 +1,129 @@
+"""How the views look: every one in each theme, size and language."""
+
+from pathlib import Path
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+THEMES = ["light", "dark"]
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+LANGUAGES = ["en", "ko"]
+
+# What axe calls these has to be mended; the rest is read by people.
+SERIOUS = {"serious", "critical"}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+def views(page: Page, address: str, demo) -> dict[str, str]:
+    """The views with their addresses: those that follow from the demo's names, and links that are found."""
+    found = {
+        "today": "/",
+        "flows": "/flows",
+        "runs": "/runs",
+        "tables": "/tables",
+    }
+
+    def first(start: str, selector: str) -> str:
+        page.goto(address + start)
+        link = page.locator(selector).first
+        href = link.get_attribute("href")
+        assert href, f"{start} has no link {selector}"
+        return href
+
+    found["table"] = "/tables/reads_daily"
+    found["why"] = first("/tables/reads_daily", "a[href^='/why/']")
+    found["flow"] = first("/flows", "main a[href^='/flows/']")
+    found["run"] = first(found["flow"], "main a[href^='/runs/']").split("/tasks/")[0]
+    found["gantt"] = found["run"] + "?tab=gantt"
+    found["list"] = found["run"] + "?tab=list"
+    found["events"] = found["run"] + "?tab=events"
+    found["attempt"] = first(found["list"], "main a[href*='/attempts/']")
+    found["backfill"] = "/tables/reads_daily/backfill"
+    found["nowhere"] = "/tables/no_such_table"
+    return found
+
+
+def look(browser: Browser, address: str, demo, theme: str, size: str, language: str, pictures: Path | None):
+    """Looks at every view; gives what is wrong."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=theme,
+        locale="ko-KR" if language == "ko" else "en-US",
+        is_mobile=size == "phone",
+        has_touch=size == "phone",
+        device_scale_factor=1,
+    )
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    faults = []
+    for name, path in views(page, address, demo).items():
+        said.clear()
+        page.goto(address + path, wait_until="load")
+        where = f"{name} ({theme}, {size}, {language})"
+        html = page.locator("html")
+        if html.get_attribute("lang") != language:
+            faults.append(f"{where}: the page says that its language is {html.get_attribute('lang')}")
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if wide > 0:
+            faults.append(f"{where}: {wide} px wider than the window")
+        for violation in Axe().run(page, options=RULES).response["violations"]:
+            if violation["impact"] in SERIOUS:
+                node = violation["nodes"][0]
+                faults.append(f"{where}: {violation['id']}: {violation['help']}: {node['html'][:200]}")
+        # The browser itself reports an address at which there is nothing.
+        faults += [f"{where}: {text}" for text in said if "404" not in text or name != "nowhere"]
+        if pictures:
+            pictures.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=pictures / f"{name}-{language}-{theme}-{size}.png", animations="disabled")
+    context.close()
+    return faults
+
+
+def without_script(browser: Browser, address: str, demo) -> list[str]:
+    """Every view can be read where no script runs."""
+    context = browser.new_context(java_script_enabled=False, locale="en-US")
+    page = context.new_page()
+    faults = []
+    for name, path in views(page, address, demo).items():
+        page.goto(address + path)
+        if not page.locator("main h1").first.inner_text().strip():
+            faults.append(f"{name}: without a script it has no heading")
+    page.goto(address + "/")
+    page.locator("nav a[href='/tables']").first.click()
+    page.locator("a[href='/tables/reads_daily']").first.click()
+    if "reads_daily" not in page.locator("main h1").first.inner_text():
+        faults.append("links do not lead to a table without a script")
+    context.close()
+    return faults
+
+
+def by_keyboard(browser: Browser, address: str) -> list[str]:
+    """From the first page to a table by keys alone, with the focus always seen."""
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(address + "/")
+    faults = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen = page.evaluate(
+            """() => {
+                const at = document.activeElement;
+                if (!at || at === document.body) return null;
+                const style = getComputedStyle(at);
+                const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+                return { href: at.getAttribute('href'), name: at.tagName, ring: ring || style.boxShadow !== 'none' };
+            }"""
+        )
+        if seen and not seen["ring"]:
+            faults.append(f"the focus is not seen on {seen['name']} {seen['href']}")
+        if seen and seen["href"] == "/tables":
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/tables")
+            break
+    else:
+        faults.append("the tables cannot be reached by Tab")
+    context.close()
+    return faults

@@ -1,0 +1,52 @@
+"""Drives a real browser through the pages of the demo.
+
+Each view is looked at in light and dark, on a desktop and a phone, in Korean and English: axe finds nothing
+serious, nothing is wider than the window, the browser's console and its policy have nothing to complain about.
+Then the demo's seven steps are done as a person would do them. `--pictures FOLDER` also writes a picture of
+each view.
+"""
+
+import argparse
+import itertools
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+import looks
+import server
+import steps
+
+UNTIL = "2026-11-20"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+
+
+def main() -> int:
+    words = argparse.ArgumentParser()
+    words.add_argument("--program", required=True, type=Path)
+    words.add_argument("--chromium", required=True)
+    words.add_argument("--pictures", type=Path)
+    words.add_argument("--only", choices=["looks", "steps"])
+    asked = words.parse_args()
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=asked.chromium, args=FLAGS)
+        demo = server.Demo(asked.program, Path(folder), UNTIL)
+        with demo.serving() as address:
+            if asked.only != "steps":
+                for theme, size, language in itertools.product(looks.THEMES, looks.SIZES, looks.LANGUAGES):
+                    faults += looks.look(browser, address, demo, theme, size, language, asked.pictures)
+                faults += looks.without_script(browser, address, demo)
+                faults += looks.by_keyboard(browser, address)
+            if asked.only != "looks":
+                faults += steps.follow(browser, address, demo)
+        browser.close()
+    for fault in faults:
+        print(f"FAILED {fault}", file=sys.stderr)
+    print(f"pages: {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
