@@ -230,6 +230,8 @@ const OURS: &[&str] = &[
     "tspan",
     "defs",
     "pattern",
+    "symbol",
+    "use",
     "marker",
     "br",
     "hr",
