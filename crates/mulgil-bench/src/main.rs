@@ -12,6 +12,7 @@ mod ga4;
 mod measure;
 mod memory;
 mod orchestrator;
+mod pages;
 mod peers;
 mod place;
 mod postgres;
@@ -37,6 +38,7 @@ fn main() -> Result<ExitCode> {
         ["bench", "tpcds", scales @ ..] => tpc::compare(Suite::Ds, scales),
         ["bench", "sql", parts @ ..] => sql::bench(parts),
         ["bench", "orchestrator", words @ ..] => orchestrator::bench(words),
+        ["bench", "pages", words @ ..] => pages::bench(words),
         ["bench", "memory", rows @ ..] => memory::bench(rows.first().copied()),
         ["bench", "ga4"] => ga4::bench(Form::Json, None),
         ["bench", "ga4", "json", mib] => ga4::bench(Form::Json, Some(mib)),
@@ -48,7 +50,7 @@ fn main() -> Result<ExitCode> {
         ["chaos-round", folder, fault, seed] => chaos::scheduler::round(folder, fault, seed),
         ["task", words @ ..] => return chaos::scheduler::task::run(words),
         _ => bail!(
-            "write `bench spine|sql|tpch|tpcds|memory|ga4|orchestrator`, `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`, \
+            "write `bench spine|sql|tpch|tpcds|memory|ga4|orchestrator|pages`, `chaos spine|disk [--rounds N] [--seed N] [--only-seed N]`, \
              or `chaos scheduler [--seed N] [--rounds R] [--only FAULT] [--binary PATH]`"
         ),
     }?;

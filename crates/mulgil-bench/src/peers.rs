@@ -31,6 +31,8 @@ pub(crate) enum Peers {
     Prefect,
     /// Dagster with its web server.
     Dagster,
+    /// What drives a browser.
+    Browser,
 }
 
 impl Peers {
@@ -43,6 +45,7 @@ impl Peers {
             Self::Airflow => "airflow",
             Self::Prefect => "prefect",
             Self::Dagster => "dagster",
+            Self::Browser => "browser",
         }
     }
 
@@ -54,6 +57,7 @@ impl Peers {
             Self::Airflow => "Airflow",
             Self::Prefect => "Prefect",
             Self::Dagster => "Dagster",
+            Self::Browser => "Chromium",
         }
     }
 

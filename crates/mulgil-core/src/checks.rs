@@ -1,15 +1,62 @@
 //! What the scheduler asks of an interval, predicate by predicate, with what it was answered by: the terms of
 //! `due` in words. Read from the same forecast that decides, so an explanation cannot differ from what is done.
 
+mod ask;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::ask::{checks, flow_checks};
 use crate::{
     diagnostic::{Code, Retry},
     due::Reason,
     interval::{Instant, Interval, RangeSet},
     name::Instance,
-    tick::Fate,
+    tick::{Fate, Tick},
 };
+
+/// A heartbeat that is older than this, in microseconds, has stopped.
+pub const HEARTBEAT_US: i64 = 30_000_000;
+
+/// What an answer is made of beside the forecast. What is not known is left out, and not told of.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The newest tick of the schedule that was decided, with its run.
+    pub tick: Option<(Tick, Option<i64>)>,
+    /// When the newest fill was, and how many rows it gave.
+    pub fill: Option<(Instant, Option<u64>)>,
+    /// The run of the attempt that is at it.
+    pub run: Option<i64>,
+    /// Attempts that are live, and how many may be.
+    pub slots: Option<(u64, u64)>,
+    /// Runs of the flow that go on.
+    pub active_runs: u64,
+    /// The scheduler's last heartbeat, where it is known whether there is one.
+    pub heartbeat: Option<Option<Instant>>,
+}
+
+/// What an answer means for the scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Says {
+    /// As it should be.
+    Fine,
+    /// Something is to be done, and this is why.
+    Due,
+    /// Nothing is done yet; it goes on by itself.
+    Waits,
+    /// Nothing is done before something changes.
+    Stops,
+}
+
+impl Says {
+    /// Whether the scheduler begins nothing because of it.
+    pub fn keeps(self) -> bool {
+        match self {
+            Self::Fine | Self::Due => false,
+            Self::Waits | Self::Stops => true,
+        }
+    }
+}
 
 /// One predicate and its evidence. In this order they are asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +79,7 @@ pub enum Check {
         last_tick: Option<Instant>,
         /// The next one.
         next_tick: Option<Instant>,
-        /// Whether all of it is wanted.
+        /// Whether all of it is wanted, or a person asked for it.
         is_wanted: bool,
     },
     /// What became of the newest tick of its schedule?
@@ -53,6 +100,8 @@ pub enum Check {
     Filled {
         /// What of it is.
         filled: RangeSet,
+        /// What of it is not.
+        missing: RangeSet,
         /// When the newest fill was.
         at: Option<Instant>,
         /// Its rows, where they are known.
@@ -73,10 +122,12 @@ pub enum Check {
         needs: Option<Interval>,
         /// What of that is not there.
         absent: RangeSet,
-        /// What of that is due again itself.
+        /// What of that is due again itself, or being filled.
         due: RangeSet,
         /// What of that had files once and has none now.
         gone: RangeSet,
+        /// Whether its data tests have to pass, or to run, before it is read.
+        waits_for_tests: bool,
     },
     /// Did it fail before, and when is it tried again?
     Failing {
@@ -118,9 +169,9 @@ pub enum Check {
         /// Its run.
         run: Option<i64>,
     },
-    /// Is there room for it: a slot of the server, of a pool, of its own flow?
+    /// Is there room for it: a slot of the server, of its own flow, its table, which one attempt writes at a time?
     Room {
-        /// The name of what is full: `slots`, a pool, `max_active`.
+        /// What has the room: `slots`, `max_active`, or the table, `shop.sales`.
         of: String,
         /// In use.
         used: u64,
@@ -132,4 +183,70 @@ pub enum Check {
         /// The scheduler's last heartbeat; nothing where none is heard of.
         heartbeat_at: Option<Instant>,
     },
+}
+
+impl Check {
+    /// What it means for the scheduler at a moment.
+    pub fn says(&self, now: Instant) -> Says {
+        let stops_unless = |is_fine: bool| if is_fine { Says::Fine } else { Says::Stops };
+        let waits_if = |waits: bool| if waits { Says::Waits } else { Says::Fine };
+        match self {
+            Self::Named { is_named, .. } => stops_unless(*is_named),
+            Self::Wanted {
+                is_wanted, next_tick, ..
+            } => match (is_wanted, next_tick) {
+                (true, _) => Says::Fine,
+                (false, Some(_)) => Says::Waits,
+                (false, None) => Says::Stops,
+            },
+            Self::Tick { fate, run, .. } => match fate {
+                Fate::Runs if run.is_none() => Says::Due,
+                Fate::Runs | Fate::Coalesced { .. } | Fate::Missed | Fate::Before => Says::Fine,
+            },
+            Self::Waived { ranges } => stops_unless(ranges.is_empty()),
+            Self::Filled { missing, .. } => {
+                if missing.is_empty() {
+                    Says::Fine
+                } else {
+                    Says::Due
+                }
+            }
+            Self::Right { stale } => {
+                if stale.is_empty() {
+                    Says::Fine
+                } else {
+                    Says::Due
+                }
+            }
+            Self::Input {
+                absent,
+                due,
+                waits_for_tests,
+                ..
+            } => waits_if(!absent.is_empty() || !due.is_empty() || *waits_for_tests),
+            Self::Failing {
+                is_held, next_try_at, ..
+            } => match (is_held, *next_try_at > now) {
+                (true, _) => Says::Stops,
+                (false, true) => Says::Waits,
+                (false, false) => Says::Due,
+            },
+            Self::RolledBack { .. } => Says::Stops,
+            Self::Tested { failed, untested } => {
+                if !failed.is_empty() {
+                    Says::Stops
+                } else if untested.is_empty() {
+                    Says::Fine
+                } else {
+                    Says::Due
+                }
+            }
+            Self::InFlight { ranges, .. } => waits_if(!ranges.is_empty()),
+            Self::Room { used, limit, .. } => waits_if(used >= limit),
+            Self::Server { heartbeat_at } => {
+                let is_heard = heartbeat_at.is_some_and(|at| now.0.saturating_sub(at.0) <= HEARTBEAT_US);
+                stops_unless(is_heard)
+            }
+        }
+    }
 }

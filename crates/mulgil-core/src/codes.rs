@@ -75,6 +75,10 @@ codes! {
     BAD_BACKFILL = 0051;
     /// A backfill that would have nothing to fill.
     EMPTY_BACKFILL = 0052;
+    /// A form whose list of intervals is not what would be filled any more.
+    PREVIEW_CHANGED = 0053;
+    /// Something to be made that is there already: a project, or a folder for one.
+    ALREADY_THERE = 0061;
 
     // --- MG1: project files --------------------------------------------------------------------
     /// No `mulgil.yml` here or above.
@@ -347,6 +351,8 @@ codes! {
     QUERY_TIMEOUT = 5105;
     /// A table that cannot be read.
     TABLE_UNREADABLE = 5106;
+    /// A clock that stands before what the ledger has recorded.
+    CLOCK_BEHIND = 5107;
     /// An object store that fails or is too busy, again and again.
     STORE_FAILED = 5201;
     /// An attempt's folder that cannot be written to or read.

@@ -1,12 +1,13 @@
 //! A cron: five fields, in civil time of a zone.
 //!
-//! `fields.rs` reads the fields, `matches.rs` searches matching civil times; what a zone makes of them is
+//! `fields.rs` reads the fields, `matches.rs` searches matching civil times, `words.rs` says them; what a zone makes of them is
 //! decided here. An hour field without `*` and without a step names *fixed* times: one that the clock skips
 //! fires when the gap ends, one that it shows twice fires the first time. Any other hour field fires
 //! whenever the clock shows a matching time, in both passes of a repeated hour.
 
 mod fields;
 mod matches;
+mod words;
 
 use std::{fmt, sync::Arc};
 
@@ -69,6 +70,11 @@ impl Cron {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// As a person would say it: `every day at 05:00`. Nothing where no short sentence says it.
+    pub fn in_words(&self) -> Option<String> {
+        words::of(&self.text)
     }
 
     /// The first firing after an instant; none after the year 4999.

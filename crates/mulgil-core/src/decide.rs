@@ -275,7 +275,7 @@ fn startable(
 }
 
 /// `ready`, as things stand: filled, and not due again nor being filled.
-fn ready_now(
+pub(crate) fn ready_now(
     forecast: &Forecast<'_>,
     limits: &Limits,
     node: &Node,
@@ -314,7 +314,7 @@ fn ready_now(
 }
 
 /// Whether data tests of a node that block are still to run in this run.
-fn has_tests_to_come(forecast: &Forecast<'_>, limits: &Limits, node: &Node) -> bool {
+pub(crate) fn has_tests_to_come(forecast: &Forecast<'_>, limits: &Limits, node: &Node) -> bool {
     limits.tasks == Tasks::FillsAndTests
         && limits.scope.has_node(&node.name)
         && crate::due::has_blocking_tests(node)
@@ -383,7 +383,7 @@ fn looked_at<'f>(forecast: &Forecast<'f>, node: &'f Node) -> Vec<&'f Node> {
     nodes
 }
 
-fn busy_relations(forecast: &Forecast<'_>) -> BTreeSet<Relation> {
+pub(crate) fn busy_relations(forecast: &Forecast<'_>) -> BTreeSet<Relation> {
     let live = forecast.state.nodes.iter().filter(|(_, state)| !state.live.is_empty());
     live.filter_map(|(instance, _)| forecast.node(&instance.node))
         .map(|node| node.relation.clone())

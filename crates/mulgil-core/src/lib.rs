@@ -3,8 +3,8 @@
 
 pub mod backfill;
 pub mod backoff;
-mod clock;
 pub mod checks;
+mod clock;
 pub mod codes;
 pub mod crash;
 pub mod cron;

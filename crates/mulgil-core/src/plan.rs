@@ -373,7 +373,7 @@ impl<'a> Forecast<'a> {
     }
 
     /// `ready`, looking ahead: the part of the candidates whose reads from one input are filled or will be.
-    fn ready(&self, node: &Node, instance: &Instance, input: &Input, candidates: &RangeSet) -> RangeSet {
+    pub(crate) fn ready(&self, node: &Node, instance: &Instance, input: &Input, candidates: &RangeSet) -> RangeSet {
         match &input.from {
             Upstream::Source(name) => {
                 let Some(source) = self.project.source(name) else {

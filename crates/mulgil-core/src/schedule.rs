@@ -37,6 +37,15 @@ impl fmt::Display for Schedule {
 }
 
 impl Schedule {
+    /// As a person would say it: `every day at 05:00 (Asia/Seoul)`; a cron that no short sentence says
+    /// stays one.
+    pub fn in_words(&self) -> String {
+        match self.cron.in_words() {
+            Some(words) => format!("{words} ({})", self.zone.name()),
+            None => format!("by the cron `{}` ({})", self.cron.as_str(), self.zone.name()),
+        }
+    }
+
     /// The last tick at or before an instant.
     pub fn last_tick(&self, at: Instant) -> Option<Instant> {
         self.cron.last_at_or_before(&self.zone, at)

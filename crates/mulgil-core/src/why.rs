@@ -8,7 +8,7 @@ use crate::{
     mapping::Mapping,
     name::{Instance, NodeName},
     plan::Forecast,
-    project::{CodeFp, Node, Upstream},
+    project::{CodeFp, Input, Node, Upstream},
     state::{Failing, NodeState},
 };
 
@@ -214,53 +214,63 @@ pub fn why(forecast: &Forecast<'_>, instance: &Instance, range: Interval) -> Opt
 }
 
 fn inputs(forecast: &Forecast<'_>, node: &Node, instance: &Instance, range: Interval) -> Vec<InputWhy> {
-    let mut out = Vec::new();
-    for input in &node.inputs {
-        match &input.from {
-            Upstream::Source(name) => {
-                let Some(source) = forecast.project.source(name) else {
-                    continue;
-                };
-                let needs = needed(node, input.mapping, &source.grid, range);
-                let state = forecast.state.sources.get(name);
-                let absent = needs.map_or_else(RangeSet::new, |needs| {
-                    RangeSet::from(needs).subtract(&state.map(|state| state.available.clone()).unwrap_or_default())
-                });
-                let gone = needs
-                    .zip(state)
-                    .map_or_else(RangeSet::new, |(needs, state)| state.gone.within(needs));
-                let from = Instance::of(name.clone());
-                out.push(InputWhy {
-                    from,
-                    is_source: true,
+    let inputs = node.inputs.iter();
+    inputs
+        .flat_map(|input| self::input(forecast, node, instance, input, range))
+        .collect()
+}
+
+/// What a range reads of one input: of a node with keys each instance that it reads.
+pub(crate) fn input(
+    forecast: &Forecast<'_>,
+    node: &Node,
+    instance: &Instance,
+    input: &Input,
+    range: Interval,
+) -> Vec<InputWhy> {
+    match &input.from {
+        Upstream::Source(name) => {
+            let Some(source) = forecast.project.source(name) else {
+                return Vec::new();
+            };
+            let needs = needed(node, input.mapping, &source.grid, range);
+            let state = forecast.state.sources.get(name);
+            let absent = needs.map_or_else(RangeSet::new, |needs| {
+                RangeSet::from(needs).subtract(&state.map(|state| state.available.clone()).unwrap_or_default())
+            });
+            let gone = needs
+                .zip(state)
+                .map_or_else(RangeSet::new, |(needs, state)| state.gone.within(needs));
+            vec![InputWhy {
+                from: Instance::of(name.clone()),
+                is_source: true,
+                needs,
+                absent,
+                due: RangeSet::new(),
+                gone,
+            }]
+        }
+        Upstream::Node(name) => {
+            let Some(upstream) = forecast.node(name) else {
+                return Vec::new();
+            };
+            let needs = needed(node, input.mapping, &upstream.grid, range);
+            let read = forecast.read_instances(instance, input);
+            read.filter_map(|read| {
+                let terms = forecast.terms(read)?;
+                let over = needs.unwrap_or(Interval::WHOLE);
+                Some(InputWhy {
+                    from: read.clone(),
+                    is_source: false,
                     needs,
-                    absent,
-                    due: RangeSet::new(),
-                    gone,
-                });
-            }
-            Upstream::Node(name) => {
-                let Some(upstream) = forecast.node(name) else { continue };
-                let needs = needed(node, input.mapping, &upstream.grid, range);
-                for read in forecast.read_instances(instance, input) {
-                    let Some(terms) = forecast.terms(read) else { continue };
-                    let over = needs.unwrap_or(Interval::WHOLE);
-                    let absent =
-                        needs.map_or_else(RangeSet::new, |needs| RangeSet::from(needs).subtract(&terms.readable));
-                    let due = terms.due.keys().within(over);
-                    out.push(InputWhy {
-                        from: read.clone(),
-                        is_source: false,
-                        needs,
-                        absent,
-                        due,
-                        gone: RangeSet::new(),
-                    });
-                }
-            }
+                    absent: needs.map_or_else(RangeSet::new, |needs| RangeSet::from(needs).subtract(&terms.readable)),
+                    due: terms.due.keys().within(over),
+                    gone: RangeSet::new(),
+                })
+            })
+            .collect()
         }
     }
-    out
 }
 
 fn needed(node: &Node, mapping: Mapping, upstream: &crate::grid::Grid, range: Interval) -> Option<Interval> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use mulgil_core::{
+    checks::{Check, Context, checks},
     decide::{Action, Limits, Scope, decide},
     grid::{Cut, Grid, Unit, Zone},
     interval::{Instant, Interval, RangeSet},
@@ -11,7 +12,7 @@ use mulgil_core::{
     name::{Instance, NodeName},
     plan::{Forecast, StepAction, plan},
     project::{Input, Node, Project, Upstream},
-    state::{Cause, State, TestState},
+    state::{Cause, Failing, Live, State, TestState},
     timeline::Timeline,
 };
 use proptest::prelude::*;
@@ -363,4 +364,93 @@ proptest! {
             prop_assert!(filled_now.is_superset(&count(&instance, true)), "{} was due and not filled", instance);
         }
     }
+
+    #[test]
+    fn what_is_told_of_an_interval_is_what_is_decided(
+        shapes in prop::collection::vec(shape(), 1..6),
+        events in prop::collection::vec((0_usize..6, 0_u8..32, 0_u8..4), 0..6),
+    ) {
+        let (project, mut state, now) = project(&shapes);
+        for event in events {
+            happen(&project, &mut state, now, event);
+        }
+        let forecast = Forecast::new(&project, &state, now);
+        let actions = decide(&forecast, &Limits::new(usize::MAX, Scope::All, Instant::MAX)).actions;
+        for instance in forecast.instances() {
+            let node = project.node(&instance.node).expect("a node of the project");
+            for day in 0..33 {
+                let interval = node.grid.interval_at(Instant(march().0 + day * DAY_US));
+                agree(&forecast, &actions, instance, node, interval)?;
+            }
+        }
+    }
+}
+
+/// One thing that may have happened to a day of a node.
+fn happen(project: &Project, state: &mut State, now: Instant, (index, day, what): (usize, u8, u8)) {
+    let Some(node) = project.nodes.get(index) else { return };
+    let Some(instance) = node.instances().into_iter().next() else {
+        return;
+    };
+    let range = node.grid.interval_at(Instant(march().0 + i64::from(day) * DAY_US));
+    let own = state.nodes.entry(instance).or_default();
+    match what {
+        0 => own.live.insert(range, Live { attempt: 1, epoch: 1 }),
+        1 => own
+            .failing
+            .insert(range, Failing::rolled_back(3, node.fingerprint, now)),
+        2 => own.failing.insert(
+            range,
+            Failing {
+                rolled_back_to: None,
+                ..Failing::rolled_back(3, node.fingerprint, now)
+            },
+        ),
+        _ => own.dirty.entry(Cause::Manual).or_default().insert(range),
+    }
+}
+
+/// What nothing keeps is right or begins; what is due and does not begin has something that keeps it; what
+/// begins is kept by nothing that it reads.
+fn agree(
+    forecast: &Forecast<'_>,
+    actions: &[Action],
+    instance: &Instance,
+    node: &Node,
+    interval: Interval,
+) -> Result<(), TestCaseError> {
+    let told = checks(forecast, instance, interval, &Context::default());
+    let keeps = told.iter().any(|check| check.says(forecast.now).keeps());
+    let terms = forecast.terms(instance).expect("terms of a node of the project");
+    let fills = || {
+        actions.iter().filter_map(|action| match action {
+            Action::Fill { instance, range, .. } => Some((instance, *range)),
+            Action::Test { .. } => None,
+        })
+    };
+    let begins = fills().any(|(of, range)| of == instance && range.overlaps(interval));
+    let relation = |of: &Instance| forecast.node(&of.node).map(|node| &node.relation);
+    // Where another range of its table begins, it comes after that.
+    let is_next = fills().any(|(of, _)| relation(of) == Some(&node.relation));
+    let is_right = terms.filled.covers(interval) && !terms.stale.keys().overlaps(interval);
+    prop_assert!(
+        keeps || is_right || begins || is_next,
+        "{instance} {interval:?}: nothing keeps it: {told:?}"
+    );
+    let sure = terms.due.keys_where(|(_, if_changed)| !if_changed);
+    let waits = terms.waiting.iter().any(|(_, ranges)| ranges.overlaps(interval));
+    let is_due = sure.overlaps(interval) || waits || terms.held.overlaps(interval);
+    prop_assert!(
+        !is_due || begins || is_next || keeps,
+        "{instance} {interval:?}: nobody says why: {told:?}"
+    );
+    let inputs = told
+        .iter()
+        .filter(|check| matches!(check, Check::Input { .. } | Check::InFlight { .. }));
+    let is_kept = inputs.clone().any(|check| check.says(forecast.now).keeps());
+    prop_assert!(
+        !begins || !is_kept,
+        "{instance} {interval:?}: it begins although {told:?}"
+    );
+    Ok(())
 }

@@ -76,6 +76,16 @@ impl EmbeddedEngine {
         Self::on_disk(config, Box::new(OsDisk))
     }
 
+    /// Tries out what tables need of the object store that they lie in, and leaves nothing there; of a folder
+    /// nothing is tried.
+    ///
+    /// # Errors
+    /// A coded MG2 fault, as the first fill would meet it.
+    pub async fn try_out(&self) -> Result<(), Fault> {
+        let inner = Arc::clone(&self.inner);
+        self.cpu.run(async move { inner.warehouse.try_out().await }).await
+    }
+
     fn on_disk(config: EngineConfig, disk: Box<dyn Disk>) -> Result<Self, Fault> {
         Ok(Self {
             cpu: Arc::new(Cpu::new(config.partitions)?),

@@ -188,6 +188,18 @@ impl Warehouse {
         }
     }
 
+    /// Tries out whether the store of the tables can be written, read and removed from; leaves nothing.
+    pub(crate) async fn try_out(&self) -> Result<(), Fault> {
+        match &self.store {
+            Store::Local(_) => Ok(()),
+            Store::Remote(store) => {
+                let below = store.path_of(&self.folder);
+                let below = below.map_err(|error| fault::io(&error, &self.folder))?;
+                store.try_out(&below).await
+            }
+        }
+    }
+
     /// The log of a relation's table, whether or not it is there.
     pub(crate) fn log_store(&self, relation: &Relation) -> Result<LogStoreRef, Fault> {
         let folder = self.folder(relation);

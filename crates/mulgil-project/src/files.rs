@@ -172,12 +172,7 @@ fn read_manifest(root: &Path, faults: &mut Vec<Diagnostic>) -> Option<String> {
 
 /// All models, macros, tests, seeds and the YAML files beside them.
 pub(crate) fn read(root: &Path, paths: &Paths, faults: &mut Vec<Diagnostic>) -> Files {
-    let ignored: Vec<String> = IGNORES
-        .iter()
-        .filter(|name| root.join(name).is_file())
-        .filter_map(|name| read_text(root, Path::new(name), faults))
-        .collect();
-    let ignore = Ignore::parse(&ignored.join("\n"));
+    let ignore = ignore(root, faults);
     let mut files = Files::default();
     for path in walk_all(root, &paths.models, &ignore, faults) {
         match extension(&path) {
@@ -226,6 +221,41 @@ pub(crate) fn read(root: &Path, paths: &Paths, faults: &mut Vec<Diagnostic>) -> 
         }
     }
     files
+}
+
+/// Where the files are that names come from; none is read.
+#[derive(Default)]
+pub(crate) struct Listed {
+    pub(crate) models: Vec<PathBuf>,
+    pub(crate) seeds: Vec<PathBuf>,
+    pub(crate) snapshots: Vec<PathBuf>,
+    pub(crate) flows: Vec<PathBuf>,
+}
+
+/// The files of models, seeds, snapshots and flows.
+pub(crate) fn list(root: &Path, paths: &Paths, faults: &mut Vec<Diagnostic>) -> Listed {
+    let ignore = ignore(root, faults);
+    let mut of = |folders: &[String], extensions: &[&str]| {
+        let mut found = walk_all(root, folders, &ignore, faults);
+        found.retain(|path| extensions.contains(&extension(path)));
+        found
+    };
+    Listed {
+        models: of(&paths.models, &["sql"]),
+        seeds: of(&paths.seeds, &["csv"]),
+        snapshots: of(&paths.snapshots, &["sql"]),
+        flows: of(&[FLOWS.to_owned()], &["yml", "yaml"]),
+    }
+}
+
+/// What is kept out.
+fn ignore(root: &Path, faults: &mut Vec<Diagnostic>) -> Ignore {
+    let ignored: Vec<String> = IGNORES
+        .iter()
+        .filter(|name| root.join(name).is_file())
+        .filter_map(|name| read_text(root, Path::new(name), faults))
+        .collect();
+    Ignore::parse(&ignored.join("\n"))
 }
 
 /// The file of a flow, if it is not larger than one may be.

@@ -26,6 +26,7 @@ mod hooks;
 mod ignore;
 mod manifest;
 mod mentions;
+mod names;
 mod parallel;
 mod pattern;
 mod profiles;
@@ -33,6 +34,7 @@ mod properties;
 mod reader;
 mod rendered;
 mod rendering;
+pub mod schema;
 mod seeds;
 mod settings;
 mod snapshot;
@@ -56,7 +58,13 @@ use std::{
 
 use mulgil_core::{diagnostic::Diagnostic, project::Project};
 
-pub use crate::{compile::Compiler, hooks::RunResult, stamp::stamp, template::RunFacts};
+pub use crate::{
+    compile::Compiler,
+    hooks::RunResult,
+    names::{Names, names},
+    stamp::stamp,
+    template::RunFacts,
+};
 
 /// What a project is loaded for.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,6 +154,11 @@ pub fn parse_vars(text: &str) -> Result<BTreeMap<String, serde_json::Value>, Dia
 /// that could be found.
 pub fn load(root: &Path, options: &LoadOptions) -> Loaded {
     assemble::load(root, options)
+}
+
+/// Whether a project may be called so.
+pub fn is_project_name(name: &str) -> bool {
+    values::bad_name(name).is_none()
 }
 
 /// The nearest folder, from here upwards, that holds a `mulgil.yml` or a `dbt_project.yml`.

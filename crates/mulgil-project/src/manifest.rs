@@ -24,7 +24,7 @@ use crate::{
     yaml::{self, Entry, Node, Value},
 };
 
-const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "name",
     "version",
     "description",
@@ -45,10 +45,14 @@ const KEYS: &[&str] = &[
     "pools",
     "retention",
 ];
+/// What an environment may say.
+pub(crate) const ENVIRONMENT_KEYS: &[&str] = &["schema_prefix", "ledger"];
+/// What is kept for some time.
+pub(crate) const RETENTION_KEYS: &[&str] = &["logs", "runs"];
 /// Slots that a pool may have.
-const MAX_POOL_SLOTS: i64 = 10_000;
+pub(crate) const MAX_POOL_SLOTS: i64 = 10_000;
 /// The environment that exists without being listed.
-const DEFAULT_ENVIRONMENT: &str = "dev";
+pub(crate) const DEFAULT_ENVIRONMENT: &str = "dev";
 
 /// What `mulgil.yml` and `dbt_project.yml` say together.
 pub(crate) struct Manifest {
@@ -244,7 +248,7 @@ impl Reader<'_> {
         for entry in entries {
             let what = format!("the environment `{}`", entry.key);
             let fields = yaml::map(self.file, &entry.node, &what, self.faults);
-            yaml::check_keys(self.file, fields, &["schema_prefix", "ledger"], &what, self.faults);
+            yaml::check_keys(self.file, fields, ENVIRONMENT_KEYS, &what, self.faults);
             if !text::is_name(&entry.key) || entry.key.len() > values::MAX_NAME_BYTES {
                 self.faults.push(
                     Diagnostic::error(codes::BAD_NAME, format!("`{}` cannot name an environment", entry.key))
@@ -402,7 +406,7 @@ impl Reader<'_> {
         }
         if let Some(node) = tree.get("retention") {
             let fields = yaml::map(self.file, node, "`retention`", self.faults);
-            yaml::check_keys(self.file, fields, &["logs", "runs"], "`retention`", self.faults);
+            yaml::check_keys(self.file, fields, RETENTION_KEYS, "`retention`", self.faults);
             settings.keep_logs_us = node.get("logs").and_then(|node| self.span(node, "logs"));
             settings.keep_runs_us = node.get("runs").and_then(|node| self.span(node, "runs"));
         }
@@ -459,7 +463,7 @@ fn ledger_of(tree: &Node, environment: &str) -> Option<Node> {
     own.or_else(|| tree.get("ledger")).cloned()
 }
 
-fn parse_bytes(text: &str) -> Option<u64> {
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let count: u64 = text[..digits].parse().ok()?;

@@ -21,6 +21,9 @@ use crate::{
     yaml,
 };
 
+/// What a schedule in a zone of its own says.
+pub(crate) const SCHEDULE_KEYS: &[&str] = &["cron", "timezone"];
+
 /// What a value is, for messages: the value itself, cut to a readable length.
 fn shown(value: &Json) -> String {
     const SHOWN: usize = 60;
@@ -239,16 +242,9 @@ impl<'a> Reader<'a> {
         let (cron, zone) = match &setting.value {
             Json::String(cron) => (cron.clone(), zone.clone()),
             Json::Object(fields) => {
-                for key in fields
-                    .keys()
-                    .filter(|key| !["cron", "timezone"].contains(&key.as_str()))
-                {
-                    self.faults.push(yaml::unknown_key(
-                        place.clone(),
-                        key,
-                        &["cron", "timezone"],
-                        "`schedule`",
-                    ));
+                for key in fields.keys().filter(|key| !SCHEDULE_KEYS.contains(&key.as_str())) {
+                    self.faults
+                        .push(yaml::unknown_key(place.clone(), key, SCHEDULE_KEYS, "`schedule`"));
                 }
                 let zone = match fields.get("timezone").and_then(Json::as_str) {
                     Some(name) => parse_zone(name, &place).map_err(|fault| self.faults.push(fault)).ok()?,

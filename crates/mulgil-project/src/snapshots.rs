@@ -98,6 +98,12 @@ fn part_of(file: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("{}#{name}", file.display()))
 }
 
+/// The names of the `snapshot` blocks of a file; none where they cannot be read.
+pub(crate) fn names(text: &str) -> Vec<String> {
+    let blocks = blocks(text).unwrap_or_default();
+    blocks.into_iter().map(|block| block.name).collect()
+}
+
 /// The `snapshot` blocks of a file. Places in them are places in the file.
 fn blocks(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();

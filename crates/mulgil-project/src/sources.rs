@@ -17,7 +17,7 @@ use crate::{
     yaml::{self, Entry, Node},
 };
 
-const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "files",
     "format",
     "event_time",

@@ -7,7 +7,7 @@ use crate::{
     yaml::{self, Node, Value},
 };
 
-const KEYS: &[&str] = &["kind", "path", "url", "endpoint", "region", "allow_http"];
+pub(crate) const KEYS: &[&str] = &["kind", "path", "url", "endpoint", "region", "allow_http"];
 
 /// The kind of a warehouse on this machine.
 const LOCAL: &str = "local";

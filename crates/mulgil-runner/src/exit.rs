@@ -152,7 +152,10 @@ fn signalled(signal: i32) -> Diagnostic {
 }
 
 /// The record of an attempt's folder; none where it has not ended.
-pub(crate) fn read(dir: &Path) -> Result<Option<Exit>, Fault> {
+///
+/// # Errors
+/// `EXIT_RECORD` where it cannot be read.
+pub fn read(dir: &Path) -> Result<Option<Exit>, Fault> {
     let bytes = folder::read(dir, folder::EXIT).map_err(|error| folder::fault(dir, "cannot be read", &error))?;
     bytes.map(|bytes| parse(dir, &bytes)).transpose()
 }

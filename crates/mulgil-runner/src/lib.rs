@@ -10,6 +10,7 @@
 
 pub mod protocol;
 
+mod ask;
 mod clock;
 mod exit;
 mod files;
@@ -25,12 +26,16 @@ mod server;
 mod spec;
 mod supervise;
 
-pub use exit::{Exit, Why};
+pub use ask::{Said, ask};
+pub use exit::{Exit, Why, read as read_exit};
 pub use lifeline::Lifeline;
-pub use log::{LogLine, LogPage, LogStream, read_log};
+pub use log::{
+    LogLine, LogPage, LogPlace, LogSlice, LogStream, PlacedLine, SliceBounds, log_path, read_log, read_slice,
+    search_log,
+};
 pub use mask::too_short;
 pub use protocol::{Event, EventRecord, EventsPage, TaskInput, TaskInterval, read_events};
-pub use python::{PythonSdk, PythonStep};
+pub use python::{PythonSdk, PythonStep, python_version};
 pub use retention::{forget_attempts, set_aside};
 pub use server::{Adopted, Launcher, LauncherLimits, Running, adopt};
 pub use spec::{LogLimits, Program, Task};

@@ -10,16 +10,18 @@
 //! [`LogLimits::head_bytes`] are full, what follows goes in raw pieces to two files that take turns, so that
 //! memory and disk stay small and a flood costs no work per line; at the end its last bytes become lines.
 
+mod slice;
 mod tail;
 
 use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use mulgil_core::interval::Instant;
 
+pub use self::slice::{LogPlace, LogSlice, PlacedLine, SliceBounds, read_slice, search_log};
 use self::tail::Tail;
 use crate::{
     folder,
@@ -39,6 +41,11 @@ const LINE_COST: u64 = 36;
 /// Bytes that so many bytes of output may have on disk: short lines cost more than they hold.
 fn on_disk(bytes: u64) -> u64 {
     bytes.saturating_mul(2).saturating_add(MAX_LINE_BYTES as u64)
+}
+
+/// The log in the folder of an attempt, as it is downloaded.
+pub fn log_path(dir: &Path) -> PathBuf {
+    dir.join(folder::LOG)
 }
 
 /// Bytes that [`read_log`] takes at once.

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use mulgil_core::{
@@ -13,7 +14,13 @@ use mulgil_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{folder, process};
+use crate::{ask, folder, process};
+
+/// The oldest Python that runs steps; `python/__main__.py` says so too.
+const LEAST_PYTHON: [u32; 2] = [3, 9];
+
+/// How long an interpreter may take to say its version: it may be read from a slow disk.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The files of the SDK. `__main__.py` runs a step; `mulgil` is what steps import.
 const FILES: [(&str, &str); 4] = [
@@ -109,6 +116,37 @@ impl PythonStep {
         let environment = environment_of_worker(environment);
         format!("{:?}", (&self.interpreter, &self.sdk, environment))
     }
+}
+
+/// The version of an interpreter, a path or a name that is looked up in `PATH`, where it can run steps.
+///
+/// # Errors
+/// [`codes::PYTHON_UNUSABLE`]: it is not there, does not start, or is too old.
+pub async fn python_version(
+    interpreter: &str,
+    environment: &BTreeMap<String, String>,
+    directory: &Path,
+) -> Result<String, Fault> {
+    let path = environment.get("PATH").map_or("", String::as_str);
+    if process::find(interpreter, path, directory).is_none() {
+        return Err(unusable(&format!("`{interpreter}` is not there")));
+    }
+    let argv = [
+        interpreter,
+        "-c",
+        "import sys; print('%d.%d.%d' % sys.version_info[:3])",
+    ];
+    let said = ask(&argv, environment, directory, PATIENCE).await;
+    let said = said.map_err(|fault| unusable(&fault.message))?;
+    let version = said.text.trim();
+    let numbers: Vec<u32> = version.split('.').filter_map(|number| number.parse().ok()).collect();
+    if !said.is_success || numbers.len() != 3 {
+        return Err(unusable(&format!("`{interpreter}` does not say its version")));
+    }
+    if numbers.as_slice() < LEAST_PYTHON.as_slice() {
+        return Err(unusable(&format!("`{interpreter}` is Python {version}")));
+    }
+    Ok(version.to_owned())
 }
 
 /// What is said of an interpreter that cannot run steps.

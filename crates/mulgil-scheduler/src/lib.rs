@@ -13,5 +13,6 @@ mod run;
 pub mod service;
 
 pub use backfill::{BackfillTurn, backfill_turn};
+pub use log::masked;
 pub use look::{Known, News, Seen, gather, record};
 pub use run::{FailedAttempt, OnFailure, RunRequest, RunSummary, Runner, Watch};

@@ -97,7 +97,7 @@ pub(crate) fn masked_fault(fault: &Fault, secrets: &[String]) -> Fault {
 }
 
 /// A text with each secret masked, the longest first, as one may hold another.
-fn masked(text: &str, secrets: &[String]) -> String {
+pub fn masked(text: &str, secrets: &[String]) -> String {
     let mut secrets: Vec<&str> = secrets.iter().map(|secret| secret.trim()).collect();
     secrets.retain(|secret| secret.len() >= MIN_SECRET_BYTES);
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));

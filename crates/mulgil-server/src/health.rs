@@ -15,18 +15,13 @@ use tokio::sync::Mutex;
 use crate::{
     app::{App, is_bearer},
     control::{Database, HealthFacts},
+    room::Room,
 };
 
 /// A write that takes longer than this is no answer.
 const PING: Duration = Duration::from_secs(2);
 /// A heartbeat that is older than this has stopped.
 const HEARTBEAT_US: i64 = 30_000_000;
-/// Less of the disk than this is too little, in percent.
-const DISK_PERCENT: u128 = 5;
-/// So many bytes are enough, however large the disk is: 10 GiB.
-const DISK_ENOUGH_BYTES: u64 = 10 << 30;
-/// So many files that can still be made are enough.
-const DISK_ENOUGH_FILES: u64 = 10_000;
 /// For how long facts are good: a flood of questions costs one look a second.
 const KEPT: Duration = Duration::from_secs(1);
 
@@ -142,19 +137,15 @@ fn reasons(seen: &Seen, is_stopping: bool) -> Vec<Reason> {
         .collect()
 }
 
-/// Why the disk takes too little: in part, and not only as a part of a large one.
+/// Why the disk takes too little.
 fn disk(facts: &HealthFacts) -> Option<String> {
-    let few = |free: u64, all: u64, enough: u64| {
-        let is_small_part = u128::from(free) * 100 < u128::from(all) * DISK_PERCENT;
-        is_small_part && free < enough
+    let room = Room {
+        free_bytes: facts.disk_free_bytes,
+        total_bytes: facts.disk_total_bytes,
+        free_files: facts.disk_free_files,
+        total_files: facts.disk_total_files,
     };
-    let (free, all) = (facts.disk_free_bytes, facts.disk_total_bytes);
-    if few(free, all, DISK_ENOUGH_BYTES) {
-        return Some(format!("{free} of {all} bytes are free, less than {DISK_PERCENT} %"));
-    }
-    let (free, all) = (facts.disk_free_files, facts.disk_total_files);
-    few(free, all, DISK_ENOUGH_FILES)
-        .then(|| format!("{free} of {all} files can still be made, less than {DISK_PERCENT} %"))
+    room.shortage()
 }
 
 fn database(seen: &Seen) -> Option<Reason> {

@@ -29,6 +29,7 @@ mod pages;
 mod presence;
 mod problem;
 mod random;
+mod room;
 mod routes;
 mod serve;
 mod streams;
@@ -44,6 +45,7 @@ pub use pages::{
     Wish,
 };
 pub use presence::Presence;
+pub use room::Room;
 pub use routes::{RouteInfo, routes};
 pub use serve::{Drained, bind, serve};
 pub use verb::{Approval, Backfill, Definitions, Filter, Order, PROTOCOL, Retried, Run, Select, Target, Verb};

@@ -76,8 +76,18 @@ impl Store {
 
     /// The fills that an interval had, newest first.
     pub async fn fills(&self, instance: &Instance, interval: Interval) -> Result<Vec<FillFact>, Fault> {
+        self.newest_fills(instance, interval, TOLD_LIMIT).await
+    }
+
+    /// The newest of them, so many.
+    pub async fn newest_fills(
+        &self,
+        instance: &Instance,
+        interval: Interval,
+        limit: usize,
+    ) -> Result<Vec<FillFact>, Fault> {
         let instance = text::of_instance(instance);
-        self.read(move |conn| Box::pin(async move { fills(conn, &instance, interval).await }))
+        self.read(move |conn| Box::pin(async move { fills(conn, &instance, interval, limit).await }))
             .await
     }
 
@@ -106,9 +116,10 @@ async fn fact(conn: &mut Conn, seq: i64) -> Result<(Instant, Fact), Error> {
     Ok((Instant(at), serde_json::from_str(&payload)?))
 }
 
-async fn fills(conn: &mut Conn, instance: &str, interval: Interval) -> Result<Vec<FillFact>, Error> {
-    let rows: Vec<(i64, Option<i64>)> = sql::query_as(
-        "select f.seq, t.run from fill f
+async fn fills(conn: &mut Conn, instance: &str, interval: Interval, limit: usize) -> Result<Vec<FillFact>, Error> {
+    let rows: Vec<(i64, Option<i64>, i64, String)> = sql::query_as(
+        "select f.seq, t.run, told.at, told.payload from fill f
+         join fact told on told.seq = f.seq
          left join attempt a on a.id = f.attempt and a.seq = f.claim_seq
          left join task_run t on t.id = a.task_run
          where f.instance = $1 and f.start_at < $3 and f.end_at > $2 order by f.seq desc limit $4",
@@ -116,12 +127,12 @@ async fn fills(conn: &mut Conn, instance: &str, interval: Interval) -> Result<Ve
     .bind(instance)
     .bind(interval.start.0)
     .bind(interval.end.0)
-    .bind(TOLD_LIMIT as i64)
+    .bind(limit as i64)
     .fetch_all(&mut *conn)
     .await?;
     let mut fills = Vec::with_capacity(rows.len());
-    for (seq, run) in rows {
-        let (filled_at, Fact::Filled(record)) = fact(&mut *conn, seq).await? else {
+    for (seq, run, filled_at, payload) in rows {
+        let Fact::Filled(record) = serde_json::from_str(&payload)? else {
             return Err(Error::damaged(format!("fact {seq} is not a fill")));
         };
         let inside = record.intervals.iter().map(|row| Filled::from(*row));
@@ -132,7 +143,7 @@ async fn fills(conn: &mut Conn, instance: &str, interval: Interval) -> Result<Ve
             run,
             rows: inside.iter().map(|filled| filled.rows).sum(),
             content: content_of(&inside),
-            filled_at,
+            filled_at: Instant(filled_at),
             version: record.version,
             fingerprint: record.fingerprint,
             adopted: record.adopted,

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
         "retention",
         include_str!("../migrations/postgres/0014_retention.sql"),
     ),
+    (15, "page", include_str!("../migrations/postgres/0015_page.sql")),
 ];
 
 /// Tables that say of the schema what it is. They are never copied.

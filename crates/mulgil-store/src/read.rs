@@ -25,6 +25,9 @@ pub const LOG_LINES_LIMIT: i64 = 20_000;
 /// Bytes of one log line; the rest is cut off.
 pub const LOG_LINE_BYTES_LIMIT: usize = 16 * 1024;
 
+/// Facts among which the latest moment is looked for.
+const LATEST_FACTS: i64 = 10_000;
+
 /// One line of an attempt's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
@@ -273,6 +276,22 @@ impl Store {
                     (*tables.get(&name)? != relation).then_some(name)
                 };
                 Ok(rows.into_iter().filter_map(moved).collect())
+            })
+        })
+        .await
+    }
+
+    /// The latest moment at which anything was recorded; nothing where nothing was. After a clock was set back
+    /// later facts have earlier times, so more than the last one is looked at.
+    pub async fn newest_record(&self) -> Result<Option<Instant>, Fault> {
+        self.read(|conn| {
+            Box::pin(async move {
+                let (newest,): (Option<i64>,) =
+                    sql::query_as("select max(f.at) from (select at from fact order by seq desc limit $1) f")
+                        .bind(LATEST_FACTS)
+                        .fetch_one(conn)
+                        .await?;
+                Ok(newest.map(Instant))
             })
         })
         .await

@@ -17,6 +17,7 @@ use sqlx::{
 
 use crate::{
     connect::Session,
+    counted,
     value::{Value, arguments},
 };
 
@@ -95,6 +96,7 @@ where
 /// Carries a statement out on whichever database there is.
 macro_rules! send {
     ($query:expr, $conn:expr, $typed:ident, $method:ident) => {{
+        counted::sent();
         let Query { sql, values } = $query;
         match $conn {
             Conn::Sqlite(conn) => {
@@ -120,6 +122,7 @@ impl<'q> Query<'q> {
     /// Carries it out.
     pub(crate) async fn execute(self, conn: &mut Conn) -> Result<Changed, sqlx::Error> {
         let Query { sql, values } = self;
+        counted::sent();
         match conn {
             Conn::Sqlite(conn) => {
                 let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);
@@ -144,6 +147,7 @@ impl Query<'_> {
     /// All rows, whatever their columns are.
     pub(crate) async fn fetch_named(self, conn: &mut Conn) -> Result<Vec<Named>, sqlx::Error> {
         let Query { sql, values } = self;
+        counted::sent();
         match conn {
             Conn::Sqlite(conn) => {
                 let asked = sqlx::query_with(sql, arguments::<SqliteArguments>(values)?);

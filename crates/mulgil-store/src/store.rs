@@ -46,6 +46,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "backfill", include_str!("../migrations/0012_backfill.sql")),
     (13, "reopened", include_str!("../migrations/0013_reopened.sql")),
     (14, "retention", include_str!("../migrations/0014_retention.sql")),
+    (15, "page", include_str!("../migrations/0015_page.sql")),
 ];
 
 /// One environment's ledger. Whoever writes one in a folder holds the folder's [`crate::DataLock`]; on a
@@ -89,20 +90,26 @@ impl Store {
     /// # Errors
     /// As [`Self::open`]; then the schema is as it was.
     pub async fn migrate(place: &LedgerPlace, ledger: &str) -> Result<(i64, i64), Fault> {
-        let before = match place {
-            LedgerPlace::Folder { .. } => match place.file().filter(|path| path.exists()) {
-                Some(path) => {
-                    read_with(read_only(&path))
-                        .await
-                        .map_err(|error| error.into_fault(place))?
-                        .1
-                }
-                None => None,
-            },
-            LedgerPlace::Postgres(server) => postgres::open(&Arc::new(Session::new(server)?), place, ledger).await?.1,
-        };
+        let before = Self::schema_found(place, ledger).await?;
         Self::open(place, ledger).await?.close().await;
         Ok((before.unwrap_or(0), newest_migration()))
+    }
+
+    /// The number of the schema that a ledger has; nothing where there is no ledger yet. It reads nothing else of
+    /// it, so that it tells this of one that this version cannot read.
+    ///
+    /// # Errors
+    /// As [`Self::open_read_only`], whatever the schema is.
+    pub async fn schema_found(place: &LedgerPlace, ledger: &str) -> Result<Option<i64>, Fault> {
+        match place {
+            LedgerPlace::Folder { .. } => match place.file().filter(|path| path.exists()) {
+                Some(path) => Ok(read_or_immutable(&path, place).await?.1),
+                None => Ok(None),
+            },
+            LedgerPlace::Postgres(server) => {
+                Ok(postgres::open(&Arc::new(Session::new(server)?), place, ledger).await?.1)
+            }
+        }
     }
 
     /// Opens the ledger to read, beside a writer or without one; nothing where there is none yet.
@@ -138,11 +145,7 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_fault(&error, "read the ledger", &path)),
         }
-        let (readers, schema) = match read_with(read_only(&path)).await {
-            Err(error) if leaves_no_room_for_wal(&error, &path) => read_with(read_only(&path).immutable(true)).await,
-            other => other,
-        }
-        .map_err(|error| error.into_fault(place))?;
+        let (readers, schema) = read_or_immutable(&path, place).await?;
         let Some(found) = schema else {
             return Ok(None);
         };
@@ -348,6 +351,15 @@ fn read_only(path: &Path) -> SqliteConnectOptions {
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()
+}
+
+/// As [`read_with`], in a folder that cannot be written too.
+async fn read_or_immutable(path: &Path, place: &LedgerPlace) -> Result<(Readers, Option<i64>), Fault> {
+    let read = match read_with(read_only(path)).await {
+        Err(error) if leaves_no_room_for_wal(&error, path) => read_with(read_only(path).immutable(true)).await,
+        other => other,
+    };
+    read.map_err(|error| error.into_fault(place))
 }
 
 /// Connects, and reads which schema is there.

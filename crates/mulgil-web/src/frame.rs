@@ -267,7 +267,7 @@ fn foot(frame: &Frame) -> Markup {
         footer .foot {
             span { (time::took(frame.took, language)) }
             " · "
-            span { (words::queries(frame.queries, language)) }
+            span data-queries=(frame.queries) { (words::queries(frame.queries, language)) }
             " · "
             // The moment stands in a sentence whose order differs by language.
             span #as-of { (PreEscaped(words::as_of(&clock.time_of_day(frame.now).into_string(), language))) }

@@ -50,8 +50,10 @@ pub(crate) struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Set up an example project in a new folder and fill it
+    /// Make a small team's project in a new folder, fill it, say what is wrong with it on purpose, and serve it
     Demo(Demo),
+    /// Make a small project that runs at once, with comments that tell what is what
+    Init(Init),
     /// Read the project and say everything that is wrong with it
     Check(Json),
     /// Show what is due, and why; changes nothing
@@ -92,8 +94,21 @@ pub(crate) enum Command {
     /// Do what one of dbt's commands does, with its flags
     #[command(subcommand)]
     Dbt(dbt::Dbt),
+    /// Look at all that the project needs of this machine: what is wrong, and how to mend it; changes nothing
+    Doctor(Doctor),
     /// Explain an error code
     Explain(Explain),
+    /// Print the JSON Schema of the project's files, by which editors complete and check them
+    Schema(Schema),
+    /// Write one document: what runs, when, why, for whom, on whose keys, and what needs a person now
+    Handover(Json),
+    /// Print the script that completes names of this project on the command line
+    Completions(Completions),
+    /// Print the manual page, or write that of each command into a folder
+    Man(Man),
+    /// Say what may stand next on a command line; for the scripts of `completions`
+    #[command(hide = true)]
+    Complete(Complete),
     /// Print the reference of all commands as Markdown
     #[command(hide = true)]
     GenDocs,
@@ -148,12 +163,26 @@ pub(crate) struct Demo {
     /// The folder to make; it must not exist
     #[arg(value_name = "DIR", default_value = "mulgil-demo")]
     pub(crate) dir: PathBuf,
-    /// Only fill the tables; do not serve pages
+    /// The day after the last one that there is data of, for the same demo at any time; today in Seoul when absent
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<jiff::civil::Date>,
+    /// Only fill the tables; serve nothing
     #[arg(long)]
     pub(crate) no_serve: bool,
+    /// The port on this machine; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 4455)]
+    pub(crate) port: u16,
     /// How many attempts may run at once
     #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,
+}
+
+/// Flags of `init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The folder, which is made if it is not there; without a project in it
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
 }
 
 /// Flags of `plan`.
@@ -300,7 +329,7 @@ pub(crate) struct Status {
 /// Flags of `why`.
 #[derive(Debug, Args)]
 pub(crate) struct Why {
-    /// The node and its interval: `flights@2013-03-10`, `sales[country=kr]@2013-03`
+    /// The node or flow and its interval: `flights@2013-03-10`, `sales[country=kr]@2013-03`, `flow:daily@2013-03-10`
     #[arg(value_name = "NODE@INTERVAL")]
     pub(crate) target: String,
     /// Print JSON
@@ -414,11 +443,14 @@ pub(crate) enum Flows {
     },
 }
 
+/// The port of a server, when nobody says.
+const PORT: u16 = 4455;
+
 /// Flags of `serve`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The port on this machine; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 4455)]
+    #[arg(long, value_name = "PORT", default_value_t = PORT)]
     pub(crate) port: u16,
     /// How many steps of flows may run at once
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -498,10 +530,79 @@ pub(crate) struct Logs {
     pub(crate) follow: bool,
 }
 
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaOf {
+    /// `mulgil.yml`
+    Project,
+    /// The files of `flows`
+    Flow,
+}
+
+/// Flags of `schema`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Schema {
+    /// Of which files
+    #[arg(value_name = "WHAT", default_value = "project")]
+    pub(crate) of: SchemaOf,
+}
+
 /// Flags of `explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The code, as an error prints it: MG1104; all codes when absent
     #[arg(value_name = "CODE")]
     pub(crate) code: Option<String>,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The port that a server would take
+    #[arg(long, value_name = "PORT", default_value_t = PORT)]
+    pub(crate) port: u16,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// Bash 4 or newer: `source <(mulgil completions bash)`
+    Bash,
+    /// Zsh: `source <(mulgil completions zsh)`, after `compinit`
+    Zsh,
+    /// fish: `mulgil completions fish | source`
+    Fish,
+}
+
+/// Flags of `completions`.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+/// Flags of `complete`.
+#[derive(Debug, Args)]
+pub(crate) struct Complete {
+    /// The shell that asks
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+    /// The signs at which the shell divides words besides spaces
+    #[arg(long, value_name = "SIGNS", default_value = "", allow_hyphen_values = true)]
+    pub(crate) breaks: String,
+    /// The words so far, the one to be completed last; for bash the line in one
+    #[arg(value_name = "WORDS", last = true)]
+    pub(crate) words: Vec<String>,
+}
+
+/// Flags of `man`.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The folder for the pages of all commands; it is made where it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
 }

@@ -1,5 +1,6 @@
 //! The program: reads what was typed, does it, says how it went with its exit code.
 
+mod browser;
 mod cli;
 mod command;
 #[rustfmt::skip]
@@ -7,6 +8,7 @@ mod generated;
 mod output;
 mod progress;
 mod right;
+mod room;
 mod say;
 mod serving;
 mod wire;

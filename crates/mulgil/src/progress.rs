@@ -24,6 +24,7 @@ pub(crate) struct Talk {
     project: std::sync::Arc<Project>,
     bars: Option<MultiProgress>,
     total: ProgressBar,
+    has_lines: bool,
     tasks: Mutex<BTreeMap<i64, (ProgressBar, std::time::Instant)>>,
 }
 
@@ -39,7 +40,16 @@ impl Talk {
             project,
             bars,
             total,
+            has_lines: true,
             tasks: Mutex::default(),
+        }
+    }
+
+    /// Bars on a terminal, and not a word: what came of it is told afterwards.
+    pub(crate) fn bars_alone(project: std::sync::Arc<Project>) -> Self {
+        Self {
+            has_lines: false,
+            ..Self::new(project)
         }
     }
 
@@ -49,6 +59,9 @@ impl Talk {
     }
 
     fn line(&self, text: &str) {
+        if !self.has_lines {
+            return;
+        }
         match &self.bars {
             Some(bars) => {
                 let _ = bars.println(text);

@@ -1,6 +1,9 @@
 //! How things are said: data on stdout, talk on stderr, tables for eyes.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::{
+    io::{ErrorKind, IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use mulgil_core::{codes, diagnostic::Diagnostic, grid::Zone, interval::Instant, interval_text::format_instant};
 use unicode_width::UnicodeWidthStr as _;
@@ -78,6 +81,17 @@ pub(crate) fn fault_in(fault: &Diagnostic, whole: &str, has_name: bool) {
         text.push_str(&format!("\ndo: {remedy}"));
     }
     talk(&text);
+}
+
+/// A path as one word of a shell, as people copy it.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// Whether a person looks at stderr.

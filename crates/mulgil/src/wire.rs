@@ -97,6 +97,22 @@ pub(crate) fn now() -> Instant {
     Instant::from_timestamp(jiff::Timestamp::now())
 }
 
+/// The name of this machine's time zone; UTC where it has none that everybody knows.
+pub(crate) fn zone_here() -> String {
+    let here = jiff::tz::TimeZone::system();
+    let known = here.iana_name().filter(|name| Zone::named(name).is_some());
+    match known {
+        Some("Etc/UTC") | None => "UTC".to_owned(),
+        Some(name) => name.to_owned(),
+    }
+}
+
+/// The date of now in a zone of the bundled database.
+pub(crate) fn today(zone: &str) -> jiff::civil::Date {
+    let zone = Zone::named(zone).unwrap_or(Zone::UTC);
+    now().to_timestamp().to_zoned(zone.tz().clone()).date()
+}
+
 /// A moment as people type it: RFC 3339, or a date or time of a zone.
 pub(crate) fn moment(text: &str, zone: &Zone) -> Result<Instant, Fault> {
     let in_zone = || {
@@ -152,17 +168,49 @@ pub(crate) fn open(global: &Global) -> Result<Opened, Faults> {
 
 /// Reads the project as dbt's flags have it.
 pub(crate) fn open_as(global: &Global, aim: &Aim) -> Result<Opened, Faults> {
-    let root = mulgil_project::find_root(&global.project_dir).ok_or_else(|| {
-        let folder = std::path::absolute(&global.project_dir).unwrap_or_else(|_| global.project_dir.clone());
-        Diagnostic::error(
-            codes::NOT_FOUND,
-            format!(
-                "there is no mulgil.yml and no dbt_project.yml in {} or above it",
-                folder.display()
-            ),
-        )
-        .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil demo`")
-    })?;
+    outline_as(global, aim)?.opened
+}
+
+/// A project folder as far as it can be read, for whoever looks at what is wrong with it.
+pub(crate) struct Outline {
+    /// The project folder.
+    pub(crate) root: PathBuf,
+    /// The folder of ledgers, logs and what belongs to this machine.
+    pub(crate) data_dir: PathBuf,
+    /// The environment.
+    pub(crate) environment: String,
+    /// Whether the ledger lies on a server.
+    pub(crate) is_on_server: bool,
+    /// The project, or everything that is wrong with it.
+    pub(crate) opened: Result<Opened, Faults>,
+}
+
+impl Outline {
+    /// Where the ledger lies; nothing where only a project that cannot be read could say it.
+    pub(crate) fn place(&self) -> Option<Result<LedgerPlace, Fault>> {
+        match &self.opened {
+            Ok(opened) => Some(opened.place()),
+            Err(_) if self.is_on_server => None,
+            Err(_) => Some(Ok(LedgerPlace::folder(&self.data_dir, &self.environment))),
+        }
+    }
+
+    /// Whose facts the ledger holds.
+    pub(crate) fn ledger(&self) -> String {
+        self.opened.as_ref().map(Opened::ledger).unwrap_or_default()
+    }
+}
+
+/// Looks at the project around a folder, whatever is wrong with it.
+///
+/// # Errors
+/// There is no project, or a variable that was typed cannot be read.
+pub(crate) fn outline(global: &Global) -> Result<Outline, Faults> {
+    outline_as(global, &Aim::default())
+}
+
+fn outline_as(global: &Global, aim: &Aim) -> Result<Outline, Faults> {
+    let root = mulgil_project::find_root(&global.project_dir).ok_or_else(|| no_project(global))?;
     let target = aim.target.clone().or_else(|| global.env.clone());
     let mut vars = vars(&global.vars)?;
     if let Some(text) = &aim.variables {
@@ -180,20 +228,39 @@ pub(crate) fn open_as(global: &Global, aim: &Aim) -> Result<Opened, Faults> {
         home: std::env::home_dir(),
     };
     let loaded = mulgil_project::load(&root, &options);
-    let (Some(project), Some(compiler)) = (loaded.project, loaded.compiler) else {
-        return Err(Faults(loaded.diagnostics));
-    };
-    if loaded.diagnostics.iter().any(|fault| fault.severity == Severity::Error) {
-        return Err(Faults(loaded.diagnostics));
-    }
     let data_dir = root.join(DATA_DIR);
-    Ok(Opened {
-        project: Arc::new(project),
-        compiler,
-        warnings: loaded.diagnostics,
-        settings: loaded.settings,
+    let is_on_server = loaded.settings.ledger.is_some();
+    let has_error = loaded.diagnostics.iter().any(|fault| fault.severity == Severity::Error);
+    let opened = match (loaded.project, loaded.compiler) {
+        (Some(project), Some(compiler)) if !has_error => Ok(Opened {
+            project: Arc::new(project),
+            compiler,
+            warnings: loaded.diagnostics,
+            settings: loaded.settings,
+            data_dir: data_dir.clone(),
+        }),
+        _ => Err(Faults(loaded.diagnostics)),
+    };
+    let environment = opened.as_ref().map(|opened| opened.project.environment.clone());
+    Ok(Outline {
+        root,
         data_dir,
+        environment: environment.unwrap_or(options.environment),
+        is_on_server,
+        opened,
     })
+}
+
+fn no_project(global: &Global) -> Diagnostic {
+    let folder = std::path::absolute(&global.project_dir).unwrap_or_else(|_| global.project_dir.clone());
+    Diagnostic::error(
+        codes::NOT_FOUND,
+        format!(
+            "there is no mulgil.yml and no dbt_project.yml in {} or above it",
+            folder.display()
+        ),
+    )
+    .with_remedy("go to a project folder, name one with `-C DIR`, or make one with `mulgil init` or `mulgil demo`")
 }
 
 impl Opened {
@@ -206,6 +273,11 @@ impl Opened {
 
     /// The warehouse.
     pub(crate) fn engine(&self) -> Result<SharedEngine, Fault> {
+        Ok(Arc::new(self.embedded()?))
+    }
+
+    /// The warehouse as the engine in this process, for whoever tries out where it lies.
+    pub(crate) fn embedded(&self) -> Result<EmbeddedEngine, Fault> {
         let config = EngineConfig {
             root: self.project.root.clone(),
             warehouse: self.project.warehouse.clone(),
@@ -215,7 +287,7 @@ impl Opened {
             spill_bytes: self.settings.spill_bytes.unwrap_or(SPILL_BYTES),
             partitions: self.settings.threads.unwrap_or_else(cores),
         };
-        Ok(Arc::new(EmbeddedEngine::new(config)?))
+        EmbeddedEngine::new(config)
     }
 
     /// Milliseconds after which a query is ended, with what was typed.
@@ -448,6 +520,14 @@ pub(crate) fn environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Where a program lies that is called by its name alone; nothing where the path does not lead to it.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 fn vars(pairs: &[String]) -> Result<BTreeMap<String, serde_json::Value>, Faults> {

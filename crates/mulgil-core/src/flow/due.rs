@@ -4,10 +4,11 @@
 use super::{Flow, name};
 use crate::{
     due,
-    interval::{Instant, Interval, RangeSet},
+    interval::{Instant, Interval, RangeMap, RangeSet},
     name::{Instance, NodeName, Relation},
     project::{Batch, CodeFp, Materialization, Node, Publish},
     state::{Cause, NodeState},
+    why::Status,
 };
 
 /// An interval for which a run of the flow may begin.
@@ -54,11 +55,7 @@ impl Flow {
             return Vec::new();
         }
         let node = self.as_node();
-        let wanted = match self.schedule {
-            Some(_) => due::wanted(&node, state, now),
-            // Nothing is wanted of a flow that a person starts.
-            None => RangeSet::new(),
-        };
+        let wanted = self.wanted(state, now);
         let asked = state.dirty.get(&Cause::Manual).cloned().unwrap_or_default();
         let missing = wanted.subtract(&state.filled.keys());
         // What is asked for is stale, and told apart from what the clock makes due.
@@ -88,6 +85,36 @@ impl Flow {
         runs.extend(of_class(&holes, Class::Healing));
         runs.truncate(limit);
         runs
+    }
+
+    /// How its intervals stand, by the same terms; nothing of a flow without. `active` is what runs are busy with.
+    pub fn statuses(&self, state: &NodeState, active: &RangeSet, now: Instant) -> RangeMap<Status> {
+        let mut out = RangeMap::new();
+        if !self.grid.is_cut() {
+            return out;
+        }
+        let (node, filled) = (self.as_node(), state.filled.keys());
+        let wanted = self.wanted(state, now);
+        let mut mark = |set: &RangeSet, status: &Status| set.iter().for_each(|range| out.insert(range, status.clone()));
+        // From the weakest to the strongest: a later one replaces an earlier one.
+        mark(&filled, &Status::Fresh);
+        mark(&state.waived, &Status::Waived);
+        for (range, reason) in due::stale(&node, state, &wanted, false, now).iter() {
+            mark(&range.into(), &Status::Stale { reason: reason.clone() });
+        }
+        mark(&wanted.subtract(&filled), &Status::Missing);
+        mark(&state.failing.keys(), &Status::Failed);
+        mark(&due::held(&node, state), &Status::Held { rolled_back_to: None });
+        mark(active, &Status::Running);
+        out
+    }
+
+    /// What its schedule asks for. Nothing is wanted of a flow that a person starts.
+    pub fn wanted(&self, state: &NodeState, now: Instant) -> RangeSet {
+        match self.schedule {
+            Some(_) if self.grid.is_cut() => due::wanted(&self.as_node(), state, now),
+            Some(_) | None => RangeSet::new(),
+        }
     }
 
     /// The newest interval that is wanted, with those that are looked back at.

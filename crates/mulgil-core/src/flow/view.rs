@@ -61,6 +61,10 @@ impl Flow {
         let [_, schedule, interval, _, owner] = self.row();
         let facts = [
             ("schedule", schedule),
+            (
+                "deadline",
+                self.deadline.as_ref().map_or_else(String::new, deadline_line),
+            ),
             ("interval", interval),
             ("owner", owner),
             ("version", self.fingerprint.short()),
@@ -119,6 +123,22 @@ impl Flow {
     }
 }
 
+impl Step {
+    /// What it does, in a few words: its kind, and what of it.
+    pub fn in_words(&self) -> String {
+        format!("{} {}", self.kind.word(), what(&self.kind))
+    }
+}
+
+impl Channel {
+    /// As a flow names it: `webhook:NAME`.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Webhook(name) => format!("webhook:{name}"),
+        }
+    }
+}
+
 fn object<const N: usize>(entries: [(&str, Json); N]) -> Map<String, Json> {
     let told = entries.into_iter().filter(|(_, value)| !value.is_null());
     told.map(|(key, value)| (key.to_owned(), value)).collect()
@@ -153,13 +173,30 @@ fn param_line(param: &Param) -> String {
 }
 
 fn step_line(step: &Step) -> String {
-    let mut line = format!("    {}: {} {}", step.name, step.kind.word(), what(&step.kind));
+    let mut line = format!("    {}: {}", step.name, step.in_words());
     if step.is_finally {
         line.push_str("  finally");
     } else if !step.needs.is_empty() {
         let _ = write!(line, "  after {}", step.needs.join(", "));
     }
     line
+}
+
+/// `2h after scheduled, then cancel`.
+fn deadline_line(deadline: &Deadline) -> String {
+    let view = deadline_view(deadline);
+    let word = |key: &str| view[key].as_str().unwrap_or_default().to_owned();
+    let units = [
+        (86_400_000_000, "d"),
+        (3_600_000_000, "h"),
+        (60_000_000, "m"),
+        (1_000_000, "s"),
+    ];
+    let fits = units.iter().find(|(unit, _)| deadline.within_us % unit == 0);
+    let within = fits.map_or_else(String::new, |(unit, word)| {
+        format!("{}{word}", deadline.within_us / unit)
+    });
+    format!("{within} after {}, then {}", word("after"), word("then"))
 }
 
 /// What a step does, in a few words.
@@ -284,10 +321,7 @@ fn deadline_view(deadline: &Deadline) -> Json {
 }
 
 fn channels(channels: &[Channel]) -> Json {
-    let word = |channel: &Channel| match channel {
-        Channel::Webhook(name) => Json::from(format!("webhook:{name}")),
-    };
-    channels.iter().map(word).collect()
+    channels.iter().map(Channel::in_words).map(Json::from).collect()
 }
 
 fn missed_word(missed: Missed) -> &'static str {

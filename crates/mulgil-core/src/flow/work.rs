@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use super::step::Entry;
 use crate::{
     interval::{Instant, Interval},
+    project::Fingerprint,
     run::RunState,
     task::ScriptSpec,
 };
@@ -31,6 +32,20 @@ pub struct StepContext {
     pub attempt: u32,
     /// What is the same for every try of this step in this run and interval, and for nothing else.
     pub idempotency_id: String,
+}
+
+impl StepContext {
+    /// What is the same for every try of a step in a run and an interval, and for nothing else.
+    pub fn idempotency_id(flow: &str, step: &str, run: i64, interval: Interval) -> String {
+        Fingerprint::of([
+            flow.as_bytes(),
+            step.as_bytes(),
+            run.to_le_bytes().as_slice(),
+            interval.start.0.to_le_bytes().as_slice(),
+            interval.end.0.to_le_bytes().as_slice(),
+        ])
+        .to_string()
+    }
 }
 
 /// How a step ended, as later ones see it.

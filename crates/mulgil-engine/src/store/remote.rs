@@ -114,9 +114,24 @@ impl RemoteStore {
         self.0.probed.get_or_try_init(|| self.probe(below)).await.copied()
     }
 
+    /// Tries out all that tables need of the store: to put on a condition, to read, to remove. Leaves nothing
+    /// behind where it may remove.
+    pub(crate) async fn try_out(&self, below: &Path) -> Result<(), Fault> {
+        let path = probe_path(below);
+        let tried = async {
+            self.probe_at(&path).await?;
+            let found = self.0.store.get(&path).await;
+            found.map_err(|error| self.fault(&path, &error)).map(drop)
+        };
+        let tried = tried.await;
+        crash::write();
+        let removed = self.0.store.delete(&path).await;
+        tried?;
+        removed.map_err(|error| self.fault(&path, &error))
+    }
+
     async fn probe(&self, below: &Path) -> Result<(), Fault> {
-        let random = RandomState::new().hash_one(std::process::id());
-        let path = below.clone().join(OWN_DIR).join(format!("probe-{random:016x}"));
+        let path = probe_path(below);
         let outcome = self.probe_at(&path).await;
         // What stays behind is a few bytes that nobody reads.
         let _ = self.delete(&path).await;
@@ -375,6 +390,12 @@ impl LogStoreFactory for LogStores {
     ) -> deltalake::DeltaResult<Arc<dyn LogStore>> {
         Ok(default_logstore(table, bucket, location, options))
     }
+}
+
+/// A name that no other probe has.
+fn probe_path(below: &Path) -> Path {
+    let random = RandomState::new().hash_one(std::process::id());
+    below.clone().join(OWN_DIR).join(format!("probe-{random:016x}"))
 }
 
 /// The folder that an object lies in.

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What may stand at the top of a flow.
-const KEYS: &[&str] = &[
+pub(crate) const KEYS: &[&str] = &[
     "name",
     "description",
     "owner",
@@ -46,7 +46,7 @@ const KEYS: &[&str] = &[
 /// What has a meaning only for a flow by interval.
 const INTERVAL_KEYS: [&str; 4] = ["begin", "end", "lookback", "partial"];
 /// Runs of a flow that may be active at once.
-const MAX_ACTIVE: u32 = 10_000;
+pub(crate) const MAX_ACTIVE: u32 = 10_000;
 
 /// Reads one file.
 pub(super) struct FlowFile<'a> {

@@ -31,6 +31,14 @@ use mulgil_core::{
 };
 
 use self::file::FlowFile;
+pub(crate) use self::{
+    file::{KEYS, MAX_ACTIVE},
+    notifications::{WEBHOOK_KEYS, WORDS as CHANNEL_KINDS},
+    params::{KEYS as PARAM_KEYS, TYPES as PARAM_TYPES},
+    reactions::DEADLINE_KEYS,
+    settings::{MAX_FACTOR, MAX_PRIORITY, MAX_RETRIES, RETRY_KEYS},
+    step::{COMMON as STEP_KEYS, KINDS as STEP_KINDS},
+};
 use crate::{
     assemble::Assembly,
     files::TextFile,
@@ -218,6 +226,12 @@ fn bounded(mut faults: Vec<Diagnostic>, file: &Path) -> Vec<Diagnostic> {
 /// Whether as many faults were found as are told, so that looking for more is in vain.
 fn is_full(faults: &[Diagnostic]) -> bool {
     faults.len() > MAX_FAULTS
+}
+
+/// Whether a flow or a step may be called so.
+#[cfg(test)]
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    bad_name(name).is_none()
 }
 
 /// Why a name cannot be that of a flow or a step.

@@ -14,7 +14,9 @@ use crate::{
 };
 
 /// What `notifications:` may hold; only the first is done.
-const WORDS: &[&str] = &["webhook", "slack", "email"];
+pub(crate) const WORDS: &[&str] = &["webhook", "slack", "email"];
+/// What a webhook says.
+pub(crate) const WEBHOOK_KEYS: &[&str] = &["url"];
 
 /// Reads the webhooks.
 pub(super) fn read(tree: &Node, templates: &Templates, faults: &mut Vec<Diagnostic>) -> BTreeMap<String, Webhook> {
@@ -51,7 +53,7 @@ fn webhook(file: &Path, entry: &Entry, templates: &Templates, faults: &mut Vec<D
         super::name_fault("a webhook", &entry.key, entry.spot.of(file)).filter(|_| bad_name(&entry.key).is_some()),
     );
     let fields = yaml::map(file, &entry.node, &what, faults);
-    yaml::check_keys(file, fields, &["url"], &what, faults);
+    yaml::check_keys(file, fields, WEBHOOK_KEYS, &what, faults);
     let Some(node) = entry.node.get("url") else {
         if faults.len() == told {
             faults.push(

@@ -17,8 +17,8 @@ use crate::{
     yaml::{self, Entry, Node, Value},
 };
 
-const KEYS: &[&str] = &["type", "default", "required", "allowed", "description"];
-const TYPES: [&str; 8] = [
+pub(crate) const KEYS: &[&str] = &["type", "default", "required", "allowed", "description"];
+pub(crate) const TYPES: [&str; 8] = [
     "string",
     "integer",
     "number",

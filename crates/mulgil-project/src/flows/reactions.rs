@@ -12,18 +12,15 @@ use super::{
 };
 use crate::yaml::{self, Node, Value};
 
+/// What a deadline says.
+pub(crate) const DEADLINE_KEYS: &[&str] = &["after", "within", "then"];
+
 impl FlowFile<'_> {
     pub(super) fn deadline(&mut self, node: Option<&Node>) -> Option<Deadline> {
         let node = node.filter(|node| !matches!(node.value, Value::Null))?;
         let told = self.faults.len();
         let entries = yaml::map(self.file, node, "`deadline`", self.faults);
-        yaml::check_keys(
-            self.file,
-            entries,
-            &["after", "within", "then"],
-            "`deadline`",
-            self.faults,
-        );
+        yaml::check_keys(self.file, entries, DEADLINE_KEYS, "`deadline`", self.faults);
         let layer = self.layer(entries);
         if let Some(setting) = layer.get("after").filter(|setting| setting.value == "clock") {
             self.faults.push(

@@ -17,12 +17,14 @@ use crate::{
     yaml::{self, Node, Value},
 };
 
+/// What a step says of its retries.
+pub(crate) const RETRY_KEYS: &[&str] = &["max", "delay", "cap", "factor"];
 /// Attempts after the first.
-const MAX_RETRIES: u32 = 1_000;
+pub(crate) const MAX_RETRIES: u32 = 1_000;
 /// By how much a pause may grow each time.
-const MAX_FACTOR: u32 = 10;
+pub(crate) const MAX_FACTOR: u32 = 10;
 /// How far from 0 a priority may be.
-const MAX_PRIORITY: u64 = 1_000;
+pub(crate) const MAX_PRIORITY: u64 = 1_000;
 
 impl FlowFile<'_> {
     pub(super) fn retry(&mut self, node: &Node) -> Retry {
@@ -35,13 +37,7 @@ impl FlowFile<'_> {
             };
         }
         let entries = yaml::map(self.file, node, "`retry`", self.faults);
-        yaml::check_keys(
-            self.file,
-            entries,
-            &["max", "delay", "cap", "factor"],
-            "`retry`",
-            self.faults,
-        );
+        yaml::check_keys(self.file, entries, RETRY_KEYS, "`retry`", self.faults);
         let layer = self.layer(entries);
         if !entries.is_empty() && !layer.contains_key("max") {
             self.faults.push(

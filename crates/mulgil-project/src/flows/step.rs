@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What every step may say.
-const COMMON: &[&str] = &[
+pub(crate) const COMMON: &[&str] = &[
     "name",
     "description",
     "needs",
@@ -33,7 +33,7 @@ const COMMON: &[&str] = &[
     "on_lost",
 ];
 /// The kinds, each with what only it and some others may say.
-const KINDS: &[(&str, &[&str])] = &[
+pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("sql", &["on", "params"]),
     ("models", &["exclude", "full"]),
     ("command", &["cwd", "env", "params"]),

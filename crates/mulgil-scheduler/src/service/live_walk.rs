@@ -10,7 +10,6 @@ use mulgil_core::{
     flow::{After, Class, Flow, Late, Step, StepContext, StepOutcome},
     interval::{Instant, Interval},
     port::Fault,
-    project::Fingerprint,
     run::Trigger,
     slots::Free,
     walk::{Front, Next, StepProgress, Walk},
@@ -219,15 +218,7 @@ impl LiveWalk {
 
     /// The same for every try of a step in this run, and for nothing else.
     fn idempotency_id(&self, step: &Step) -> String {
-        let Walk { run, interval, .. } = &self.walk;
-        Fingerprint::of([
-            self.flow.name.as_bytes(),
-            step.name.as_bytes(),
-            run.to_le_bytes().as_slice(),
-            interval.start.0.to_le_bytes().as_slice(),
-            interval.end.0.to_le_bytes().as_slice(),
-        ])
-        .to_string()
+        StepContext::idempotency_id(&self.flow.name, &step.name, self.walk.run, self.walk.interval)
     }
 }
 

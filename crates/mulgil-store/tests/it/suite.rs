@@ -10,6 +10,8 @@ mod flows;
 mod forgetting;
 mod history;
 mod leases;
+mod news;
+mod pages;
 mod reading;
 mod retention;
 mod retries;

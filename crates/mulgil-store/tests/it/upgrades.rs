@@ -19,8 +19,11 @@ use super::{
     support::*,
 };
 
-/// What migration 14 added, taken away.
+/// What migration 14 and those after it added, taken away.
 const WITHOUT_14: &str = "
+drop index run_state;
+drop index task_run_in;
+drop index flow_run_interval;
 drop index fact_run;
 drop index tick_run;
 drop index tick_decided;
@@ -197,11 +200,11 @@ async fn what_an_earlier_version_wrote_is_found_by_its_run() {
         "_sqlx_migrations"
     };
     beside
-        .carry_out(format!("{WITHOUT_14} delete from {numbers} where version = 14"))
+        .carry_out(format!("{WITHOUT_14} delete from {numbers} where version >= 14"))
         .await;
     beside.close().await;
     let (before, now) = Store::migrate(&place, LEDGER).await.unwrap();
-    assert_eq!((before, now), (13, 14));
+    assert_eq!((before, now), (13, 15));
     let mut beside = Beside::open(&place).await;
     assert_eq!(beside.filled_in().await, written);
     beside.close().await;

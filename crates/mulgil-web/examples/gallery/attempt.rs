@@ -6,16 +6,43 @@ use mulgil_core::{
     interval::Instant,
     run::{RunState, TaskKind},
 };
-use mulgil_web::view::{
-    Fix, Link,
-    attempt::{Attempt, LINES_SHOWN, Line, Log, Search, Source, Sql},
+use mulgil_web::{
+    look::Look,
+    page,
+    view::{
+        Fix, Link,
+        attempt::{Attempt, LINES_SHOWN, Line, Log, Search, Source, Sql},
+    },
 };
 
-use super::flow::{NOW, day};
+use super::world::{Shown, day, now, shown};
 
 const SECOND: i64 = 1_000_000;
 const SOURCE: &str = "{{ config(interval='day', event_time='event_at') }}\nselect date_trunc('day', event_at) as event_at,\n       user_id,\n       sum(amont) as amount,\n       count(*) as orders\nfrom {{ ref('orders') }}\nwhere status = 'paid'\ngroup by 1, 2\n";
 const RENDERED: &str = "select date_trunc('day', event_at) as event_at,\n       user_id,\n       sum(amont) as amount,\n       count(*) as orders\nfrom (\n  select * from shop.orders\n  where event_at >= '2026-11-20 00:00:00+09:00'\n    and event_at < '2026-11-21 00:00:00+09:00'\n) as orders\nwhere status = 'paid'\ngroup by 1, 2\n";
+
+/// The pages.
+pub(crate) fn pages(look: &Look) -> Vec<Shown> {
+    let all = [
+        ("attempt", failed()),
+        ("attempt-running", running()),
+        ("attempt-retrying", retrying()),
+        ("attempt-silent", silent(false)),
+        ("attempt-without-output", silent(true)),
+        ("attempt-searched", searched()),
+        ("attempt-hostile", hostile()),
+    ];
+    let numbered = all.into_iter().enumerate();
+    let page = |(at, (name, view)): (usize, (&str, Attempt))| {
+        shown(
+            name,
+            &format!("/runs/1022/tasks/7158/attempts/{}", at + 1),
+            look,
+            |frame| page::attempt(frame, &view),
+        )
+    };
+    numbered.map(page).collect()
+}
 
 /// A fill whose SQL has a fault.
 pub(crate) fn failed() -> Attempt {
@@ -46,8 +73,8 @@ pub(crate) fn failed() -> Attempt {
         interval: Some(day(1)),
         why: Some("/why/sales_daily@2026-11-20".into()),
         state: RunState::Failed,
-        started_at: Instant(NOW.0 - 7_200 * SECOND),
-        ended_at: Some(Instant(NOW.0 - 7_199 * SECOND)),
+        started_at: Instant(now().0 - 7_200 * SECOND),
+        ended_at: Some(Instant(now().0 - 7_199 * SECOND)),
         fault: Some(Box::new(fault)),
         retry_at: None,
         exit: None,
@@ -97,7 +124,7 @@ pub(crate) fn running() -> Attempt {
     let said: Vec<_> = said.iter().map(String::as_str).collect();
     let mut attempt = failed();
     (attempt.number, attempt.state, attempt.ended_at, attempt.fault) = (1, RunState::Running, None, None);
-    attempt.started_at = Instant(NOW.0 - 312 * SECOND);
+    attempt.started_at = Instant(now().0 - 312 * SECOND);
     attempt.task = Link {
         text: "ad_cost".into(),
         href: None,
@@ -124,9 +151,9 @@ pub(crate) fn running() -> Attempt {
 /// One that waits for its next try and gave something.
 pub(crate) fn retrying() -> Attempt {
     let mut attempt = running();
-    (attempt.state, attempt.ended_at) = (RunState::Failed, Some(Instant(NOW.0 - 4 * SECOND)));
+    (attempt.state, attempt.ended_at) = (RunState::Failed, Some(Instant(now().0 - 4 * SECOND)));
     attempt.fault = Some(Box::new(super::run::refused()));
-    attempt.retry_at = Some(Instant(NOW.0 + 56 * SECOND));
+    attempt.retry_at = Some(Instant(now().0 + 56 * SECOND));
     (attempt.exit, attempt.output) = (
         Some("exit code 3".into()),
         Some("{\n  \"rows\": 41220,\n  \"campaigns\": [\"봄맞이\", \"black-friday\"]\n}".into()),
@@ -141,7 +168,7 @@ pub(crate) fn silent(has_ended: bool) -> Attempt {
     (attempt.log.lines, attempt.log.from, attempt.log.next, attempt.log.bytes) = (Vec::new(), 0, 0, 0);
     attempt.log.has_ended = has_ended;
     if has_ended {
-        (attempt.state, attempt.ended_at) = (RunState::Success, Some(NOW));
+        (attempt.state, attempt.ended_at) = (RunState::Success, Some(now()));
     }
     attempt
 }
@@ -192,7 +219,7 @@ fn lines(said: &[&str]) -> Vec<Line> {
     let line = |(at, text): (usize, &&str)| {
         let line = Line {
             at_byte,
-            at: Some(Instant(NOW.0 - (500 - at as i64 / 2) * SECOND)),
+            at: Some(Instant(now().0 - (500 - at as i64 / 2) * SECOND)),
             is_error: false,
             text: (*text).into(),
             cut_bytes: 0,

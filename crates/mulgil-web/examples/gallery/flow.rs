@@ -2,36 +2,35 @@
 
 use std::time::Duration;
 
-use mulgil_core::{
-    interval::{Instant, Interval},
-    run::RunState,
-};
-use mulgil_web::view::{
-    Fix, Link, Mark, Named, Paging,
-    flow::{Cell, Column, Flow, Order, ROWS_SHOWN, RUNS_SHOWN, Row, Schedule, TickFate},
+use mulgil_core::{interval::Instant, run::RunState};
+use mulgil_web::{
+    look::Look,
+    page,
+    view::{
+        Fix, Link, Mark, Paging,
+        flow::{Cell, Column, Flow, Order, ROWS_SHOWN, RUNS_SHOWN, Row, Schedule, TickFate},
+    },
 };
 
-/// 2026-11-21 07:01:12 in Seoul.
-pub(crate) const NOW: Instant = Instant(1_795_212_072_000_000);
+use super::world::{Shown, day, now, shown};
+
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
-/// 2026-11-21 00:00 in Seoul.
-const MIDNIGHT: i64 = NOW.0 - (7 * 3_600 + 72) * SECOND;
 
-/// A day's interval, so many days before today.
-pub(crate) fn day(before: i64) -> Named {
-    let range = Interval::new(Instant(MIDNIGHT - before * DAY), Instant(MIDNIGHT - (before - 1) * DAY));
-    // 2026-11-21 is the day of `NOW`; November and October are far enough back.
-    let number = 21 - before;
-    let name = if number > 0 {
-        format!("2026-11-{number:02}")
-    } else {
-        format!("2026-10-{:02}", 31 + number)
-    };
-    Named {
-        name,
-        range: range.unwrap_or(Interval::WHOLE),
-    }
+/// The pages.
+pub(crate) fn pages(look: &Look) -> Vec<Shown> {
+    let shown = |name: &str, address: &str, view: Flow| shown(name, address, look, |frame| page::flow(frame, &view));
+    vec![
+        shown("flow", "/flows/daily_sales", daily()),
+        shown("flow-empty", "/flows/new", new()),
+        shown("flow-largest", "/flows/largest", largest()),
+        shown("flow-hostile", "/flows/hostile", hostile()),
+    ]
+}
+
+/// 2026-11-21 00:00 in Seoul.
+fn midnight() -> i64 {
+    now().0 - (7 * 3_600 + 72) * SECOND
 }
 
 /// The flow that most teams have: nightly, with a failure, a hole, tries and one run that goes on.
@@ -74,9 +73,9 @@ pub(crate) fn daily() -> Flow {
             cron: "0 5 * * *".into(),
             zone: "Asia/Seoul".into(),
             next: (0..5)
-                .map(|days| Instant(MIDNIGHT + (days + 1) * DAY + 5 * 3_600 * SECOND))
+                .map(|days| Instant(midnight() + (days + 1) * DAY + 5 * 3_600 * SECOND))
                 .collect(),
-            last: Some((Instant(MIDNIGHT + 5 * 3_600 * SECOND), TickFate::Ran(1_025))),
+            last: Some((Instant(midnight() + 5 * 3_600 * SECOND), TickFate::Ran(1_025))),
             deadline: Some(Duration::from_secs(7_200)),
         }),
         unit: Some("day".into()),
@@ -152,7 +151,7 @@ pub(crate) fn largest() -> Flow {
                 Some(Cell {
                     mark: Mark::Run(mark),
                     attempts,
-                    took: Some(Duration::from_millis(300 + random.below(240_000))),
+                    took: Some(Duration::from_millis(1_300 + random.below(240_000))),
                     href: Some(format!("/runs/{run}/tasks/{task}/attempts/{attempts}")),
                 })
             });
@@ -235,7 +234,7 @@ fn column(before: i64, mark: Mark) -> Column {
         interval: Some(day(before)),
         run: (!is_hole).then_some(1_025 - before),
         mark,
-        started_at: (!is_hole).then_some(Instant(MIDNIGHT - before * DAY + 5 * 3_600 * SECOND)),
+        started_at: (!is_hole).then_some(Instant(midnight() - before * DAY + 5 * 3_600 * SECOND)),
         took: (!is_hole).then(|| Duration::from_secs(140 + random.below(120) + if before == 7 { 400 } else { 0 })),
     }
 }

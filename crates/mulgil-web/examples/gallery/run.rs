@@ -6,16 +6,46 @@ use mulgil_core::{
     interval::Instant,
     run::{RunState, TaskKind, Trigger},
 };
-use mulgil_web::view::{
-    Fix, Link, Mark, Paging,
-    run::{Event, Run, Tab, Task, Try},
+use mulgil_web::{
+    look::Look,
+    page,
+    view::{
+        Fix, Link, Mark, Paging,
+        run::{Event, Run, Tab, Task, Try},
+    },
 };
 
-use super::flow::{NOW, Random, day};
+use super::{
+    flow::Random,
+    world::{Shown, day, now, shown},
+};
 
 const SECOND: i64 = 1_000_000;
+
+/// The pages: each run in each of its parts.
+pub(crate) fn pages(look: &Look) -> Vec<Shown> {
+    let mut pages = Vec::new();
+    for tab in [Tab::Graph, Tab::Gantt, Tab::List, Tab::Events] {
+        let word = page::word(tab);
+        for (name, view) in [
+            ("run", failed(tab)),
+            ("run-running", running(tab)),
+            ("run-models", models(tab)),
+            ("run-hostile", hostile(tab)),
+        ] {
+            let address = format!("/runs/{}?tab={word}", view.id);
+            pages.push(shown(&format!("{name}-{word}"), &address, look, |frame| {
+                page::run(frame, &view)
+            }));
+        }
+    }
+    pages
+}
+
 /// When the run began: two hours ago, at its tick.
-const BEGAN: i64 = NOW.0 - 7_272 * SECOND;
+fn began() -> i64 {
+    now().0 - 7_272 * SECOND
+}
 
 /// The fault of the run that failed.
 pub(crate) fn refused() -> Diagnostic {
@@ -101,12 +131,12 @@ pub(crate) fn failed(tab: Tab) -> Run {
         }),
         selector: String::new(),
         trigger: Trigger::Schedule,
-        scheduled_at: Some(Instant(BEGAN)),
+        scheduled_at: Some(Instant(began())),
         backfill: None,
         interval: Some(day(1)),
         state: RunState::Failed,
-        started_at: Instant(BEGAN),
-        ended_at: Some(Instant(BEGAN + 190 * SECOND)),
+        started_at: Instant(began()),
+        ended_at: Some(Instant(began() + 190 * SECOND)),
         fault: Some((
             Link {
                 text: "extract_billing".into(),
@@ -143,7 +173,7 @@ pub(crate) fn failed(tab: Tab) -> Run {
 /// A run that goes on.
 pub(crate) fn running(tab: Tab) -> Run {
     let mut run = failed(tab);
-    let since = |seconds: i64| Instant(NOW.0 - seconds * SECOND);
+    let since = |seconds: i64| Instant(now().0 - seconds * SECOND);
     (run.id, run.state, run.started_at, run.ended_at, run.fault) = (1_025, RunState::Running, since(130), None, None);
     run.scheduled_at = Some(since(130));
     run.interval = Some(day(0));
@@ -154,10 +184,10 @@ pub(crate) fn running(tab: Tab) -> Run {
     }];
     for task in &mut run.tasks {
         for one in &mut task.attempts {
-            one.started_at = Instant(one.started_at.0 - BEGAN + run.started_at.0);
-            one.ended_at = one.ended_at.map(|at| Instant(at.0 - BEGAN + run.started_at.0));
+            one.started_at = Instant(one.started_at.0 - began() + run.started_at.0);
+            one.ended_at = one.ended_at.map(|at| Instant(at.0 - began() + run.started_at.0));
         }
-        task.ready_at = task.ready_at.map(|at| Instant(at.0 - BEGAN + run.started_at.0));
+        task.ready_at = task.ready_at.map(|at| Instant(at.0 - began() + run.started_at.0));
     }
     let tasks = &mut run.tasks;
     tasks[2].mark = Mark::Retrying;
@@ -227,7 +257,7 @@ pub(crate) fn models(tab: Tab) -> Run {
         scheduled_at: None,
         interval: None,
         state: RunState::Success,
-        ended_at: Some(Instant(BEGAN + 290 * SECOND)),
+        ended_at: Some(Instant(began() + 290 * SECOND)),
         fault: None,
         params: Vec::new(),
         counts: vec![(Mark::Run(RunState::Success), 180)],
@@ -240,6 +270,7 @@ pub(crate) fn models(tab: Tab) -> Run {
 pub(crate) fn hostile(tab: Tab) -> Run {
     let evil = "</text><script>alert(1)</script>\u{202e}live\u{202c} \"'&".repeat(200);
     let mut run = failed(tab);
+    run.id = 1_023;
     run.selector.clone_from(&evil);
     run.params = vec![(evil.clone(), evil.clone())];
     run.version = Some(evil.clone());
@@ -272,7 +303,7 @@ fn task(
     let mut from = ready + waited;
     let attempts: Vec<_> = (tries.iter().enumerate())
         .map(|(number, &(state, seconds))| {
-            let started_at = Instant(BEGAN + from * SECOND + 137_000);
+            let started_at = Instant(began() + from * SECOND + 137_000);
             from += seconds + 10;
             let ended_at = Some(Instant(started_at.0 + seconds * SECOND - 260_000));
             Try {
@@ -291,7 +322,7 @@ fn task(
         interval: None,
         reason: None,
         mark,
-        ready_at: (!attempts.is_empty()).then_some(Instant(BEGAN + ready * SECOND)),
+        ready_at: (!attempts.is_empty()).then_some(Instant(began() + ready * SECOND)),
         rows: (mark == Mark::Run(RunState::Success) && kind == "sql").then_some(41_220),
         fault: (mark == Mark::Run(RunState::Failed)).then(|| Box::new(refused())),
         href: attempts.last().map(|last| last.href.clone()),
@@ -303,7 +334,7 @@ fn task(
 fn events() -> Vec<Event> {
     let event = |seq: i64, seconds: i64, kind: &str, subject: Option<&str>, detail: &str| Event {
         seq,
-        at: Instant(BEGAN + seconds * SECOND),
+        at: Instant(began() + seconds * SECOND),
         kind: kind.into(),
         subject: subject.map(|name| Link {
             text: name.into(),

@@ -250,6 +250,7 @@ async fn flow_here(
         flow: flow.clone(),
         intervals,
         params,
+        is_quiet: false,
     };
     serving::run_flow(opened, &asked, flags.parallel).await
 }

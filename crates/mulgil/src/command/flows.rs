@@ -29,9 +29,25 @@ pub(crate) fn flows(global: &Global, command: &cli::Flows) -> Outcome {
             if *json {
                 say::json(&flow.view());
             } else {
-                say::print(&flow.lines().join("\n"));
+                say::print(&lines(flow).join("\n"));
             }
         }
     }
     Ok(0)
+}
+
+/// The flow for people, with the next time that it comes: in the zone in which its days are cut, so that a
+/// schedule which was written in another is seen.
+fn lines(flow: &Flow) -> Vec<String> {
+    let mut lines = flow.lines();
+    let next = flow
+        .schedule
+        .as_ref()
+        .and_then(|schedule| schedule.next_tick(wire::now()));
+    let place = lines.iter().position(|line| line.starts_with("  schedule:"));
+    if let (Some(next), Some(place)) = (next, place) {
+        let zone = &flow.grid.zone;
+        lines.insert(place + 1, format!("  next: {} ({zone})", say::moment(next, zone)));
+    }
+    lines
 }

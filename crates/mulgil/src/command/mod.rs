@@ -2,24 +2,32 @@
 
 pub(crate) mod backfill;
 mod check;
+mod completions;
 mod db;
 mod dbt;
 mod demo;
-mod explain;
+mod doctor;
+pub(crate) mod explain;
 mod flows;
 mod gen_docs;
 mod handed;
+mod handover;
+mod init;
 mod logs;
+mod man;
 mod nodes;
 mod plan;
 mod query;
 mod rollback;
 pub(crate) mod run;
 mod runs;
+mod schema;
 mod serve;
 mod sql;
 mod status;
 mod why;
+pub(crate) mod why_checks;
+mod why_flow;
 
 use mulgil_core::{diagnostic::Diagnostic, port::Fault};
 
@@ -49,6 +57,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
     let global = &cli.global;
     match cli.command {
         Command::Demo(flags) => demo::demo(global, &flags).await,
+        Command::Init(flags) => init::init(global, &flags),
         Command::Check(flags) => check::check(global, flags),
         Command::Plan(flags) => plan::plan(global, &flags).await,
         Command::Run(flags) => run::run(global, &flags).await,
@@ -66,7 +75,13 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Runs(flags) => runs::runs(global, &flags).await,
         Command::Logs(flags) => logs::logs(global, &flags).await,
         Command::Dbt(verb) => dbt::dbt(global, &verb).await,
+        Command::Doctor(flags) => doctor::doctor(global, &flags).await,
         Command::Explain(flags) => explain::explain(&flags),
+        Command::Schema(flags) => schema::schema(flags),
+        Command::Handover(flags) => handover::handover(global, flags).await,
+        Command::Completions(flags) => completions::completions(&flags),
+        Command::Man(flags) => man::man(&flags),
+        Command::Complete(flags) => completions::complete(&flags),
         Command::GenDocs => gen_docs::gen_docs(),
     }
 }

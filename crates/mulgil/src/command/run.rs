@@ -133,6 +133,7 @@ async fn run_flow(opened: &Opened, name: &str, flags: &cli::Run) -> Outcome {
         flow: flow.clone(),
         intervals: vec![interval],
         params,
+        is_quiet: false,
     };
     serving::run_flow(opened, &asked, flags.parallel).await
 }

@@ -26,9 +26,19 @@ pub(crate) async fn serve(global: &Global, flags: &cli::Serve) -> Outcome {
 }
 
 pub(crate) async fn dev(global: &Global, flags: &cli::Serve) -> Outcome {
-    let mut opened = wire::open(global)?;
+    let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
     let listener = serving::listen(flags.port).await?;
+    while_you_work(global, opened, flags, listener).await
+}
+
+/// Serves a project, and loads it anew whenever its files change.
+pub(crate) async fn while_you_work(
+    global: &Global,
+    mut opened: Opened,
+    flags: &cli::Serve,
+    listener: serving::Listener,
+) -> Outcome {
     // The port stays ours while the server begins anew.
     let mut interrupt = Box::pin(wire::interrupt());
     loop {

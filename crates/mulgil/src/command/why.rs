@@ -1,14 +1,17 @@
 //! `mulgil why NODE@INTERVAL`: how one interval stands, and everything that makes it so.
 
 use mulgil_core::{
-    interval::{Interval, RangeSet},
+    checks::{Context, checks},
+    flow::name,
+    grid::Grid,
+    interval::Interval,
     interval_text::{self, format_instant},
     name::Instance,
     plan::Forecast,
     project::{Node, Project},
     select,
     state::Cause,
-    why::{InputWhy, Why},
+    why::Why,
 };
 use mulgil_store::{Evidence, FillFact};
 use serde_json::{Value, json};
@@ -19,6 +22,8 @@ use crate::{
         Outcome,
         plan::{range_json, reason_text},
         status::status_text,
+        why_checks::{self, Subject},
+        why_flow,
     },
     say, wire,
 };
@@ -28,6 +33,9 @@ const MAX_FACTS: usize = 5;
 
 pub(crate) async fn why(global: &Global, flags: &cli::Why) -> Outcome {
     let opened = wire::open(global)?;
+    if let Some(flow) = name::flow_in(&flags.target) {
+        return why_flow::why(&opened, flow, flags.json).await;
+    }
     let (instance, range) = select::one(&opened.project, &flags.target)?;
     let view = opened.view().await?;
     let forecast = Forecast::new(&opened.project, &view.state, view.now);
@@ -39,42 +47,42 @@ pub(crate) async fn why(global: &Global, flags: &cli::Why) -> Outcome {
     let evidence = view.store.evidence(&instance, range).await?;
     let contents = view.store.contents(&instance, range).await?;
     let rows: u64 = contents.iter().map(|filled| filled.rows).sum();
+    let live = view.state.nodes.get(&instance);
+    let live = live.and_then(|state| state.live.within(range).next().map(|(_, live)| live.attempt));
+    let context = Context {
+        fill: fills.first().map(|fill| (fill.filled_at, Some(rows))),
+        run: match live {
+            Some(attempt) => view.store.run_of_attempt(attempt).await?,
+            None => None,
+        },
+        heartbeat: why_checks::is_nobody_there(&opened).then_some(None),
+        ..Context::default()
+    };
+    let subject = Subject {
+        project: &opened.project,
+        instance: &instance,
+        range,
+        grid: &node.grid,
+        now: view.now,
+    };
+    let asked = checks(&forecast, &instance, range, &context);
     if flags.json {
-        say::json(&as_json(&opened.project, node, &why, &fills, &evidence, rows));
+        let mut told = as_json(&opened.project, node, &why, &fills, &evidence, rows);
+        why_checks::add_json(&mut told, &asked, subject);
+        say::json(&told);
     } else {
         let waits = forecast.waits_for_tests(node);
-        say::print(&as_text(&opened.project, node, &why, waits, &fills, &evidence, rows));
+        let mut lines = as_text(node, &why, waits, &fills, &evidence, rows);
+        lines.extend(why_checks::lines(&asked, subject));
+        say::print(&lines.join("\n"));
     }
     Ok(0)
 }
 
-fn as_text(
-    project: &Project,
-    node: &Node,
-    why: &Why,
-    waits: bool,
-    fills: &[FillFact],
-    evidence: &[Evidence],
-    rows: u64,
-) -> String {
+fn as_text(node: &Node, why: &Why, waits: bool, fills: &[FillFact], evidence: &[Evidence], rows: u64) -> Vec<String> {
     let zone = &node.grid.zone;
     let mut out = vec![headline(node, why, waits)];
-    if node.grid.is_cut() {
-        let (start, end) = (
-            format_instant(why.range.start, zone),
-            format_instant(why.range.end, zone),
-        );
-        let count = node.grid.count(why.range);
-        let many = if count > 1 {
-            format!(", {}", say::count(count, "interval"))
-        } else {
-            String::new()
-        };
-        out.push(format!(
-            "  from {start} to {end} ({zone}): {}{many}",
-            interval_text::format_length(why.range)
-        ));
-    }
+    out.extend(span(&node.grid, why.range));
     for (range, reason, maybe) in &why.due {
         let only = if *maybe { ", only if its rows change" } else { "" };
         out.push(format!(
@@ -107,36 +115,22 @@ fn as_text(
                 .map(|one| format!("    {}", evidence_text(node, one))),
         );
     }
-    for (range, failing) in &why.failing {
-        if let Some(to) = failing.rolled_back_to {
-            let at = say::moment(failing.failed_at, zone);
-            out.push(format!(
-                "  held{}: rolled back to version {to} at {at}; until its code or an input changes, or `mulgil run {}`",
-                part(node, why, *range),
-                why.instance
-            ));
-            continue;
-        }
-        let times = say::count(u64::from(failing.equal_count), "time");
-        let at = say::moment(failing.failed_at, zone);
-        out.push(format!(
-            "  failed{}: {} {times} in a row, last at {at}; `mulgil explain {}`",
-            part(node, why, *range),
-            failing.code,
-            failing.code
-        ));
-    }
-    out.push(if why.inputs.is_empty() {
-        "  reads nothing".to_owned()
+    out
+}
+
+/// From when to when an interval is, and how long that is.
+pub(super) fn span(grid: &Grid, range: Interval) -> Option<String> {
+    let zone = &grid.zone;
+    let (start, end) = (format_instant(range.start, zone), format_instant(range.end, zone));
+    let count = grid.count(range);
+    let many = if count > 1 {
+        format!(", {}", say::count(count, "interval"))
     } else {
-        "  reads:".to_owned()
-    });
-    out.extend(
-        why.inputs
-            .iter()
-            .map(|input| format!("    {}", input_text(project, input))),
-    );
-    out.join("\n")
+        String::new()
+    };
+    let length = interval_text::format_length(range);
+    grid.is_cut()
+        .then(|| format!("  from {start} to {end} ({zone}): {length}{many}"))
 }
 
 fn headline(node: &Node, why: &Why, waits: bool) -> String {
@@ -259,48 +253,6 @@ fn content_text(side: &Value) -> String {
     match (side["rows"].as_u64(), side["content"].as_str()) {
         (Some(rows), Some(content)) => format!("{}, {}", say::count(rows, "row"), &content[..content.len().min(8)]),
         _ => "nothing".to_owned(),
-    }
-}
-
-fn input_text(project: &Project, input: &InputWhy) -> String {
-    let grid = if input.is_source {
-        project.source(&input.from.node).map(|source| &source.grid)
-    } else {
-        project.node(&input.from.node).map(|node| &node.grid)
-    };
-    let Some(grid) = grid else {
-        return input.from.to_string();
-    };
-    let ranges = |set: &RangeSet| {
-        set.iter()
-            .map(|range| interval_text::format(range, grid))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let what = match input.needs {
-        Some(needs) if grid.is_cut() => format!("{}@{}", input.from, interval_text::format(needs, grid)),
-        _ => input.from.to_string(),
-    };
-    if !input.gone.is_empty() {
-        return format!(
-            "{what}: the file is gone{}; the rows stay",
-            in_ranges(&ranges(&input.gone))
-        );
-    }
-    if !input.absent.is_empty() {
-        return format!("{what}: not there{}", in_ranges(&ranges(&input.absent)));
-    }
-    if !input.due.is_empty() {
-        return format!("{what}: there, and due again{}", in_ranges(&ranges(&input.due)));
-    }
-    format!("{what}: there")
-}
-
-fn in_ranges(text: &str) -> String {
-    if text == "all" {
-        String::new()
-    } else {
-        format!(" ({text})")
     }
 }
 

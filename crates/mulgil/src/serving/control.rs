@@ -35,6 +35,7 @@ use super::{
 use crate::{
     cli,
     command::run as run_command,
+    room,
     wire::{self, Opened},
 };
 
@@ -66,7 +67,7 @@ impl Control for Program {
         let data_dir = self.opened.data_dir();
         let warehouse = self.opened.project.warehouse.folder();
         let warehouse = warehouse.map(|folder| self.opened.project.root.join(folder));
-        let disk = Disk::fuller(Disk::of(data_dir), warehouse.as_deref().and_then(Disk::of));
+        let disk = room::fuller(room::of(data_dir), warehouse.as_deref().and_then(room::of));
         HealthFacts {
             database: self.ping().await,
             migrations_pending: 0,
@@ -454,33 +455,6 @@ fn unreadable(dir: &Path, error: &std::io::Error) -> Fault {
 
 fn micros(micros: i64) -> Duration {
     Duration::from_micros(micros.max(0).unsigned_abs())
-}
-
-/// The room where a folder lies.
-#[derive(Clone, Copy, Default)]
-struct Disk {
-    free_bytes: u64,
-    total_bytes: u64,
-    free_files: u64,
-    total_files: u64,
-}
-
-impl Disk {
-    fn of(dir: &Path) -> Option<Self> {
-        let stat = rustix::fs::statvfs(dir).ok()?;
-        Some(Self {
-            free_bytes: stat.f_bavail * stat.f_frsize,
-            total_bytes: stat.f_blocks * stat.f_frsize,
-            free_files: stat.f_favail,
-            total_files: stat.f_files,
-        })
-    }
-
-    /// Of two the one with less room; nothing is known of one that is not there yet.
-    fn fuller(one: Option<Self>, other: Option<Self>) -> Self {
-        let free = |disk: &Self| disk.free_bytes;
-        one.into_iter().chain(other).min_by_key(free).unwrap_or_default()
-    }
 }
 
 /// Bytes of the write-ahead log of a ledger that is a file.

@@ -7,6 +7,7 @@ mod housekeeper;
 mod models;
 mod notices;
 mod onlooker;
+mod pages;
 mod terms;
 
 use std::{
@@ -39,6 +40,7 @@ use self::{
     models::Models,
     notices::Notices,
     onlooker::{Changes, Onlooker},
+    pages::Pages,
 };
 use crate::{
     cli,
@@ -55,7 +57,7 @@ const DEFAULT_SLOTS: usize = 16;
 const LAST_NOTICES: Duration = Duration::from_secs(10);
 
 /// A program that nobody names runs Python steps.
-const PYTHON: &str = "python3";
+pub(crate) const PYTHON: &str = "python3";
 
 /// What a scheduler is made of; a new one begins with every term in which this process leads.
 struct Parts {
@@ -136,6 +138,12 @@ pub(crate) async fn listen(port: u16) -> Result<Listener, Fault> {
 }
 
 impl Listener {
+    /// Where it listens, as a browser is told.
+    pub(crate) fn url(&self) -> Result<String, Fault> {
+        let address = self.0.local_addr().map_err(unusable)?;
+        Ok(format!("http://{address}/"))
+    }
+
     /// The same port once more.
     pub(crate) fn again(&self) -> Result<Self, Fault> {
         self.0.try_clone().map(Self).map_err(unusable)
@@ -210,11 +218,19 @@ pub(crate) async fn serve<T>(
         "serving {} ({}) at http://{address}; Ctrl-C ends it when what goes on has ended",
         opened.project.name, opened.project.environment
     ));
+    let slots = flags.slots.unwrap_or(DEFAULT_SLOTS).max(1);
+    let pages = Pages::start(Arc::clone(&control), slots, Vec::new()).await;
     let mut drained = stopping.clone();
-    let mut server = tokio::spawn(mulgil_server::serve(listener, control, config, async move {
-        // Whoever could tell is gone where this fails.
-        let _ = drained.wait_for(|stop| *stop).await;
-    }));
+    let mut server = tokio::spawn(mulgil_server::serve(
+        listener,
+        control,
+        Some(Arc::new(pages)),
+        config,
+        async move {
+            // Whoever could tell is gone where this fails.
+            let _ = drained.wait_for(|stop| *stop).await;
+        },
+    ));
     let (early, why) = tokio::select! {
         told = told => (None, Ended::Told(told)),
         ended = &mut ends => (Some(joined(ended)), Ended::ByItself),
@@ -281,7 +297,7 @@ struct Here {
 }
 
 impl Here {
-    async fn start(opened: &Opened, command: &str, parallel: Option<usize>) -> Result<Self, Faults> {
+    async fn start(opened: &Opened, command: &str, parallel: Option<usize>, is_quiet: bool) -> Result<Self, Faults> {
         let (runner, right) = opened.runner(command, parallel).await?;
         let runner = Arc::new(runner);
         for fault in runner.catch_up().await? {
@@ -289,7 +305,8 @@ impl Here {
         }
         let changes = Changes::default();
         let models = Arc::new(Models::new(Arc::clone(&runner), changes.clone()));
-        let onlooker = Arc::new(Onlooker::new(opened, changes, None));
+        let onlooker = Onlooker::new(opened, changes, None);
+        let onlooker = Arc::new(if is_quiet { onlooker.quiet() } else { onlooker });
         let mut flows = opened.project.flows.clone();
         for flow in &mut flows {
             flow.schedule = None;
@@ -337,7 +354,7 @@ impl Here {
 
 /// Runs a flow by hand where no server is, interval after interval.
 pub(crate) async fn run_flow(opened: &Opened, asked: &FlowAsked, parallel: Option<usize>) -> Outcome {
-    let mut here = Here::start(opened, "mulgil run", parallel).await?;
+    let mut here = Here::start(opened, "mulgil run", parallel, asked.is_quiet).await?;
     let mut exit = 0;
     for interval in &asked.intervals {
         let run = control::start(&here.asks, &asked.flow.name, *interval, asked.params.clone()).await?;
@@ -355,7 +372,7 @@ pub(crate) async fn run_flow(opened: &Opened, asked: &FlowAsked, parallel: Optio
 
 /// Does a run of a flow again where no server is.
 pub(crate) async fn retry(opened: &Opened, run: i64, what: Retried) -> Outcome {
-    let mut here = Here::start(opened, "mulgil runs retry", None).await?;
+    let mut here = Here::start(opened, "mulgil runs retry", None, false).await?;
     let again = match control::retry(&here.asks, run, what, "mulgil runs retry").await {
         Ok(again) => again,
         Err(fault) => {
@@ -374,6 +391,8 @@ pub(crate) struct FlowAsked {
     /// For which intervals; all of time for a flow without any.
     pub(crate) intervals: Vec<mulgil_core::interval::Interval>,
     pub(crate) params: BTreeMap<String, serde_json::Value>,
+    /// Whether nothing is said of how it goes.
+    pub(crate) is_quiet: bool,
 }
 
 /// A folder's whole path: processes are started elsewhere.

@@ -51,6 +51,7 @@ pub(crate) struct Onlooker {
     zone: Zone,
     changes: Changes,
     notices: Option<Notices>,
+    is_quiet: bool,
     ended: Mutex<BTreeMap<i64, Ended>>,
     pub(crate) counts: Counts,
 }
@@ -83,9 +84,15 @@ impl Onlooker {
             zone: opened.project.zone.clone(),
             changes,
             notices,
+            is_quiet: false,
             ended: Mutex::default(),
             counts: Counts::default(),
         }
+    }
+
+    /// One that says nothing in lines.
+    pub(crate) fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
     }
 
     /// Waits until a run of a flow has ended.
@@ -212,7 +219,9 @@ impl Onlooker {
 impl Witness for Onlooker {
     fn saw(&self, what: &Happening) {
         self.count(what);
-        self.say(what);
+        if !self.is_quiet {
+            self.say(what);
+        }
         if let Happening::RunEnded { run, state, .. } = what {
             let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
             ended.insert(*run, Ended(*state));

@@ -25,6 +25,11 @@ impl Server {
 
     /// By another command, or with other flags.
     pub(crate) fn start_as(place: &Place, command: &[&str]) -> Self {
+        Self::start_in(place, "", command)
+    }
+
+    /// Of a project in a folder of the place.
+    pub(crate) fn start_in(place: &Place, folder: &str, command: &[&str]) -> Self {
         let mut command = place.command(command);
         let log = fs::File::options()
             .create(true)
@@ -32,7 +37,7 @@ impl Server {
             .open(place.path().join("serve.log"))
             .unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let presence = place.path().join(".mulgil/dev.server.json");
+        let presence = place.path().join(folder).join(".mulgil/dev.server.json");
         let address = until("the server says where it is", || {
             let told: Value = serde_json::from_slice(&fs::read(&presence).ok()?).ok()?;
             (told["pid"] == child.id()).then(|| told["address"].as_str().unwrap().to_owned())
@@ -50,6 +55,11 @@ impl Server {
         let pid = self.child.id().to_string();
         let sent = std::process::Command::new("kill").args(["-s", name, &pid]).status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The status and the body of an answer.

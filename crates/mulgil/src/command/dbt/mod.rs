@@ -118,7 +118,7 @@ fn other(words: &[String]) -> Faults {
         "clean" => {
             "nothing has to be cleaned: there is no `target/`; `mulgil run --prune` drops what is no longer declared"
         }
-        "init" => "`mulgil demo` makes an example project",
+        "init" => "`mulgil init` makes a project",
         "retry" => "`mulgil run` fills what is left",
         "source" => "sources are looked at in every run; `mulgil status` says how they stand",
         "run-operation" => "write the SQL as a hook: `on-run-start`, or `pre_hook` of a model",

@@ -1,0 +1,136 @@
+"""The grid of Airflow's page of a DAG with many runs.
+
+airflow_grid.py FOLDER PYTHON      prints the runs, the bytes over the wire, and milliseconds until the grid is drawn;
+                                   PYTHON has playwright
+"""
+
+import json
+import os
+import pathlib
+import sqlite3
+import subprocess
+import sys
+import uuid
+
+import driven
+
+BIN = pathlib.Path(sys.executable).parent
+RUNS = 1_000
+STEPS = 20
+
+DAG = f"""
+import datetime
+from airflow.sdk import DAG, task
+
+
+@task
+def nothing():
+    pass
+
+
+with DAG("hourly", schedule="@hourly", start_date=datetime.datetime(2026, 1, 1), catchup=False):
+    for index in range({STEPS}):
+        nothing.override(task_id=f"s{{index:02}}")()
+"""
+
+BROWSER = """
+import json, os, shutil, statistics, sys
+from playwright.sync_api import sync_playwright
+
+address, loads = sys.argv[1], int(sys.argv[2])
+program = os.environ.get("MULGIL_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+flags = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(executable_path=program, args=flags)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.add_init_script("localStorage.setItem('dag_runs_limit-hourly', '365')")
+    page = context.new_page()
+    times, sizes = [], []
+    for load in range(loads + 1):
+        wire = []
+        page.on("requestfinished", lambda request: wire.append(request.sizes()["responseBodySize"]))
+        page.goto(address, wait_until="commit")
+        page.locator("[id*='s19'], text=s19").first.wait_for(timeout=60000)
+        page.wait_for_function("document.querySelectorAll('a[href*=\\"/tasks/s\\"]').length > 100", timeout=60000)
+        drawn = page.evaluate("performance.now()")
+        if load:
+            times.append(drawn)
+            sizes.append(sum(wire))
+    print(json.dumps({"drawn": statistics.median(times), "bytes": max(sizes)}))
+    browser.close()
+"""
+
+
+def copies(home, runs):
+    """Gives the DAG as many runs as are wanted by copying the rows of one that ran."""
+    connection = sqlite3.connect(home / "airflow.db", timeout=60)
+    columns = lambda table: [row[1] for row in connection.execute(f"pragma table_info({table})")]
+    (run,) = connection.execute("select id, run_id from dag_run where dag_id = 'hourly' order by id limit 1")
+    for index in range(1, runs):
+        new = {
+            "id": str(run[0] + index),
+            "run_id": f"'copy__{index:05}'",
+            "logical_date": f"datetime('2026-06-01', '-{index} hours')",
+            "run_after": f"datetime('2026-06-01', '-{index} hours')",
+            "data_interval_start": f"datetime('2026-06-01', '-{index} hours')",
+            "data_interval_end": f"datetime('2026-06-01', '-{index} hours')",
+        }
+        names = columns("dag_run")
+        values = ", ".join(new.get(name, f'"{name}"') for name in names)
+        quoted = ", ".join(f'"{name}"' for name in names)
+        connection.execute(f"insert into dag_run ({quoted}) select {values} from dag_run where id = ?", (run[0],))
+    names = columns("task_instance")
+    quoted = ", ".join(f'"{name}"' for name in names)
+    rows = connection.execute(
+        f"select {quoted} from task_instance where dag_id = 'hourly' and run_id = ?", (run[1],)
+    ).fetchall()
+    places = ", ".join("?" for _ in names)
+    for index in range(1, runs):
+        for row in rows:
+            told = dict(zip(names, row), id=uuid.uuid4().hex, run_id=f"copy__{index:05}")
+            connection.execute(f"insert into task_instance ({quoted}) values ({places})", [told[name] for name in names])
+    connection.commit()
+    connection.close()
+
+
+def main(folder, python):
+    home = pathlib.Path(folder) / "home"
+    (home / "dags").mkdir(parents=True)
+    (home / "dags" / "hourly.py").write_text(DAG)
+    port = driven.free_port()
+    address = f"http://127.0.0.1:{port}"
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(driven.free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(driven.free_port()),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    with driven.Server([str(BIN / "airflow"), "standalone"], environment, folder) as server:
+        server.healthy(lambda: driven.ask(f"{address}/api/v2/monitor/health"), 240)
+        token = driven.until("a token", lambda: driven.ask(f"{address}/auth/token")["access_token"], 60)
+        ask = lambda path, body=None, method=None: driven.ask(f"{address}/api/v2/{path}", body, method, token)
+        driven.until("the DAG is known", lambda: ask("dags/hourly"), 120, 0.5)
+        ask("dags/hourly", {"is_paused": False}, "PATCH")
+        run = ask("dags/hourly/dagRuns", {"logical_date": None}, "POST")["dag_run_id"]
+        ended = lambda: ask(f"dags/hourly/dagRuns/{run}")["state"] in ("success", "failed")
+        driven.until("it has run", ended, 300, 1)
+        ask("dags/hourly", {"is_paused": True}, "PATCH")
+        copies(home, RUNS)
+        script = pathlib.Path(folder) / "grid.py"
+        script.write_text(BROWSER)
+        said = subprocess.run(
+            [python, script, f"{address}/dags/hourly", "5"], capture_output=True, text=True, check=False
+        )
+        assert said.returncode == 0, said.stderr[-2000:]
+        print(json.dumps({"runs": RUNS, **json.loads(said.stdout.splitlines()[-1])}))
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,67 @@
+"""The demo's seven steps, as a person with a browser and an editor does them."""
+
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect
+
+# How long a page may take to tell what has happened, in milliseconds.
+SOON = 30_000
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{file}: {old}"
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def follow(browser: Browser, address: str, demo) -> list[str]:
+    """Does all seven; whatever is not as it was told ends it."""
+    page = browser.new_context(locale="en-US").new_page()
+    page.set_default_timeout(SOON)
+    main = page.locator("main")
+
+    # 1. Find the holes.
+    page.goto(address + "/")
+    expect(main).to_contain_text("sales_daily")
+    page.locator("main a[href^='/tables/sales_daily']").first.click()
+    expect(page.locator("main h1")).to_contain_text("sales_daily")
+
+    # 2. Ask why.
+    page.locator("main a[href^='/why/']").first.click()
+    expect(main).to_contain_text("mulgil")
+
+    # 3. Fill them: what is going to be done is shown first, and is what is done.
+    page.goto(address + "/tables/sales_daily/backfill?only=missing")
+    expect(main).to_contain_text("2")
+    page.locator("main form[method=post] button").first.click()
+    page.wait_for_url("**/runs/*")
+    expect(main).to_contain_text("sales_daily")
+    page.goto(address + "/tables/sales_daily")
+    expect(page.locator("main [data-cells] .missing, main .mark-missing")).to_have_count(0)
+
+    # 4. Read the failing model's error.
+    page.goto(address + "/")
+    page.locator("main a[href*='ranking']").first.click()
+    page.goto(address + "/tables/ranking")
+    page.locator("main a[href^='/why/']").first.click()
+    expect(main).to_contain_text("amount")
+
+    # 5. Mend it.
+    edit(demo.folder / "models/ranking.sql", "sum(amount)", "sum(won)")
+    demo.mulgil("run", "ranking")
+    page.goto(address + "/tables/ranking")
+    expect(page.locator("main [data-cells] .fail, main .mark-fail")).to_have_count(0)
+
+    # 6. Set the late schedule right.
+    edit(demo.folder / "flows/ranking.yml", "timezone: UTC", "timezone: Asia/Seoul")
+    page.goto(address + "/flows/ranking")
+    expect(main).to_contain_text("Asia/Seoul")
+
+    # 7. Ask the tables.
+    assert demo.json("query", "select count(*) as stories from ranking"), "the query gave nothing"
+
+    # All is well now.
+    page.goto(address + "/")
+    expect(page.locator("main [data-trouble]")).to_have_count(0)
+    page.context.close()
+    return []
