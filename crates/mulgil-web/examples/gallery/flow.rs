@@ -76,7 +76,7 @@ pub(crate) fn daily() -> Flow {
                 .map(|days| Instant(midnight() + (days + 1) * DAY + 5 * 3_600 * SECOND))
                 .collect(),
             last: Some((Instant(midnight() + 5 * 3_600 * SECOND), TickFate::Ran(1_025))),
-            deadline: Some(Duration::from_secs(7_200)),
+            deadline: Some(Duration::from_hours(2)),
         }),
         unit: Some("day".into()),
         order: Order::Interval,

@@ -6,7 +6,6 @@ pub(crate) mod attempt;
 pub(crate) mod confirm;
 pub(crate) mod flow;
 pub(crate) mod lists;
-pub(crate) mod of_runs;
 pub(crate) mod run;
 pub(crate) mod table;
 pub(crate) mod today;
@@ -30,7 +29,9 @@ pub(crate) fn all_of(look: &Look) -> Vec<Shown> {
     [
         today::pages(look),
         lists::pages(look),
-        of_runs::pages(look),
+        flow::pages(look),
+        run::pages(look),
+        attempt::pages(look),
         table::pages(look),
         why::pages(look),
         confirm::pages(look),

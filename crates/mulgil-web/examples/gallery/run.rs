@@ -220,7 +220,7 @@ pub(crate) fn models(tab: Tab) -> Run {
         let needs: Vec<_> = if at < 24 {
             Vec::new()
         } else {
-            (0..1 + random.below(3))
+            (0..=random.below(3))
                 .map(|_| (at - 24 + random.below(20) as usize).min(at - 1))
                 .collect()
         };

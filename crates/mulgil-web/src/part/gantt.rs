@@ -140,7 +140,7 @@ impl Scale {
         let format = match step {
             _ if here.hour() == 0 && here.minute() == 0 && step > HOUR => "%m-%d",
             ..SECOND => "%H:%M:%S%.1f",
-            ..MINUTE => "%H:%M:%S",
+            SECOND..MINUTE => "%H:%M:%S",
             _ if day.is_some_and(|day| day != here.date()) => "%m-%d %H:%M",
             _ => "%H:%M",
         };

@@ -1,7 +1,6 @@
 //! Pages as a whole, made of the values that the gallery shows.
 
 mod every;
-mod frame;
 #[path = "../../examples/gallery/pages.rs"]
 mod pages;
 mod runs;
