@@ -33,8 +33,8 @@ fn bad_morning() -> Today {
         troubles: vec![
             troubles(TroubleKind::Failed, 2, vec![failed(), tested()]),
             troubles(TroubleKind::Late, 1, vec![late()]),
-            troubles(TroubleKind::Missing, 3, vec![missing()]),
-            troubles(TroubleKind::Stale, 14, vec![stale()]),
+            troubles(TroubleKind::Missing, 1, vec![missing()]),
+            troubles(TroubleKind::Stale, 1, vec![stale()]),
             troubles(TroubleKind::Waiting, 1, vec![waiting()]),
         ],
         flows: vec![

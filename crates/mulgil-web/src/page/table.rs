@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+/// Letters of a description that stand in sight.
+const LEAD_SHOWN: usize = 400;
 /// Letters of a description that the page shows.
 const DESCRIPTION_SHOWN: usize = 4_000;
 /// Letters of a column's description.
@@ -41,7 +43,7 @@ pub fn table(frame: &Frame, view: &Table) -> String {
                 a .button .end href=(href) { (words::BACKFILL.of(language)) }
             }
         }
-        @if let Some(description) = &view.description { p .lead { (link::free(description, DESCRIPTION_SHOWN)) } }
+        @if let Some(text) = &view.description { (description(text, language)) }
         (table_heat::heat(frame, view))
         div .sides {
             (facts(view, &clock))
@@ -53,6 +55,19 @@ pub fn table(frame: &Frame, view: &Table) -> String {
         (sample(view, language))
     };
     page(frame, &Head::below(Section::Tables, name), &body)
+}
+
+/// A long one is folded: what is to be seen first are the intervals.
+fn description(text: &str, language: Language) -> Markup {
+    html! {
+        p .lead { (link::free(text, LEAD_SHOWN)) }
+        @if text.chars().count() > LEAD_SHOWN {
+            details .twin {
+                summary { (words::WHOLE_DESCRIPTION.of(language)) }
+                p .lead-rest { (link::free(text, DESCRIPTION_SHOWN)) }
+            }
+        }
+    }
 }
 
 fn full_name(view: &Table) -> String {

@@ -10,6 +10,7 @@ use maud::{Markup, html};
 use mulgil_core::grid::Zone;
 
 use crate::{
+    address,
     look::Language,
     number,
     part::{fix, link, mark, paging},
@@ -25,6 +26,8 @@ use crate::{
 const WEEKS_OF_BLOCK: u32 = 26;
 /// Rows of a block where a row is a day.
 const DAYS_OF_BLOCK: u32 = 31;
+/// Ranges that are not folded.
+const RANGES_IN_SIGHT: usize = 12;
 /// Rows of a block where a row is a year.
 const YEARS_OF_BLOCK: u32 = 40;
 
@@ -207,11 +210,20 @@ fn row_name(shape: Shape, row: u32, cells: &BTreeMap<u32, Vec<&HeatCell>>, zone:
     }
 }
 
+/// What needs somebody comes first and stays in sight; the rest of a long list is folded.
 fn in_words(heat: &Heat, language: Language) -> Markup {
+    let (first, rest) = heat.ranges.split_at(heat.ranges.len().min(RANGES_IN_SIGHT));
+    let folded = rest.len() as u64;
     html! {
         div .ranges {
             h3 .unseen { (words::RANGES.of(language)) }
-            ul { @for range in &heat.ranges { (one_range(range, language)) } }
+            ul { @for range in first { (one_range(range, language)) } }
+            @if folded > 0 {
+                details .twin {
+                    summary { (shared::and_more(folded, language)) }
+                    ul { @for range in rest { (one_range(range, language)) } }
+                }
+            }
             @if heat.more_ranges > 0 { p .rest .muted { (shared::and_more(heat.more_ranges, language)) } }
         }
     }
@@ -222,14 +234,18 @@ fn one_range(range: &Range, language: Language) -> Markup {
         text: range.name.clone(),
         href: Some(range.href.clone()),
     };
+    let form = range.fix.as_ref().and_then(|fix| fix.href.as_deref());
     html! {
         li class=(if mark::is_wrong(range.mark) { "range is-wrong" } else { "range" }) {
             p {
-                (mark::shape(range.mark)) span .range-name { (link::link(&name)) }
-                @if range.count > 1 { span .muted { (number::count(range.count)) } }
+                (mark::shape(range.mark)) span { (link::link(&name)) }
+                @if range.count > 1 { span .muted .range-count { (number::count(range.count)) } }
             }
             p .range-told { (link::free(&states::status(&range.status, language), 300)) }
-            @if let Some(fix) = &range.fix { (fix::fix(fix, language)) }
+            @if let Some(href) = form.filter(|href| address::is_local(href)) {
+                a .button href=(href) { (shared::OPEN_FORM.of(language)) }
+            }
+            @if let Some(fix) = &range.fix { div .range-fix { (fix::command(&fix.command, language)) } }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Today & health: what is wrong, what ran, how the server is. What is right takes one line.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use mulgil_core::run::RunState;
 
 use crate::{
@@ -83,7 +83,9 @@ fn row(trouble: &Trouble, clock: &Clock<'_>) -> Markup {
                 }
             }
             div .trouble-cause { (cause(&trouble.cause, clock)) }
-            div .trouble-since .muted { @if let Some(since) = trouble.since { (clock.minute(since)) } }
+            div .trouble-since .muted { @if let Some(since) = trouble.since {
+                (PreEscaped(words::since(&clock.minute(since).into_string(), language)))
+            } }
             div .trouble-acts {
                 @if let Some(why) = &trouble.why { (link::to(Some(why), &html! { (shared::WHY.of(language)) })) }
                 @if let Some(href) = trouble.fix.as_ref().and_then(|fix| fix.href.as_deref()).filter(|href| address::is_local(href)) {

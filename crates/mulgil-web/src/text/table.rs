@@ -15,6 +15,8 @@ pub const COLUMN: Text = text("열", "Column");
 pub const TYPE: Text = text("자료형", "Type");
 /// What it is.
 pub const DESCRIPTION: Text = text("설명", "Description");
+/// Opens a long description.
+pub const WHOLE_DESCRIPTION: Text = text("설명 모두 보기", "The whole description");
 /// Its tests.
 pub const TESTS: Text = text("데이터 테스트", "Data tests");
 /// Its size over time.

@@ -26,8 +26,13 @@ pub const EMPTY: Text = text(
     "이 페이지는 잘못된 것과 지난 하루의 실행, 서버의 상태를 보여 줍니다. 아직 테이블도 플로도 없습니다. models 폴더에 SQL 파일을 두거나, 예제 프로젝트로 시작하세요.",
     "This page tells what is wrong, what ran in the last day, and how the server is. There is neither a table nor a flow yet: put a SQL file into the folder models, or begin with the example.",
 );
-/// What wants to be told of a trouble since when.
-pub const SINCE: Text = text("부터", "since");
+/// Since when something is wrong; the moment is written already.
+pub fn since(moment: &str, language: Language) -> String {
+    match language {
+        Language::Korean => format!("{moment}부터"),
+        Language::English => format!("since {moment}"),
+    }
+}
 
 /// Name of a kind of trouble.
 pub const fn kind(kind: TroubleKind) -> Text {
