@@ -41,7 +41,10 @@ pub(super) fn of(text: &str) -> Option<String> {
     let &[minute, hour, day, month, weekday] = fields.as_slice() else {
         return None;
     };
-    let days = days(any(day), any(month), any(weekday))?;
+    let days = match (any(day), any(month), any(weekday)) {
+        (None, None, None) => None,
+        (day, month, weekday) => Some(days(day, month, weekday)?),
+    };
     match (any(minute), any(hour)) {
         (None, None) => among(days, "every minute".to_owned()),
         (Some(minute), None) => {
@@ -70,19 +73,18 @@ fn any(field: &str) -> Option<&str> {
     (!matches!(field, "*" | "?")).then_some(field)
 }
 
-/// Which days; the outer nothing where no sentence says it, the inner where all are meant.
-fn days(day: Option<&str>, month: Option<&str>, weekday: Option<&str>) -> Option<Option<String>> {
-    Some(match (day, month, weekday) {
-        (None, None, None) => None,
-        (None, None, Some(weekday)) => Some(weekdays(weekday)?),
+/// Which days; nothing where no sentence says it.
+fn days(day: Option<&str>, month: Option<&str>, weekday: Option<&str>) -> Option<String> {
+    match (day, month, weekday) {
+        (None, None, Some(weekday)) => weekdays(weekday),
         (Some("L" | "l"), None, None) => Some("on the last day of every month".to_owned()),
         (Some(day), None, None) => Some(format!("on day {} of every month", number(day, 1, 31)?)),
         (Some(day), Some(month), None) => {
             let month = MONTHS.get(number(month, 1, 12)? - 1)?;
             Some(format!("every year on {} {month}", number(day, 1, 31)?))
         }
-        _ => return None,
-    })
+        _ => None,
+    }
 }
 
 fn weekdays(field: &str) -> Option<String> {
