@@ -64,6 +64,7 @@ fn missing() -> Why {
             row(
                 Check::Filled {
                     filled: RangeSet::new(),
+                    missing: RangeSet::from(asked.range),
                     at: None,
                     rows: None,
                 },
@@ -119,6 +120,7 @@ fn well() -> Why {
             row(
                 Check::Filled {
                     filled: whole,
+                    missing: RangeSet::new(),
                     at: Some(ago(1_500)),
                     rows: Some(41_220),
                 },
@@ -225,6 +227,7 @@ fn every_answer() -> Why {
         Check::Waived { ranges: part.clone() },
         Check::Filled {
             filled: many.clone(),
+            missing: part.clone(),
             at: Some(ago(60)),
             rows: Some(1),
         },
@@ -238,6 +241,7 @@ fn every_answer() -> Why {
             absent: part.clone(),
             due: many.clone(),
             gone: part.clone(),
+            waits_for_tests: true,
         },
         failing(Retry::Later, false),
         failing(Retry::Never, false),
@@ -368,5 +372,6 @@ fn input(asked: &Named) -> Check {
         absent: RangeSet::from(asked.range),
         due: RangeSet::new(),
         gone: RangeSet::new(),
+        waits_for_tests: false,
     }
 }
