@@ -61,5 +61,5 @@ fn of_machine() -> Option<PathBuf> {
 }
 
 fn is_root() -> bool {
-    Shell::new("id").args(["-u"]).output().is_ok_and(|id| id.trim() == "0")
+    Shell::new("id").args(["-u"]).stdout().is_ok_and(|id| id.trim() == "0")
 }

@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask test` and its parts. It starts cargo and reads files; it
 //! never holds logic of Mulgil itself, so that it compiles in seconds.
 
+mod browser;
 mod chaos;
 mod generate;
 mod metadata;
@@ -25,7 +26,7 @@ cargo xtask <what>
   chaos NAME …     kills and full disks, by seed: chaos spine|disk --rounds 100 --seed 1
   chaos scheduler [--seed N] [--rounds R] [--jobs N] [--only FAULT] [--binary PATH] [--write]
                    a running server, broken in every way that we know
-  bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4|
+  bench NAME       benchmarks beside their peers: bench spine|sql|tpch|tpcds|memory|ga4|pages|
                    orchestrator [PART…] [PROGRAM…];
                    MULGIL_BENCH_PROGRAM names another program, MULGIL_BENCH_DIR the folder for data
 ";

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 
 use crate::{
-    chaos, generate, postgres, python,
+    browser, chaos, generate, postgres, python,
     shell::{Shell, cargo, is_ci, target_dir},
     tidy,
 };
@@ -55,6 +55,9 @@ pub(crate) fn run() -> ExitCode {
     let database = postgres::prepare(&target_dir())
         .map_err(|error| not_run.push(format!("tests named `{}`: {error:#}", postgres::TESTS)))
         .ok();
+    let chromium = browser::prepare()
+        .map_err(|error| not_run.push(format!("pages: {error:#}")))
+        .ok();
     let mut steps = vec![
         step("fmt", || cargo().args(["fmt", "--all", "--check"]).run()),
         step("clippy", clippy),
@@ -81,6 +84,11 @@ pub(crate) fn run() -> ExitCode {
     steps.push(step("chaos", || {
         chaos::seeds(&program, FIRST_CHAOS_SEED, CHAOS_SEEDS, database.as_deref())
     }));
+    steps.extend(
+        interpreter
+            .zip(chromium.as_deref())
+            .map(|(interpreter, chromium)| step("pages", || browser::pages(interpreter, chromium, &program))),
+    );
     report(&steps, &not_run, totals, started.elapsed());
     let is_incomplete = is_ci() && !not_run.is_empty();
     if is_incomplete || steps.iter().any(|step| step.result.is_err()) {

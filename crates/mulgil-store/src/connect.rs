@@ -71,9 +71,11 @@ impl Session {
     pub(crate) fn new(place: &PostgresPlace) -> Result<Self, Fault> {
         let schema = place.schema().to_owned();
         // The server gives up a little before we do, and so says why. One that says nothing inside of a
-        // transaction has been stopped; its session ends before the patience of those who wait for it does.
+        // transaction has been stopped; its session ends before the patience of those who wait for it does. No
+        // statement of ours takes as long as it would take to compile it.
         let local = format!(
             "set local search_path to \"{schema}\"; \
+             set local jit to off; \
              set local statement_timeout to {statement}; \
              set local idle_in_transaction_session_timeout to {idle}",
             statement = place.patience().as_millis() * 9 / 10,

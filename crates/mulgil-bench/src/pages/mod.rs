@@ -41,7 +41,7 @@ fn places(run: i64, task: i64) -> Vec<(&'static str, String)> {
         ("a run", format!("/runs/{run}")),
         ("a run's times", format!("/runs/{run}?tab=gantt")),
         ("a log of 1,000,000 lines", format!("/runs/{}/tasks/{}/attempts/1", run + 1, task)),
-        ("its search", format!("/runs/{}/tasks/{}/attempts/1?search=999999", run + 1, task)),
+        ("its search", format!("/runs/{}/tasks/{}/attempts/1?q=999999", run + 1, task)),
         ("a table of 365 days", format!("/tables/{}", store::table(250))),
         ("a table of 100,000 hours", "/tables/hours".to_owned()),
         ("why", format!("/why/{}@{day}", store::table(250))),

@@ -141,28 +141,64 @@ pub fn ledger_text(lines: &[LogLine]) -> String {
     out
 }
 
-/// Reads lines with their places. How long each is, is read without the texts themselves; all bytes are there where
-/// no line is.
+/// Reads lines with their places. A log of the ledger has at most some thousand lines: how many bytes each 256 of them
+/// have is summed up, and only the lines around the place are looked at one by one. All bytes are told where no line
+/// is.
 macro_rules! lines {
-    ($which:literal, $some:literal) => {
+    ($($part:literal),*) => {
         concat!(
-            "with e as (
-                 select line, octet_length(text) as bytes,
-                     sum(octet_length(text) + 33) over (order by line rows unbounded preceding) as ends
-                 from attempt_log where attempt = $1
+            "with c as (
+                 select (line - 1) / 256 as chunk, sum(octet_length(text) + 33) as bytes
+                 from attempt_log where attempt = $1 group by (line - 1) / 256
              ),
-             found as (
-                 select e.line, e.bytes, e.ends, l.at, substr(l.text, 1, cast($4 as integer)) as text
-                 from e join attempt_log l on l.attempt = $1 and l.line = e.line where ",
-            $which,
-            " ",
-            $some,
-            ")
-             select cast(a.total as bigint), cast(f.bytes as bigint), cast(f.ends as bigint), f.at, f.text
-             from (select coalesce(max(ends), 0) as total from e) a left join found f on 1 = 1 order by f.line"
+             s as (select chunk, bytes, cast(sum(bytes) over (order by chunk) as bigint) as ends from c), ",
+            $($part,)*
+            " select cast(a.total as bigint), cast(f.bytes as bigint), cast(f.ends as bigint), f.at, f.text
+             from (select coalesce(max(ends), 0) as total from s) a left join found f on 1 = 1 order by f.line"
         )
     };
 }
+
+const LINES_FROM: &str = lines!(
+    "k as (select min(chunk) as first from s where ends > $2), ",
+    "e as (
+         select l.line, l.at, octet_length(l.text) as bytes, substr(l.text, 1, cast($4 as integer)) as text,
+             coalesce((select s.ends - s.bytes from s where s.chunk = k.first), 0)
+             + sum(octet_length(l.text) + 33) over (order by l.line rows unbounded preceding) as ends
+         from k join attempt_log l on l.attempt = $1 and l.line > k.first * 256 and l.line <= (k.first + 3) * 256
+     ), ",
+    "found as (select * from e where ends > $2 order by line limit $3)"
+);
+
+const LINES_BEFORE: &str = lines!(
+    "k as (select max(chunk) - 2 as first from s where ends - bytes < $2), ",
+    "e as (
+         select l.line, l.at, octet_length(l.text) as bytes, substr(l.text, 1, cast($4 as integer)) as text,
+             coalesce((select s.ends - s.bytes from s where s.chunk = k.first), 0)
+             + sum(octet_length(l.text) + 33) over (order by l.line rows unbounded preceding) as ends
+         from k join attempt_log l on l.attempt = $1 and l.line > k.first * 256 and l.line <= (k.first + 3) * 256
+     ), ",
+    "found as (select * from e where ends <= $2 order by line desc limit $3)"
+);
+
+/// A chunk may hold lines before the place that have the words, so that many more are looked at.
+const LINES_WITH: &str = lines!(
+    "k as (select min(chunk) as first from s where ends > $2),
+     hit as (
+         select l.line, l.at, l.text, (l.line - 1) / 256 as chunk from k join attempt_log l
+             on l.attempt = $1 and l.line > k.first * 256 and replace(lower(l.text), $5, '') <> lower(l.text)
+         order by l.line limit $3 + 256
+     ),
+     e as (
+         select h.line, h.at, octet_length(h.text) as bytes, substr(h.text, 1, cast($4 as integer)) as text,
+             (select s.ends - s.bytes from s where s.chunk = h.chunk)
+             + (select sum(octet_length(i.text) + 33) from attempt_log i
+                where i.attempt = $1 and i.line > h.chunk * 256 and i.line <= h.line) as ends
+         from hit h
+     ),
+     found as (select * from e where ends > $2 order by line limit $3)"
+);
+
 impl Store {
     /// A task of a run; none where the run has no such one.
     pub async fn task_head(&self, run: i64, task: i64) -> Result<Option<TaskHead>, Fault> {
@@ -301,8 +337,8 @@ impl Store {
         letters: usize,
     ) -> Result<LedgerLog, Fault> {
         let (place, select) = match from {
-            LogFrom::Byte(place) => (place, lines!("e.ends > $2", "order by e.line limit $3")),
-            LogFrom::Before(place) => (place, lines!("e.ends <= $2", "order by e.line desc limit $3")),
+            LogFrom::Byte(place) => (place, LINES_FROM),
+            LogFrom::Before(place) => (place, LINES_BEFORE),
         };
         self.read(move |conn| {
             Box::pin(async move {
@@ -331,11 +367,7 @@ impl Store {
         let words = words.to_ascii_lowercase();
         self.read(move |conn| {
             Box::pin(async move {
-                let select = lines!(
-                    "e.ends > $2 and replace(lower(l.text), $5, '') <> lower(l.text)",
-                    "order by e.line limit $3"
-                );
-                let rows: Vec<LineTuple> = sql::query_as(select)
+                let rows: Vec<LineTuple> = sql::query_as(LINES_WITH)
                     .bind(attempt)
                     .bind(i64::try_from(from).unwrap_or(i64::MAX))
                     .bind(limit as i64)

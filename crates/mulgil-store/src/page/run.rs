@@ -184,7 +184,10 @@ impl Store {
                     "with page as (
                          select id from (select id from task_run where run = $1 and id > $2 order by id limit $3) p
                          union
-                         select min(id) from task_run where $5 = 1 and run = $1 and state in ('failed', 'crashed')
+                         select id from (
+                             select id from task_run where $5 = 1 and run = $1 and state in ('failed', 'crashed')
+                             order by id limit 1
+                         ) f
                      ),
                      tries as (
                          select a.task_run, a.id, a.state, a.started_at, a.ended_at, a.rows, a.fault,

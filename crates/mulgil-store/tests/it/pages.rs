@@ -476,6 +476,67 @@ async fn lines_in_the_ledger_have_the_places_that_a_download_has() {
 }
 
 #[tokio::test]
+async fn a_long_log_in_the_ledger_is_paged_to_either_end() {
+    let (store, attempt) = (scratch().await, 18);
+    let line = |n: usize| format!("{n} {}", "줄".repeat(n % 7));
+    store
+        .append_log(attempt, (1..=1_100).map(line).collect(), minute(0))
+        .await
+        .unwrap();
+    let text = ledger_text(&store.log(attempt).await.unwrap());
+    for size in [1, 7, 500] {
+        let (mut before, mut said) = (text.len() as u64, Vec::new());
+        while before > 0 && said.len() < 1_100 {
+            let page = store
+                .ledger_log(attempt, LogFrom::Before(before), size, 100)
+                .await
+                .unwrap();
+            assert_eq!(page.lines.last().unwrap().next, before);
+            before = page.lines[0].from;
+            said.extend(page.lines.iter().rev().map(|line| line.text.clone()));
+            if size == 1 && said.len() > 300 {
+                break;
+            }
+        }
+        assert!(said.iter().zip((1..=1_100).rev()).all(|(text, n)| *text == line(n)));
+        let (mut from, mut count) = (0, 0);
+        while size > 1 && from < text.len() as u64 {
+            let page = store.ledger_log(attempt, LogFrom::Byte(from), size, 100).await.unwrap();
+            assert_eq!((page.lines[0].from, page.bytes), (from, text.len() as u64));
+            for line in &page.lines {
+                assert!(text[line.from as usize..line.next as usize].ends_with(&format!(" log {}\n", line.text)));
+            }
+            count += page.lines.len();
+            from = page.lines.last().unwrap().next;
+        }
+        assert!(size == 1 || count == 1_100, "{count}");
+    }
+    let found = store.ledger_search(attempt, 0, "99 ", 50, 10).await.unwrap();
+    let numbers: Vec<&str> = found
+        .lines
+        .iter()
+        .map(|line| line.text.split(' ').next().unwrap())
+        .collect();
+    assert_eq!(
+        numbers,
+        [
+            "99", "199", "299", "399", "499", "599", "699", "799", "899", "999", "1099"
+        ]
+    );
+    assert!(
+        found
+            .lines
+            .iter()
+            .all(|line| text[line.from as usize..].contains(&line.text))
+    );
+    let on = store
+        .ledger_search(attempt, found.lines[4].next, "99 ", 2, 10)
+        .await
+        .unwrap();
+    assert_eq!(on.lines[..], found.lines[5..7]);
+}
+
+#[tokio::test]
 async fn what_is_nested_is_counted_by_both() {
     let store = scratch().await;
     let work = async {

@@ -110,6 +110,7 @@ pub(crate) fn new() -> Flow {
         unit: None,
         description: None,
         name: "새_플로".into(),
+        paging: Paging::default(),
         ..daily()
     }
 }

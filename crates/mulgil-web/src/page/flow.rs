@@ -141,7 +141,7 @@ fn nothing(view: &Flow, language: Language) -> Markup {
                 p { (words::NO_SUCH_RUNS.of(language)) }
             } @else {
                 p { (words::NO_RUNS.of(language)) }
-                p { (fix::command(&format!("mulgil run {}", view.name), language)) }
+                p { (fix::command(&format!("mulgil run flow:{}", view.name), language)) }
             }
         }
     }

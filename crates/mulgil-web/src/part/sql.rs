@@ -103,7 +103,7 @@ mod tests {
         )
         .into_string();
         assert!(
-            html.contains(r#"<bdi>  &lt;orderz&gt; <mark"#) && html.contains("값1</mark> from x</bdi>"),
+            html.contains("<bdi>  &lt;orderz&gt; <mark") && html.contains("값1</mark> from x</bdi>"),
             "{html}"
         );
     }

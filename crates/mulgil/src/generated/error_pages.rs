@@ -161,6 +161,7 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (5104, include_str!("../../../../docs/error/MG5104.md")),
     (5105, include_str!("../../../../docs/error/MG5105.md")),
     (5106, include_str!("../../../../docs/error/MG5106.md")),
+    (5107, include_str!("../../../../docs/error/MG5107.md")),
     (5201, include_str!("../../../../docs/error/MG5201.md")),
     (5202, include_str!("../../../../docs/error/MG5202.md")),
     (5203, include_str!("../../../../docs/error/MG5203.md")),

@@ -24,6 +24,7 @@ const SHOP: &str = "\
 name: shop
 timezone: Asia/Seoul
 === models/orders.sql
+{{ config(materialized='table') }}
 select 1 as id union all select 2
 === flows/daily.yml
 schedule: {cron: '0 5 * * *', timezone: America/New_York}

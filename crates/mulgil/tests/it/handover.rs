@@ -13,11 +13,13 @@ timezone: Asia/Seoul
 notifications: {webhook: {alerts: {url: "{{ env_var('ALERTS_URL') }}"}}}
 retention: {logs: 90d}
 === models/orders.sql
+{{ config(materialized='table') }}
 select 1 as id, 10 as amount
 === models/nightly.sql
-{{ config(schedule='30 2 * * 1-5', owner='mina@shop.example') }}
+{{ config(materialized='table', schedule='30 2 * * 1-5', owner='mina@shop.example') }}
 select count(*) as orders from {{ ref('orders') }}
 === models/broken.sql
+{{ config(materialized='table') }}
 select cast('none' as int) as n
 === models/schema.yml
 models:
@@ -164,7 +166,9 @@ fn the_examples_are_handed_over() {
 
 #[test]
 fn the_backup_that_it_names_is_one() {
-    let place = Place::of("=== mulgil.yml\nname: shop\n=== models/orders.sql\nselect 7 as id\n");
+    let place = Place::of(
+        "=== mulgil.yml\nname: shop\n=== models/orders.sql\n{{ config(materialized='table') }}\nselect 7 as id\n",
+    );
     place.mulgil(&["run"]).ends_with(0);
     let told: Value = serde_json::from_str(&told(&place, &["handover", "--json"])).unwrap();
     let command = told["commands"]["backup"][0].as_str().unwrap();

@@ -140,13 +140,12 @@ impl<'a> Place<'a> {
 
     /// The value without a flag that comes next; the last one may take many.
     fn positional(&self) -> Option<&'a Arg> {
-        let mut positionals = self.command.get_positionals();
-        let at = self.values;
-        positionals.clone().nth(at).or_else(|| {
-            let last = positionals.by_ref().last()?;
+        let positionals: Vec<&Arg> = self.command.get_positionals().collect();
+        positionals.get(self.values).copied().or_else(|| {
+            let last = positionals.last()?;
             let is_many = last.get_num_args().is_some_and(|count| count.max_values() > 1);
             let is_appended = matches!(last.get_action(), clap::ArgAction::Append);
-            (is_many || is_appended).then_some(last)
+            (is_many || is_appended).then_some(*last)
         })
     }
 

@@ -64,11 +64,7 @@ pub(super) async fn all(opened: &Opened, view: &View) -> Result<Vec<Attention>, 
     for node in &opened.project.nodes {
         all.extend(failed_tests(view, node));
     }
-    for instance in forecast.instances() {
-        if let Some(node) = forecast.node(&instance.node) {
-            all.extend(missing(&forecast, node, instance));
-        }
-    }
+    all.extend(missing(&forecast));
     for backfill in view.store.open_backfills().await? {
         if backfill.state == BackfillState::Paused {
             let what = format!("backfill {} ({}) is held back", backfill.id, backfill.terms.selector);
@@ -128,32 +124,46 @@ fn broken(forecast: &Forecast<'_>, node: &Node, instance: &Instance) -> Vec<Atte
     found
 }
 
-/// What was wanted and never filled, in one line.
-fn missing(forecast: &Forecast<'_>, node: &Node, instance: &Instance) -> Option<Attention> {
-    let known = statuses(forecast, instance);
-    let is_missing = |status: &Status| matches!(status, Status::Missing | Status::Waiting { .. });
-    let ranges: Vec<Interval> = known
+/// What was wanted and never filled, of all nodes in one line.
+fn missing(forecast: &Forecast<'_>) -> Option<Attention> {
+    let told: Vec<String> = forecast
+        .instances()
         .iter()
-        .filter(|(_, status)| is_missing(status))
-        .map(|(range, _)| range)
+        .filter_map(|instance| {
+            let node = forecast.node(&instance.node)?;
+            let known = statuses(forecast, instance);
+            let missing = known.iter().filter(|(_, status)| is_missing(status));
+            let count: u64 = missing.map(|(range, _)| node.grid.count(range)).sum();
+            match (count, node.grid.is_cut()) {
+                (0, _) => None,
+                (_, false) => Some(format!("`{instance}`")),
+                (_, true) => Some(format!("`{instance}` ({})", say::count(count, "interval"))),
+            }
+        })
         .collect();
-    let (first, count) = (
-        ranges.first()?,
-        ranges.iter().map(|range| node.grid.count(*range)).sum::<u64>(),
-    );
-    let what = if node.grid.is_cut() {
-        let from = interval_text::format(*first, &node.grid);
-        format!(
-            "`{instance}` misses {} (the first: {from})",
-            say::count(count, "interval")
-        )
-    } else {
-        format!("`{instance}` was never filled")
-    };
+    if told.is_empty() {
+        return None;
+    }
     Some(Attention::new(
-        what,
-        format!("`mulgil plan {instance}` says why; a server fills it when it can, `mulgil run {instance}` at once"),
+        format!("wanted and never filled: {}", told.join(", ")),
+        "`mulgil plan` says why; a server fills them when it can, `mulgil run` at once",
     ))
+}
+
+fn is_missing(status: &Status) -> bool {
+    match status {
+        Status::Missing | Status::Waiting { .. } => true,
+        Status::Running
+        | Status::Held { .. }
+        | Status::Failed
+        | Status::Stale { .. }
+        | Status::Untested
+        | Status::Provisional
+        | Status::Fresh
+        | Status::Sealed
+        | Status::Waived
+        | Status::NotExpected => false,
+    }
 }
 
 /// The name of a range on the command line.

@@ -57,7 +57,7 @@ impl Duty {
         let step = |step: &mulgil_core::flow::Step| match &step.kind {
             StepKind::Models { selected, .. } => {
                 let selected: Vec<&str> = selected.iter().map(mulgil_core::name::NodeName::as_str).collect();
-                format!("{}: fills {}", step.name, selected.join(", "))
+                format!("{}: models {}", step.name, selected.join(", "))
             }
             StepKind::Sql { .. } | StepKind::Command { .. } | StepKind::Python { .. } => {
                 format!("{}: {}", step.name, step.in_words())

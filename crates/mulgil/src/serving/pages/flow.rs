@@ -200,7 +200,7 @@ fn holes(flow: &Flow, statuses: &RangeMap<Status>) -> Option<(String, u64, Fix)>
     let fix = Fix {
         command: format!("mulgil backfill flow:{} --from {from} --to {to} --missing", flow.name),
         href: Some(format!(
-            "{}/backfill?from={}&to={}&which=missing",
+            "{}/backfill?from={}&to={}&only=missing",
             flow_href(&flow.name),
             encoded(&from),
             encoded(&to)

@@ -25,7 +25,7 @@ use super::{
 use crate::wire::Opened;
 
 /// How lines of the ledger begin that say that something went wrong.
-const WRONG: [&str; 3] = ["error", "warning: ", "pre-hook failed"];
+const WRONG: [&str; 2] = ["error[", "error: "];
 /// How a line begins that a task said by an event of a grave level.
 const GRAVE: [&str; 4] = ["error: ", "critical: ", "fatal: ", "exception: "];
 
