@@ -227,7 +227,7 @@ fn every_answer() -> Why {
         Check::Waived { ranges: part.clone() },
         Check::Filled {
             filled: many.clone(),
-            missing: RangeSet::new(),
+            missing: part.clone(),
             at: Some(ago(60)),
             rows: Some(1),
         },

@@ -153,15 +153,21 @@ fn heads(
         }
         before = group;
     }
-    // A name needs about two columns; above a single one it would push the others aside.
     if shape == Shape::Days {
-        for (span, name) in &mut out {
-            if *span < 2 {
-                name.clear();
-            }
-        }
+        give_room(&mut out);
     }
     out
+}
+
+/// A name that says the year needs four columns, any other two: with less it would reach into its neighbour. Each
+/// cell says its date in full.
+fn give_room(heads: &mut [(u32, String)]) {
+    for (span, name) in heads {
+        let needs = if name.contains('-') { 4 } else { 2 };
+        if *span < needs {
+            name.clear();
+        }
+    }
 }
 
 type Month = Option<(i16, i8)>;
@@ -220,7 +226,7 @@ fn in_words(heat: &Heat, language: Language) -> Markup {
             ul { @for range in first { (one_range(range, language)) } }
             @if folded > 0 {
                 details .twin {
-                    summary { (shared::and_more(folded, language)) }
+                    summary { (shared::show_more(folded, language)) }
                     ul { @for range in rest { (one_range(range, language)) } }
                 }
             }

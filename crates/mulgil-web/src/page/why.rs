@@ -93,7 +93,7 @@ fn check(row: &Row, view: &Why, clock: &Clock<'_>) -> Markup {
             span .check-verdict { (mark::verdict(row.verdict, language)) }
             div {
                 h3 { (question(&row.check).of(language)) }
-                @for line in answer(&row.check, view.interval.range, &view.zone, clock) {
+                @for line in answer(&row.check, &view.zone, clock) {
                     p { (link::free(&line, ANSWER_SHOWN)) }
                 }
                 @if row.since.is_some() || !row.links.is_empty() {

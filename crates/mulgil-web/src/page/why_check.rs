@@ -41,7 +41,7 @@ pub(super) fn question(check: &Check) -> Text {
 }
 
 /// What it was answered, a sentence a line.
-pub(super) fn answer(check: &Check, asked: Interval, zone: &Zone, clock: &Clock<'_>) -> Vec<String> {
+pub(super) fn answer(check: &Check, zone: &Zone, clock: &Clock<'_>) -> Vec<String> {
     let language = clock.language;
     let set = |ranges: &RangeSet| written(ranges, zone);
     let one = match check {
@@ -67,10 +67,12 @@ pub(super) fn answer(check: &Check, asked: Interval, zone: &Zone, clock: &Clock<
             words::tick(&clock.text(*scheduled_at), fate, into.as_deref(), *run, language)
         }
         Check::Waived { ranges, .. } => words::waived(set(ranges).as_deref(), language),
-        Check::Filled { filled, rows, .. } => {
+        Check::Filled {
+            filled, missing, rows, ..
+        } => {
             let part = match set(filled) {
                 None => Part::Nothing,
-                Some(_) if filled.covers(asked) => Part::All,
+                Some(_) if missing.is_empty() => Part::All,
                 Some(_) => Part::Some,
             };
             words::filled(part, &set(filled).unwrap_or_default(), *rows, language)
@@ -186,6 +188,7 @@ fn input(check: &Check, zone: &Zone, clock: &Clock<'_>) -> String {
         absent,
         due,
         gone,
+        waits_for_tests,
         ..
     } = check
     else {
@@ -200,6 +203,7 @@ fn input(check: &Check, zone: &Zone, clock: &Clock<'_>) -> String {
             absent: written(absent, zone).as_deref(),
             due: written(due, zone).as_deref(),
             gone: written(gone, zone).as_deref(),
+            waits_for_tests: *waits_for_tests,
         },
         clock.language,
     )

@@ -93,6 +93,15 @@ pub fn and_more(count: u64, language: Language) -> String {
     }
 }
 
+/// Opens what is folded.
+pub fn show_more(count: u64, language: Language) -> String {
+    let count = crate::number::count(count);
+    match language {
+        Language::Korean => format!("{count}개 더 보기"),
+        Language::English => format!("Show {count} more"),
+    }
+}
+
 /// How many intervals.
 pub fn intervals(count: u64, language: Language) -> String {
     match language {

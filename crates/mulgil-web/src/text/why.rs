@@ -193,6 +193,8 @@ pub struct Input<'a> {
     pub due: Option<&'a str>,
     /// What had files once.
     pub gone: Option<&'a str>,
+    /// Its data tests come first.
+    pub waits_for_tests: bool,
 }
 
 /// Whether an input is there.
@@ -223,6 +225,12 @@ pub fn input(input: Input<'_>, language: Language) -> String {
         told.push(match language {
             Language::Korean => format!("다시 채울 차례인 구간 {due}"),
             Language::English => format!("{due} is due again itself"),
+        });
+    }
+    if input.waits_for_tests {
+        told.push(match language {
+            Language::Korean => "데이터 테스트를 통과해야 읽음".to_owned(),
+            Language::English => "its data tests have to pass first".to_owned(),
         });
     }
     match language {
