@@ -1,10 +1,7 @@
 //! The names of a project, as far as its files alone tell them: for a command line that is being typed. Nothing is
 //! rendered and nothing resolved, so that it takes no time, and what is wrong with the project is passed over.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use crate::{
     LoadOptions, files,
