@@ -57,7 +57,7 @@ impl Looked {
                 .map(|answer| answer.wire_bytes)
                 .max()
                 .context("no answer")? as f64,
-            queries: queries.into_iter().max().context("no answer")? as f64,
+            queries: queries.into_iter().max().context("no answer")?.into(),
         })
     }
 }

@@ -124,8 +124,7 @@ fn needs(index: usize) -> String {
 fn hours_before_end(hours: i64) -> String {
     let end = end()
         .to_zoned(TimeZone::UTC)
-        .map(|end| end.timestamp())
-        .unwrap_or(Timestamp::UNIX_EPOCH);
+        .map_or(Timestamp::UNIX_EPOCH, |end| end.timestamp());
     let at = end.saturating_sub(SignedDuration::from_hours(hours)).unwrap_or(end);
     at.strftime("%Y-%m-%dT%H:%M").to_string()
 }
