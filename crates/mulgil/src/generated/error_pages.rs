@@ -30,6 +30,7 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (48, include_str!("../../../../docs/error/MG0048.md")),
     (51, include_str!("../../../../docs/error/MG0051.md")),
     (52, include_str!("../../../../docs/error/MG0052.md")),
+    (53, include_str!("../../../../docs/error/MG0053.md")),
     (61, include_str!("../../../../docs/error/MG0061.md")),
     (1001, include_str!("../../../../docs/error/MG1001.md")),
     (1002, include_str!("../../../../docs/error/MG1002.md")),
