@@ -40,7 +40,7 @@ def main() -> int:
                 faults += looks.without_script(browser, address, demo)
                 faults += looks.by_keyboard(browser, address)
             if asked.only != "looks":
-                faults += steps.follow(browser, address, demo)
+                faults += steps.follow(browser, address, demo, asked.pictures)
         browser.close()
     for fault in faults:
         print(f"FAILED {fault}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 # How long a page may take to tell what has happened, in milliseconds.
 SOON = 30_000
@@ -14,10 +14,20 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def follow(browser: Browser, address: str, demo) -> list[str]:
-    """Does all seven; whatever is not as it was told ends it."""
-    page = browser.new_context(locale="en-US").new_page()
+def follow(browser: Browser, address: str, demo, pictures: Path | None) -> list[str]:
+    """Does all seven; whatever is not as it was told ends it and is the fault."""
+    page = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800}).new_page()
     page.set_default_timeout(SOON)
+    try:
+        do(page, address, demo)
+    except Exception as error:
+        if pictures:
+            page.screenshot(path=pictures / "stopped.png")
+        return [f"the seven steps stopped at {page.url}: {error}"]
+    finally:
+    
+
+def do(page: Page, address: str, demo) -> None:
     main = page.locator("main")
 
     # 1. Find the holes.
@@ -34,9 +44,7 @@ def follow(browser: Browser, address: str, demo) -> list[str]:
     page.goto(address + "/tables/sales_daily/backfill?only=missing")
     expect(main).to_contain_text("2")
     page.locator("main form[method=post] button").first.click()
-    page.wait_for_url("**/runs/*")
-    expect(main).to_contain_text("sales_daily")
-    page.goto(address + "/tables/sales_daily")
+    page.wait_for_url("**/tables/sales_daily")
     expect(page.locator("main [data-cells] .missing, main .mark-missing")).to_have_count(0)
 
     # 4. Read the failing model's error.
@@ -63,5 +71,3 @@ def follow(browser: Browser, address: str, demo) -> list[str]:
     # All is well now.
     page.goto(address + "/")
     expect(page.locator("main [data-trouble]")).to_have_count(0)
-    page.context.close()
-    return []

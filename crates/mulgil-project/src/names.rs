@@ -1,10 +1,7 @@
 //! The names of a project, as far as its files alone tell them: for a command line that is being typed. Nothing is
 //! rendered and nothing resolved, so that it takes no time, and what is wrong with the project is passed over.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use crate::{
     LoadOptions, files,
@@ -56,12 +53,12 @@ pub fn names(root: &Path, options: &LoadOptions) -> Names {
     names
 }
 
-fn stem(path: &PathBuf) -> Option<String> {
+fn stem(path: &Path) -> Option<String> {
     path.file_stem()?.to_str().map(str::to_owned)
 }
 
 /// The file's name, or what the file says at its outermost level.
-fn flow(root: &Path, path: &PathBuf) -> Option<String> {
+fn flow(root: &Path, path: &Path) -> Option<String> {
     let text = files::read_text(root, path, &mut Vec::new()).unwrap_or_default();
     let said = text.lines().find_map(|line| line.strip_prefix("name:"));
     let said = said.map(|name| name.split(" #").next().unwrap_or(name).trim().trim_matches(['"', '\'']));

@@ -40,8 +40,14 @@ fn places(run: i64, task: i64) -> Vec<(&'static str, String)> {
         ("a flow with 10,000 runs", "/flows/hourly".to_owned()),
         ("a run", format!("/runs/{run}")),
         ("a run's times", format!("/runs/{run}?tab=gantt")),
-        ("a log of 1,000,000 lines", format!("/runs/{}/tasks/{}/attempts/1", run + 1, task)),
-        ("its search", format!("/runs/{}/tasks/{}/attempts/1?q=999999", run + 1, task)),
+        (
+            "a log of 1,000,000 lines",
+            format!("/runs/{}/tasks/{}/attempts/1", run + 1, task),
+        ),
+        (
+            "its search",
+            format!("/runs/{}/tasks/{}/attempts/1?q=999999", run + 1, task),
+        ),
         ("a table of 365 days", format!("/tables/{}", store::table(250))),
         ("a table of 100,000 hours", "/tables/hours".to_owned()),
         ("why", format!("/why/{}@{day}", store::table(250))),
@@ -53,7 +59,10 @@ fn places(run: i64, task: i64) -> Vec<(&'static str, String)> {
 /// Measures all pages, and Airflow's grid beside the one of a flow; writes docs/bench/pages.
 pub(crate) fn bench(words: &[&str]) -> Result<()> {
     for word in words {
-        ensure!(["mulgil", "airflow"].contains(word), "`{word}` is none of mulgil, airflow");
+        ensure!(
+            ["mulgil", "airflow"].contains(word),
+            "`{word}` is none of mulgil, airflow"
+        );
     }
     let folder = place::kept(store::NAME, store::make)?;
     let mut server = Server::spawn(&place::program()?, &folder, SLOTS, &Start::default())?;
@@ -73,7 +82,12 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
     };
     for (name, path) in &places {
         let looked = look(&address, path)?;
-        rows.extend(rows_of(name, &looked, loads.get(path.as_str()).copied(), airflow.as_ref()));
+        rows.extend(rows_of(
+            name,
+            &looked,
+            loads.get(path.as_str()).copied(),
+            airflow.as_ref(),
+        ));
     }
     server.end(DRAIN)?;
     let peer = Peers::Airflow.version()?;
@@ -102,7 +116,14 @@ fn rows_of(name: &str, looked: &Looked, load: Option<f64>, airflow: Option<&Airf
         row(name, "first byte, p95", "ms", "<= 30", looked.p95, Vec::new()),
         row(name, "queries", "queries", "<= 4", looked.queries, Vec::new()),
         row(name, "over the wire", "KB", "<= 60", looked.bytes / 1_000.0, Vec::new()),
-        row(name, "DOMContentLoaded in Chromium, median", "ms", "<= 100", load, Vec::new()),
+        row(
+            name,
+            "DOMContentLoaded in Chromium, median",
+            "ms",
+            "<= 100",
+            load,
+            Vec::new(),
+        ),
     ];
     rows[3].peers = beside(|airflow| airflow.bytes / 1_000.0);
     rows[4].peers = beside(|airflow| airflow.drawn);
@@ -172,5 +193,10 @@ fn answer(script: &mut Command) -> Result<Value> {
 
 /// Types a command in a project's folder.
 pub(super) fn mulgil(folder: &Path, words: &[&str]) -> Result<()> {
-    done(Command::new(place::program()?).args(words).current_dir(folder).stdin(std::process::Stdio::null()))
+    done(
+        Command::new(place::program()?)
+            .args(words)
+            .current_dir(folder)
+            .stdin(std::process::Stdio::null()),
+    )
 }

@@ -39,24 +39,42 @@ pub(super) struct Looked {
 
 impl Looked {
     pub(super) fn of(answers: &[Answered]) -> Result<Self> {
-        let mut times: Vec<f64> = answers.iter().map(|answer| answer.first_byte.as_secs_f64() * 1_000.0).collect();
+        let mut times: Vec<f64> = answers
+            .iter()
+            .map(|answer| answer.first_byte.as_secs_f64() * 1_000.0)
+            .collect();
         times.sort_by(f64::total_cmp);
         let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-        let queries = answers.iter().map(|answer| queries(&answer.html)).collect::<Result<Vec<_>>>()?;
+        let queries = answers
+            .iter()
+            .map(|answer| queries(&answer.html))
+            .collect::<Result<Vec<_>>>()?;
         Ok(Self {
             p50: at(0.50),
             p95: at(0.95),
-            bytes: answers.iter().map(|answer| answer.wire_bytes).max().context("no answer")? as f64,
-            queries: queries.into_iter().max().context("no answer")? as f64,
+            bytes: answers
+                .iter()
+                .map(|answer| answer.wire_bytes)
+                .max()
+                .context("no answer")? as f64,
+            queries: queries.into_iter().max().context("no answer")?.into(),
         })
     }
 }
 
 /// What the page's foot says of itself.
 fn queries(html: &str) -> Result<u32> {
-    let foot = html.rfind("<footer").map(|at| &html[at..]).context("the page has no foot")?;
-    let told = foot.split("data-queries=\"").nth(1).and_then(|rest| rest.split('"').next());
-    Ok(told.context("the page does not say how many queries it took")?.parse()?)
+    let foot = html
+        .rfind("<footer")
+        .map(|at| &html[at..])
+        .context("the page has no foot")?;
+    let told = foot
+        .split("data-queries=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    Ok(told
+        .context("the page does not say how many queries it took")?
+        .parse()?)
 }
 
 impl Reader {

@@ -63,7 +63,10 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     let mut server = Server::spawn(&place::program()?, folder, SLOTS, &Start::default())?;
     ensure!(server.ready(folder)?, "the server ended at once");
     let (from, to) = (hours_before_end(RUNS), hours_before_end(0));
-    super::mulgil(folder, &["backfill", "flow:hourly", "--from", &from, "--to", &to, "-j", "64"])?;
+    super::mulgil(
+        folder,
+        &["backfill", "flow:hourly", "--from", &from, "--to", &to, "-j", "64"],
+    )?;
     wait(folder, RUNS)?;
     eprintln!("the flow's runs are done after {} s", began.elapsed().as_secs());
     super::mulgil(folder, &["run", "flow:long"])?;
@@ -113,11 +116,15 @@ fn files() -> Vec<(String, String)> {
 
 /// Rows of five, each after the one before.
 fn needs(index: usize) -> String {
-    index.checked_sub(5).map_or_else(String::new, |before| format!("s{before:02}"))
+    index
+        .checked_sub(5)
+        .map_or_else(String::new, |before| format!("s{before:02}"))
 }
 
 fn hours_before_end(hours: i64) -> String {
-    let end = end().to_zoned(TimeZone::UTC).map(|end| end.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let end = end()
+        .to_zoned(TimeZone::UTC)
+        .map_or(Timestamp::UNIX_EPOCH, |end| end.timestamp());
     let at = end.saturating_sub(SignedDuration::from_hours(hours)).unwrap_or(end);
     at.strftime("%Y-%m-%dT%H:%M").to_string()
 }
@@ -131,7 +138,11 @@ fn wait(folder: &Path, runs: i64) -> Result<()> {
         if open.is_empty() && newest.first().is_some_and(|run| run.id >= runs) {
             return Ok(());
         }
-        ensure!(began.elapsed() < PATIENCE, "the flow's runs were not done in {} s", PATIENCE.as_secs());
+        ensure!(
+            began.elapsed() < PATIENCE,
+            "the flow's runs were not done in {} s",
+            PATIENCE.as_secs()
+        );
         std::thread::sleep(Duration::from_secs(1));
     }
 }

@@ -206,22 +206,7 @@ impl Store {
         let before = name::of_step("", "").len() as i64;
         self.read(move |conn| {
             Box::pin(async move {
-                let row: Option<(
-                    String,
-                    i64,
-                    Option<String>,
-                    Option<i64>,
-                    Option<i64>,
-                    Option<i64>,
-                    Option<String>,
-                    Option<String>,
-                    String,
-                    String,
-                    i64,
-                    i64,
-                    Option<String>,
-                    Option<String>,
-                )> = sql::query_as(
+                let row: Option<HeadTuple> = sql::query_as(
                     "select r.state, r.started_at, f.flow, f.start_at, f.end_at, f.scheduled_at, f.version, f.params,
                          t.instance, t.kind, t.start_at, t.end_at, s.progress, s.output
                      from task_run t join run r on r.id = t.run left join flow_run f on f.run = t.run
@@ -512,3 +497,20 @@ fn ledger_log(rows: Vec<LineTuple>) -> LedgerLog {
     }
     log
 }
+
+type HeadTuple = (
+    String,
+    i64,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    String,
+    String,
+    i64,
+    i64,
+    Option<String>,
+    Option<String>,
+);

@@ -179,7 +179,7 @@ impl Store {
     pub async fn newest_tick(&self, of: ScheduleKey) -> Result<Option<TickRow>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                let row: Option<(i64, i64, String, Option<i64>, i64, Option<i64>)> = sql::query_as(
+                let row: Option<TickTuple> = sql::query_as(
                     "select scheduled_at, first_at, fate, into_at, decided_at, run from tick
                      where owner = $1 and schedule = $2 order by scheduled_at desc limit 1",
                 )
@@ -270,3 +270,6 @@ fn cells_of(names_steps: bool) -> String {
          group by t.id, t.run, t.instance, t.state order by t.run desc, t.id limit {MOST_CELLS}"
     )
 }
+
+/// One row of ticks.
+type TickTuple = (i64, i64, String, Option<i64>, i64, Option<i64>);

@@ -115,23 +115,7 @@ impl Store {
     pub async fn run_page(&self, run: i64) -> Result<Option<RunPage>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                let row: Option<(
-                    i64,
-                    String,
-                    String,
-                    String,
-                    i64,
-                    Option<i64>,
-                    Option<String>,
-                    Option<i64>,
-                    Option<i64>,
-                    Option<i64>,
-                    Option<String>,
-                    Option<String>,
-                    Option<i64>,
-                    Option<i64>,
-                    Option<i64>,
-                )> = sql::query_as(concat!(
+                let row: Option<RunTuple> = sql::query_as(concat!(
                     "select ",
                     head_columns!(),
                     ", f.params, f.version, f.backfill, f.is_cancelled, f.reopened_at
@@ -307,3 +291,21 @@ fn task_page(tasks: Vec<TaskRow>, after: i64, limit: usize) -> TaskPage {
         first_failed,
     }
 }
+
+type RunTuple = (
+    i64,
+    String,
+    String,
+    String,
+    i64,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+);

@@ -40,7 +40,7 @@ fn is_explained(number: u16) {
         ("why", &part("Why")),
         ("remedy", &part("What to do")),
     ] {
-        let is_sentence = text.len() >= 20 && (text.ends_with(['.', ':', '`', '|']) || text.contains(". "));
+        let is_sentence = text.len() >= 15 && (text.ends_with(['.', ':', '`', '|']) || text.contains(". "));
         assert!(is_sentence, "{code}: its {what} is no sentence: {text}");
     }
 }

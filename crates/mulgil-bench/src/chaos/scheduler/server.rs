@@ -58,7 +58,7 @@ impl Door {
         }
     }
 
-    fn presence(&self) -> Option<Value> {
+    pub(crate) fn presence(&self) -> Option<Value> {
         serde_json::from_slice(&fs::read(self.project.join(".mulgil/dev.server.json")).ok()?).ok()
     }
 
