@@ -541,7 +541,11 @@ mod tests {
             ]
         );
         assert_eq!(picture.worst(&"t3".into()), Mark::Missing);
-        assert_eq!(picture.readers[&NodeName::new("t1")], ["t2".into(), "t3".into()]);
+        let readers: Vec<&str> = picture.readers[&NodeName::new("t1")]
+            .iter()
+            .map(NodeName::as_str)
+            .collect();
+        assert_eq!(readers, ["t2", "t3"]);
         // An hour later the table by hours wants one more, and the others are as they were.
         picture.now = Instant(picture.now.0 + 3_600_000_000);
         let later = standings(&picture);
