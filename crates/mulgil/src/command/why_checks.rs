@@ -66,6 +66,12 @@ pub(crate) fn command_for(check: &Check, of: Subject<'_>) -> Option<String> {
     match check {
         Check::Failing { .. } | Check::RolledBack { .. } => Some(of.run()),
         Check::Waived { ranges } if !ranges.is_empty() => Some(of.run()),
+        // Nothing brings it about but a person.
+        Check::Wanted {
+            is_wanted: false,
+            next_tick: None,
+            ..
+        } if of.grid.extent().contains(of.range) => Some(of.run()),
         Check::Input {
             from,
             is_source,
@@ -108,7 +114,14 @@ pub(crate) fn best_command(checks: &[Check], of: Subject<'_>) -> Option<String> 
         those.find_map(|check| command_for(check, of))
     };
     let stops = of_those(Says::Stops);
-    if stops.is_some() || !is_due(checks, of.now) {
+    let is_wanted = !checks
+        .iter()
+        .any(|check| matches!(check, Check::Wanted { is_wanted: false, .. }));
+    if !is_due(checks, of.now) {
+        // What is filled needs nobody to want it.
+        return stops.filter(|_| is_wanted);
+    }
+    if stops.is_some() {
         return stops;
     }
     let keeps = asked().any(|check| check.says(of.now).keeps());
@@ -116,11 +129,14 @@ pub(crate) fn best_command(checks: &[Check], of: Subject<'_>) -> Option<String> 
     waits.or_else(|| (!keeps).then(|| of.run()))
 }
 
-/// The checks in lines, with what helps.
+/// The checks in lines, with what helps. Where nothing is to be done, nobody has to be there to do it.
 pub(super) fn lines(checks: &[Check], of: Subject<'_>) -> Vec<String> {
     let mut lines = vec!["  what the scheduler asks:".to_owned()];
-    let line = |check: &Check| format!("    {:5}  {}", word(check.says(of.now)), sentence(check, of));
-    lines.extend(checks.iter().map(line));
+    let is_due = is_due(checks, of.now);
+    let told = checks
+        .iter()
+        .filter(|check| is_due || !matches!(check, Check::Server { .. }));
+    lines.extend(told.map(|check| format!("    {:5}  {}", word(check.says(of.now)), sentence(check, of))));
     lines.extend(best_command(checks, of).map(|command| format!("  do: {command}")));
     lines
 }

@@ -1,10 +1,12 @@
 //! Intervals as pages draw and name them: cells of a heat-map page by page, ranges in words.
 
 use mulgil_core::{
+    due::Reason,
     grid::{Cut, Grid, Unit},
     interval::{Instant, Interval, RangeSet},
     interval_text,
     name::Instance,
+    why::Status,
 };
 use mulgil_web::view::{
     Fix, Mark, Paging,
@@ -300,11 +302,21 @@ fn ranges(cutting: Cutting<'_>, instance: &Instance, standing: &Standing) -> (Ve
             status: status.clone(),
             mark,
             href: names::why_href(&cutting.first_target(instance, range)),
-            fix: fix(cutting, instance, range, mark),
+            fix: fix(cutting, instance, range, mark).filter(|_| !is_of_files(status)),
             name,
         }
     });
     (shown.collect(), more)
+}
+
+/// Whether it is stale by files alone: those that changed are read by themselves, and those that went cannot be.
+fn is_of_files(status: &Status) -> bool {
+    matches!(
+        status,
+        Status::Stale {
+            reason: Reason::Source { .. }
+        }
+    )
 }
 
 /// The command that mends a range, where somebody has to.
@@ -335,7 +347,7 @@ pub(super) fn fix(cutting: Cutting<'_>, instance: &Instance, range: Interval, ma
 
 #[cfg(test)]
 mod tests {
-    use mulgil_core::{grid::Zone, interval::RangeMap, why::Status};
+    use mulgil_core::{grid::Zone, interval::RangeMap};
 
     use super::*;
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use mulgil_core::{
+    checks::{Check, Context, checks},
     flow::name,
     interval::{Instant, Interval, RangeMap, RangeSet},
     name::{Instance, NodeName, Relation},
@@ -79,6 +80,8 @@ pub(super) struct Standing {
     pub(super) counts: Vec<(Mark, u64)>,
     /// The gravest of them.
     pub(super) worst: Mark,
+    /// What the first interval that was never filled reads, and that has to be filled before.
+    pub(super) waits_on: Option<NodeName>,
 }
 
 /// What the ledger knows of tables.
@@ -370,19 +373,26 @@ fn standings(picture: &Picture) -> BTreeMap<Instance, Arc<Standing>> {
     let project = &*picture.project;
     let forecast = picture.forecast(picture.now);
     let mut all = BTreeMap::new();
-    let mut put = |instance: Instance, statuses: RangeMap<Status>, count: &dyn Fn(Interval) -> u64| {
+    let mut put = |instance: Instance,
+                   statuses: RangeMap<Status>,
+                   waits_on: Option<NodeName>,
+                   count: &dyn Fn(Interval) -> u64| {
         let known = picture.standings.get(&instance);
-        let standing = match known.filter(|known| known.statuses == statuses) {
+        let is_same = |known: &&Arc<Standing>| known.statuses == statuses && known.waits_on == waits_on;
+        let standing = match known.filter(is_same) {
             Some(known) => Arc::clone(known),
-            None => Arc::new(Standing::of(statuses, count)),
+            None => Arc::new(Standing {
+                waits_on,
+                ..Standing::of(statuses, count)
+            }),
         };
         all.insert(instance, standing);
     };
     for instance in forecast.instances() {
         if let Some(node) = forecast.node(&instance.node) {
-            put(instance.clone(), statuses(&forecast, instance), &|range| {
-                node.grid.count(range)
-            });
+            let statuses = statuses(&forecast, instance);
+            let waits_on = waits_on(&forecast, node, instance, &statuses);
+            put(instance.clone(), statuses, waits_on, &|range| node.grid.count(range));
         }
     }
     for source in &project.sources {
@@ -390,7 +400,7 @@ fn standings(picture: &Picture) -> BTreeMap<Instance, Arc<Standing>> {
             let there = state.available.iter().map(|range| (range, Status::Fresh));
             let gone = state.gone.iter().map(|range| (range, Status::Missing));
             let files = there.chain(gone).collect();
-            put(Instance::of(source.name.clone()), files, &|range| {
+            put(Instance::of(source.name.clone()), files, None, &|range| {
                 source.grid.count(range)
             });
         }
@@ -401,7 +411,7 @@ fn standings(picture: &Picture) -> BTreeMap<Instance, Arc<Standing>> {
         let state = picture.flows.get(&instance).unwrap_or(&unknown);
         let active = picture.active.get(&flow.name).unwrap_or(&idle);
         let statuses = flow.statuses(state, active, picture.now);
-        put(instance, statuses, &|range| flow.grid.count(range));
+        put(instance, statuses, None, &|range| flow.grid.count(range));
     }
     all
 }
@@ -412,6 +422,7 @@ impl Default for Standing {
             statuses: RangeMap::new(),
             counts: Vec::new(),
             worst: Mark::NotExpected,
+            waits_on: None,
         }
     }
 }
@@ -433,8 +444,34 @@ impl Standing {
             statuses,
             counts,
             worst,
+            waits_on: None,
         }
     }
+}
+
+/// What the first interval of an instance that was never filled reads, and that has to be filled before: as the
+/// scheduler asks it.
+fn waits_on(
+    forecast: &Forecast<'_>,
+    node: &Node,
+    instance: &Instance,
+    statuses: &RangeMap<Status>,
+) -> Option<NodeName> {
+    let (range, _) = statuses.iter().find(|(_, status)| **status == Status::Missing)?;
+    let first = if node.grid.is_cut() {
+        node.grid.interval_at(range.start)
+    } else {
+        range
+    };
+    let asked = checks(forecast, instance, first, &Context::default());
+    let mut kept_by = asked.into_iter().filter(|check| check.says(forecast.now).keeps());
+    kept_by.find_map(|check| {
+        if let Check::Input { from, .. } = check {
+            Some(from.node)
+        } else {
+            None
+        }
+    })
 }
 
 #[cfg(test)]
@@ -504,7 +541,11 @@ mod tests {
             ]
         );
         assert_eq!(picture.worst(&"t3".into()), Mark::Missing);
-        assert_eq!(picture.readers[&NodeName::new("t1")], ["t2".into(), "t3".into()]);
+        let readers: Vec<&str> = picture.readers[&NodeName::new("t1")]
+            .iter()
+            .map(NodeName::as_str)
+            .collect();
+        assert_eq!(readers, ["t2", "t3"]);
         // An hour later the table by hours wants one more, and the others are as they were.
         picture.now = Instant(picture.now.0 + 3_600_000_000);
         let later = standings(&picture);

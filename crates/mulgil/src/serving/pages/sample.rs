@@ -1,12 +1,13 @@
 //! A few rows of a table, asked of the engine within bounds of rows, columns, bytes and time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use mulgil_core::{
     codes,
     diagnostic::{Diagnostic, Retry},
-    port::{ByteSink, Fault, Format, QueryLimits, SessionSpec},
+    name::NodeName,
+    port::{ByteSink, Fault, Format, QueryLimits, SessionSpec, SourceSeen},
     publish::ReadVersions,
 };
 use mulgil_web::view::table::{SAMPLE_COLUMNS, SAMPLE_ROWS, Sample};
@@ -20,15 +21,18 @@ const MAX_BYTES: usize = 4 << 20;
 /// Characters of a value that are shown.
 const MAX_CHARS: usize = 300;
 
+/// Sources as they were last seen, those that matter.
+type Seen = BTreeMap<NodeName, SourceSeen>;
+
 /// The first rows of a relation, `schema.name` or a source's name, with these columns.
-pub(super) async fn sample(sight: Sight<'_>, relation: &[&str], columns: &[String]) -> Sample {
-    match rows(sight, relation, columns).await {
+pub(super) async fn sample(sight: Sight<'_>, relation: &[&str], columns: &[String], seen: &Seen) -> Sample {
+    match rows(sight, relation, columns, seen).await {
         Ok(sample) => sample,
         Err(fault) => Sample::Fault(fault),
     }
 }
 
-async fn rows(sight: Sight<'_>, relation: &[&str], columns: &[String]) -> Result<Sample, Fault> {
+async fn rows(sight: Sight<'_>, relation: &[&str], columns: &[String], seen: &Seen) -> Result<Sample, Fault> {
     let shown = &columns[..columns.len().min(SAMPLE_COLUMNS)];
     let list = if shown.is_empty() {
         "*".to_owned()
@@ -37,7 +41,7 @@ async fn rows(sight: Sight<'_>, relation: &[&str], columns: &[String]) -> Result
     };
     let from: Vec<String> = relation.iter().map(|part| quoted(part)).collect();
     let sql = format!("select {list} from {} limit {SAMPLE_ROWS}", from.join("."));
-    let mut session = sight.program.runner.engine.session(&spec(sight).await?);
+    let mut session = sight.program.runner.engine.session(&spec(sight, seen));
     let limits = QueryLimits {
         timeout_ms: TIMEOUT_MS,
         max_rows: Some(SAMPLE_ROWS as u64),
@@ -63,22 +67,19 @@ async fn rows(sight: Sight<'_>, relation: &[&str], columns: &[String]) -> Result
 }
 
 /// What the query may name: tables as readers see them, and sources as they were last seen.
-async fn spec(sight: Sight<'_>) -> Result<SessionSpec, Fault> {
-    let Sight {
-        opened, store, picture, ..
-    } = sight;
-    let seen = store.sources_seen().await?;
+fn spec(sight: Sight<'_>, seen: &Seen) -> SessionSpec {
+    let Sight { opened, picture, .. } = sight;
     let known: BTreeSet<_> = picture.catalog.relations.values().map(|entry| &entry.node).collect();
     let exists = |name: &_| known.contains(name);
-    let mut bindings = opened.compiler.query_bindings(&exists, &seen);
+    let mut bindings = opened.compiler.query_bindings(&exists, seen);
     let published = |relation: &_| picture.state.tables.get(relation).map(|table| table.published);
     ReadVersions::of(&opened.project, published).pin(&mut bindings, None);
-    Ok(SessionSpec {
+    SessionSpec {
         bindings,
         zone: opened.project.zone.clone(),
         schema: opened.project.schema.clone(),
         as_of: None,
-    })
+    }
 }
 
 /// A name as SQL writes it.

@@ -50,12 +50,24 @@ async fn of_node(sight: Sight<'_>, node: &Node, query: &TableQuery) -> Result<Ta
     let known = picture.catalog.relations.get(&node.relation);
     let made = known.map_or(&[][..], |known| &known.columns);
     let last = store.last_tests(&node.name).await?;
-    let grown = store.growth_of(&node.relation, SIZES_SHOWN).await?;
+    let is_view = node.materialization == Materialization::View;
+    // A view holds nothing that could grow.
+    let grown = if is_view {
+        Vec::new()
+    } else {
+        store.growth_of(&node.relation, SIZES_SHOWN).await?
+    };
     let (columns, more_columns) = columns(node, made);
     let names: Vec<String> = made.iter().map(|column| column.name.clone()).collect();
     let is_there = known.is_some();
     let sample = if query.with_sample && is_there {
-        Some(sample(sight, &[&node.relation.schema, &node.relation.name], &names).await)
+        // What a view reads may be files; a table is there by itself.
+        let seen = if is_view {
+            store.sources_seen().await?
+        } else {
+            BTreeMap::new()
+        };
+        Some(sample(sight, &[&node.relation.schema, &node.relation.name], &names, &seen).await)
     } else {
         None
     };
@@ -111,12 +123,13 @@ async fn of_source(sight: Sight<'_>, source: &Source, query: &TableQuery) -> Res
         store, picture, now, ..
     } = sight;
     let instance = Instance::of(source.name.clone());
-    let seen = store.sources_seen().await?.remove(&source.name).unwrap_or_default();
+    let all = store.sources_seen().await?;
+    let seen = all.get(&source.name).cloned().unwrap_or_default();
     let names: Vec<String> = seen.columns.iter().map(|column| column.name.clone()).collect();
     let is_there = !seen.files.is_empty();
     let sample = if query.with_sample && is_there {
         let parts: Vec<&str> = source.name.as_str().split('.').collect();
-        Some(sample(sight, &parts, &names).await)
+        Some(sample(sight, &parts, &names, &all).await)
     } else {
         None
     };

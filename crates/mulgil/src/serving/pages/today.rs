@@ -170,11 +170,18 @@ impl Known<'_> {
             let failing = state.failing.iter().filter(|(range, _)| all.overlaps(*range));
             failing.max_by_key(|(_, failing)| failing.failed_at)
         });
-        let cause = match first.map(|(_, status)| status) {
-            Some(Status::Stale { reason }) => TroubleCause::Stale(reason.clone()),
-            Some(Status::Waiting { on }) => TroubleCause::WaitsFor(on.clone()),
-            Some(Status::Failed | Status::Held { .. }) => self.fault(instance, failing.map(|(range, _)| range), state),
-            _ => TroubleCause::CanBeFilled,
+        let waits_on = self
+            .picture
+            .standing(instance)
+            .and_then(|standing| standing.waits_on.clone());
+        let cause = match (first.map(|(_, status)| status), waits_on) {
+            (Some(Status::Stale { reason }), _) => TroubleCause::Stale(reason.clone()),
+            (Some(Status::Waiting { on }), _) => TroubleCause::WaitsFor(on.clone()),
+            (Some(Status::Failed | Status::Held { .. }), _) => {
+                self.fault(instance, failing.map(|(range, _)| range), state)
+            }
+            (_, Some(on)) => TroubleCause::WaitsFor(on),
+            (_, None) => TroubleCause::CanBeFilled,
         };
         let since = match kind {
             TroubleKind::Failed => failing.map(|(_, failing)| failing.failed_at),

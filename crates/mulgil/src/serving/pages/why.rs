@@ -327,10 +327,11 @@ impl Found<'_> {
     }
 }
 
-/// What a check means for a reader. Where nothing is to be done, it does not matter that there is no room for it.
+/// What a check means for a reader. Where nothing is to be done, it does not matter that nobody wants it, or that
+/// there is no room for it.
 fn verdict(check: &Check, is_due: bool, now: Instant) -> Verdict {
     match (check, check.says(now)) {
-        (Check::Room { .. } | Check::Input { .. }, _) if !is_due => Verdict::Good,
+        (Check::Wanted { .. } | Check::Room { .. } | Check::Input { .. }, _) if !is_due => Verdict::Good,
         (Check::Failing { .. }, _) => Verdict::Bad,
         (Check::Input { absent, .. }, Says::Waits) if !absent.is_empty() => Verdict::Bad,
         (Check::Filled { .. }, Says::Due) => Verdict::Bad,
