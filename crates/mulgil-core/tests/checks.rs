@@ -36,9 +36,13 @@ fn told(facts: &str, target: &str) -> String {
 
 fn told_with(facts: &str, target: &str, context: &Context) -> String {
     let timeline = Timeline::parse(&format!("{SHOP}{facts}"));
-    let (instance, range) = select::one(&timeline.project, target).unwrap();
+    let (instance, range) = select::one(&timeline.project, target).expect("the tests write it rightly");
     let forecast = timeline.forecast();
-    let day = &timeline.project.node(&"orders".into()).unwrap().grid;
+    let day = &timeline
+        .project
+        .node(&"orders".into())
+        .expect("the tests write it rightly")
+        .grid;
     lines(&checks(&forecast, &instance, range, context), day, timeline.now)
 }
 
@@ -293,10 +297,10 @@ fn a_table_that_went_back_stays_so() {
 
 /// A flow by day from the tenth of November.
 fn flow() -> Flow {
-    let zone = Zone::named("Asia/Seoul").unwrap();
+    let zone = Zone::named("Asia/Seoul").expect("the tests write it rightly");
     let mut flow = Flow::new("daily", "flows/daily.yml");
     flow.schedule = Some(Schedule {
-        cron: Cron::parse("0 5 * * *").unwrap(),
+        cron: Cron::parse("0 5 * * *").expect("the tests write it rightly"),
         zone: zone.clone(),
     });
     flow.grid = Grid {
@@ -309,7 +313,7 @@ fn flow() -> Flow {
 }
 
 fn at(text: &str) -> Instant {
-    Instant::from_timestamp(text.parse().unwrap())
+    Instant::from_timestamp(text.parse().expect("the tests write it rightly"))
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use mulgil_core::{
     backfill::{BackfillState, Part, Ranges},
-    interval::{Instant, Interval},
+    interval::{Instant, Interval, RangeSet},
     state::Cause,
 };
 
@@ -61,7 +61,7 @@ pub(crate) async fn take(conn: &mut Conn, seq: i64, backfill: i64, slice: &Range
 pub(crate) async fn paused(conn: &mut Conn, paused: &BackfillPaused) -> Result<(), Error> {
     for (instance, ranges) in &paused.given_back {
         let name = text::of_instance(instance);
-        unask(&mut *conn, &name, ranges.iter()).await?;
+        unask(&mut *conn, paused.backfill, &name, ranges).await?;
         if let Some(mut part) = load(&mut *conn, paused.backfill, &name).await? {
             part.give_back(ranges);
             put(&mut *conn, paused.backfill, &part).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn resumed(conn: &mut Conn, backfill: i64) -> Result<(), Error>
 
 pub(crate) async fn cancelled(conn: &mut Conn, at: Instant, cancelled: &BackfillCancelled) -> Result<(), Error> {
     for (instance, ranges) in &cancelled.withdrawn {
-        unask(&mut *conn, &text::of_instance(instance), ranges.iter()).await?;
+        unask(&mut *conn, cancelled.backfill, &text::of_instance(instance), ranges).await?;
     }
     let withdrawn = |part: &Part| {
         let of = cancelled.withdrawn.iter().find(|(name, _)| *name == part.instance);
@@ -168,9 +168,23 @@ async fn set_state(conn: &mut Conn, backfill: i64, state: BackfillState) -> Resu
     Ok(())
 }
 
-async fn unask(conn: &mut Conn, instance: &str, ranges: impl Iterator<Item = Interval> + Send) -> Result<(), Error> {
+/// Takes back what a backfill asked for. What another one asks for too is still asked for.
+async fn unask(conn: &mut Conn, backfill: i64, instance: &str, ranges: &RangeSet) -> Result<(), Error> {
+    let rows: Vec<(String,)> = sql::query_as(
+        "select p.document from backfill b join backfill_part p on p.backfill = b.id
+         where b.ended_at is null and b.id <> $1 and p.instance = $2 order by b.id",
+    )
+    .bind(backfill)
+    .bind(instance)
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut ranges = ranges.clone();
+    for (document,) in rows {
+        let other: Part = serde_json::from_str(&document)?;
+        ranges = ranges.subtract(&other.open.keys());
+    }
     document::change(conn, instance, |document| {
-        for range in ranges {
+        for range in ranges.iter() {
             document.unask(&Cause::Manual, range, i64::MAX);
         }
     })

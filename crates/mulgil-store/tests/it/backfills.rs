@@ -367,3 +367,24 @@ async fn a_run_over_models_asks_for_its_slice() {
     assert_eq!(known(&store, 1).await.ended_at, Some(minute(4)));
     rebuilds(&store).await;
 }
+
+#[tokio::test]
+async fn what_failed_of_one_and_is_asked_for_by_another_stays_so_when_the_first_is_cancelled() {
+    let store = scratch().await;
+    make(&store, days(90, 93)).await;
+    ask(&store, 1).await;
+    walked(&store, 92, RunState::Failed).await;
+    assert_eq!(counts(&known(&store, 1).await), (3, 0, 2, 0, 1));
+    let other = make(&store, day(92)).await.backfill.id;
+    ask(&store, other).await;
+    store
+        .change_backfill(1, Change::Cancel, "mina", minute(4))
+        .await
+        .unwrap();
+    assert_eq!(asked(&store).await, "92..93");
+    let run = begin_walk(&store, 92, Some(other)).await;
+    end_walk(&store, run, RunState::Success).await;
+    assert_eq!(known(&store, other).await.state, BackfillState::Done);
+    assert_eq!(asked(&store).await, "");
+    rebuilds(&store).await;
+}

@@ -41,7 +41,7 @@ impl Subject<'_> {
     fn run(&self) -> String {
         let interval = interval_text::format(self.range, self.grid);
         match (self.flow(), self.grid.is_cut(), self.grid.count(self.range)) {
-            (Some(_), false, _) | (None, false, _) => format!("mulgil run {}", self.instance),
+            (Some(_) | None, false, _) => format!("mulgil run {}", self.instance),
             (Some(_), true, 1) => format!("mulgil run {} --interval {interval}", self.instance),
             (Some(_), true, _) => {
                 let (from, to) = (

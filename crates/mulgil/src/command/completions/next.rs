@@ -63,7 +63,9 @@ impl<'a> Place<'a> {
             is_past_flags: false,
             project_dir: PathBuf::from("."),
         };
-        words.iter().for_each(|word| place.pass(word));
+        for word in words {
+            place.pass(word);
+        }
         place
     }
 

@@ -218,7 +218,9 @@ fn unmeant(summary: &RunSummary, broken: Option<&str>) -> Option<u8> {
         .chain(&summary.unseen)
         .chain(&summary.stopped)
         .collect();
-    failed.iter().for_each(|fault| say::fault(fault));
+    for fault in &failed {
+        say::fault(fault);
+    }
     (!failed.is_empty() || !summary.failed_tests.is_empty()).then_some(1)
 }
 

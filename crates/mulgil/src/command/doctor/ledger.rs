@@ -249,7 +249,7 @@ async fn look_at_lead(store: &Store, report: &mut Report) {
         LedgerPlace::Folder { .. } => {}
         LedgerPlace::Postgres(_) => match store.lease(LEAD).await {
             Ok(Some(held)) if held.is_live => {
-                report.ok("lead", format!("the ledger is led by {}", right::leader(&held)))
+                report.ok("lead", format!("the ledger is led by {}", right::leader(&held)));
             }
             Ok(_) => report.ok("lead", "no server leads now; the first that asks does"),
             Err(fault) => report.fault("lead", &fault),

@@ -5,7 +5,7 @@ use mulgil_core::{
     backfill::BackfillState,
     data_test::Verdict,
     flow::Flow,
-    interval::Interval,
+    interval::{Interval, RangeMap},
     interval_text,
     name::Instance,
     plan::Forecast,
@@ -198,7 +198,7 @@ fn failed_tests(view: &View, node: &Node) -> Vec<Attention> {
 /// The intervals of a flow that failed since they last succeeded.
 fn flow_failures(flow: &Flow, view: &View) -> Vec<Attention> {
     let failing = view.state.nodes.get(&flow.instance()).map(|state| &state.failing);
-    let told = failing.into_iter().flat_map(|failing| failing.iter()).map(|(range, failing): (Interval, &Failing)| {
+    let told = failing.into_iter().flat_map(RangeMap::iter).map(|(range, failing): (Interval, &Failing)| {
         let how = if failing.equal_count >= HELD_AFTER_FAILURES { "is held: it failed again and again" } else { "failed" };
         let interval = interval_text::format(range, &flow.grid);
         let fix = format!("`mulgil runs ls`, `mulgil logs RUN`; then `mulgil runs retry RUN` or `mulgil run flow:{} --interval {interval}`", flow.name);

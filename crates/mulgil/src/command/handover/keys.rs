@@ -70,9 +70,9 @@ fn variables(opened: &Opened) -> BTreeMap<String, BTreeSet<String>> {
             StepKind::Models { .. } | StepKind::Command { .. } | StepKind::Python { .. } => None,
         });
         let files: BTreeSet<&PathBuf> = scripts.chain([&flow.file]).collect();
-        files
-            .into_iter()
-            .for_each(|file| look(file, format!("flow:{}", flow.name)));
+        for file in files {
+            look(file, format!("flow:{}", flow.name));
+        }
     }
     for node in &project.nodes {
         look(&node.file, node.name.to_string());

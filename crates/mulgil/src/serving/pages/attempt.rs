@@ -84,7 +84,7 @@ pub(super) async fn attempt(
         let topics = vec![format!("run:{run}")];
         Ok((view, topics))
     };
-    counted(making).await
+    counted(Box::pin(making)).await
 }
 
 /// Which try, and where it has its folder.
@@ -196,18 +196,14 @@ pub(super) fn step_of(head: &TaskHead) -> Option<&str> {
 
 /// The interval of a task: that of its run for a step, its own range for a table.
 fn interval(project: &Project, flow: Option<&Flow>, head: &TaskHead, of: Option<&Instance>) -> Option<Named> {
-    match of {
-        Some(of) => {
-            let node = project
-                .node(&of.node)
-                .filter(|node| head.kind == TaskKind::Fill && node.grid.is_cut())?;
-            Some(named(head.range, &node.grid))
-        }
-        None => {
-            let range = head.interval.filter(|range| *range != Interval::WHOLE)?;
-            Some(named(range, &flow?.grid))
-        }
+    if let Some(of) = of {
+        let node = project
+            .node(&of.node)
+            .filter(|node| head.kind == TaskKind::Fill && node.grid.is_cut())?;
+        return Some(named(head.range, &node.grid));
     }
+    let range = head.interval.filter(|range| *range != Interval::WHOLE)?;
+    Some(named(range, &flow?.grid))
 }
 
 fn why(project: &Project, of: &Instance, range: Interval) -> String {

@@ -95,16 +95,13 @@ pub(super) async fn perform(sight: Sight<'_>, name: &str, fields: &Fields) -> Re
 impl<'a> Asked<'a> {
     fn of(sight: Sight<'a>, name: &'a str, fields: &'a Fields) -> Result<Self, NoPage> {
         let project = &sight.picture.project;
-        let (instance, grid) = match name::flow_in(name) {
-            Some(flow) => {
-                let flow = project.flow(flow).ok_or_else(|| faults::no_flow(project, flow))?;
-                (flow.instance(), &flow.grid)
-            }
-            None => {
-                let node = select::node(project, name).map_err(|_| faults::no_table(project, name))?;
-                let instance = Instance::parse(name).unwrap_or_else(|| Instance::of(node.name.clone()));
-                (instance, &node.grid)
-            }
+        let (instance, grid) = if let Some(flow) = name::flow_in(name) {
+            let flow = project.flow(flow).ok_or_else(|| faults::no_flow(project, flow))?;
+            (flow.instance(), &flow.grid)
+        } else {
+            let node = select::node(project, name).map_err(|_| faults::no_table(project, name))?;
+            let instance = Instance::parse(name).unwrap_or_else(|| Instance::of(node.name.clone()));
+            (instance, &node.grid)
         };
         let only = match field(fields, "only") {
             Some("missing") => Filter::Missing,
@@ -245,9 +242,13 @@ fn word(only: Filter) -> &'static str {
 
 /// The ranges as the form carries them: by name, and where there are many, as their hash.
 fn told(ranges: &[Named], grid: &Grid) -> String {
-    let names = ranges.iter().map(|named| match named.instance.key.is_empty() {
-        true => interval_text::format(named.range, grid),
-        false => format!("{}@{}", named.instance.key, interval_text::format(named.range, grid)),
+    let names = ranges.iter().map(|named| {
+        let interval = interval_text::format(named.range, grid);
+        if named.instance.key.is_empty() {
+            interval
+        } else {
+            format!("{}@{interval}", named.instance.key)
+        }
     });
     let all = names.collect::<Vec<_>>().join(" ");
     if ranges.len() > RANGES_SENT {
@@ -284,7 +285,7 @@ mod tests {
             range: Interval::WHOLE,
             count: 1,
         };
-        assert_eq!(told(&[one.clone()], &grid), "country=kr@all");
+        assert_eq!(told(std::slice::from_ref(&one), &grid), "country=kr@all");
         let many = vec![one; RANGES_SENT + 1];
         assert_eq!(told(&many, &grid).len(), 32);
         assert_ne!(told(&many, &grid), told(&many[1..], &grid));

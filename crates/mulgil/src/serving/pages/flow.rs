@@ -52,7 +52,7 @@ pub(super) async fn flow(
             .standing(&flow.instance())
             .map_or(&nothing, |standing| &standing.statuses);
         let columns = shown(store, flow, statuses, &query, now).await?;
-        let runs: Vec<i64> = columns.columns.iter().filter_map(|column| column.run).collect();
+        let runs: Vec<i64> = columns.all.iter().filter_map(|column| column.run).collect();
         let steps: Vec<&str> = flow
             .steps
             .iter()
@@ -66,13 +66,13 @@ pub(super) async fn flow(
         };
         let cells = store.flow_cells(name, &runs, of, now).await?;
         let tables = |node: &_, interval| table_cell(picture, node, interval);
-        let (rows, more_rows) = rows(project, flow, &columns.columns, &cells, &tables);
+        let (rows, more_rows) = rows(project, flow, &columns.all, &cells, &tables);
         let last = match &flow.schedule {
             Some(schedule) => store.newest_tick(key(flow, schedule)).await?,
             None => None,
         };
         let running = columns
-            .columns
+            .all
             .iter()
             .filter(|column| column.mark == Mark::Run(RunState::Running));
         let running = running.filter_map(|column| Some(format!("run:{}", column.run?)));
@@ -87,7 +87,7 @@ pub(super) async fn flow(
             order: order_of(flow, &query),
             only: query.only,
             paging: columns.paging(&page_of(flow, &query)),
-            columns: columns.columns,
+            columns: columns.all,
             rows,
             more_rows,
             holes: holes(flow, statuses),
@@ -95,7 +95,7 @@ pub(super) async fn flow(
         };
         Ok((view, topics))
     };
-    counted(making).await
+    counted(Box::pin(making)).await
 }
 
 /// The columns that are asked for.

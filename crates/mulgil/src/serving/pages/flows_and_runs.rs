@@ -88,6 +88,7 @@ impl World {
             intervals: days.to_vec(),
             params: BTreeMap::from([("country".to_owned(), json!("jp"))]),
             flow,
+            is_quiet: true,
         };
         let exit = run_flow(&opened, &asked, None)
             .await

@@ -24,7 +24,7 @@ use super::{
 /// The columns of a page, oldest first, and the places at which it goes on.
 pub(super) struct Columns {
     /// Them.
-    pub(super) columns: Vec<Column>,
+    pub(super) all: Vec<Column>,
     /// Where what is older begins.
     pub(super) older: Option<i64>,
     /// Where what is newer begins.
@@ -105,7 +105,7 @@ pub(super) fn columns(flow: &Flow, found: FlowRuns, asked: Asked<'_>, now: Insta
         ),
     };
     Columns {
-        columns: all.into_iter().map(|(_, column)| column).collect(),
+        all: all.into_iter().map(|(_, column)| column).collect(),
         older: far_older.filter(|_| has_more || is_newer),
         newer: far_newer.filter(|_| if is_newer { has_more } else { !asked.is_first }),
     }
@@ -354,7 +354,7 @@ mod tests {
     }
 
     fn told(columns: &Columns) -> Vec<(String, Option<i64>, Mark)> {
-        let told = columns.columns.iter();
+        let told = columns.all.iter();
         told.map(|column| (column.interval.clone().unwrap().name, column.run, column.mark))
             .collect()
     }

@@ -20,7 +20,7 @@ const DISK_PERCENT: u128 = 5;
 /// So many bytes are enough, however large the disk is: 10 GiB.
 const DISK_ENOUGH: u64 = 10 << 30;
 /// A tick that came later than this is worth a look.
-const LATE_TICK: Duration = Duration::from_secs(60);
+const LATE_TICK: Duration = Duration::from_mins(1);
 
 /// The worst of what can be said of the server.
 pub(super) fn verdict(facts: &HealthFacts, now: Instant) -> Verdict {

@@ -130,7 +130,7 @@ impl mulgil_server::Pages for Pages {
 
     async fn flow(&self, name: &str, query: FlowQuery) -> Page<view::flow::Flow> {
         let (picture, of) = (self.gallery.look(), &self.program);
-        flow(&of.opened, &of.runner.store, &picture, wire::now(), name, query).await
+        Box::pin(flow(&of.opened, &of.runner.store, &picture, wire::now(), name, query)).await
     }
 
     async fn runs(&self, query: ListQuery) -> Page<view::list::Runs> {
@@ -140,13 +140,23 @@ impl mulgil_server::Pages for Pages {
 
     async fn run(&self, number: i64, query: RunQuery) -> Page<view::run::Run> {
         let (picture, of) = (self.gallery.look(), &self.program);
-        run(&of.opened, &of.runner.store, &picture, wire::now(), number, query).await
+        Box::pin(run(&of.opened, &of.runner.store, &picture, wire::now(), number, query)).await
     }
 
     async fn attempt(&self, run: i64, task: i64, number: u32, query: LogQuery) -> Page<view::attempt::Attempt> {
         let (picture, of) = (self.gallery.look(), &self.program);
         let now = wire::now();
-        attempt(&of.opened, &of.runner.store, &picture, now, run, task, number, query).await
+        Box::pin(attempt(
+            &of.opened,
+            &of.runner.store,
+            &picture,
+            now,
+            run,
+            task,
+            number,
+            query,
+        ))
+        .await
     }
 
     async fn whole_log(&self, run: i64, task: i64, number: u32) -> Result<WholeLog, NoPage> {
@@ -156,17 +166,17 @@ impl mulgil_server::Pages for Pages {
 
     async fn tables(&self, query: ListQuery) -> Page<view::list::Tables> {
         let picture = self.gallery.look();
-        counted(tables::tables(self.sight(&picture), query)).await
+        counted(async { tables::tables(self.sight(&picture), query) }).await
     }
 
     async fn table(&self, name: &str, query: TableQuery) -> Page<view::table::Table> {
         let picture = self.gallery.look();
-        counted(table::table(self.sight(&picture), name, query)).await
+        counted(Box::pin(table::table(self.sight(&picture), name, query))).await
     }
 
     async fn why(&self, target: &str) -> Page<view::why::Why> {
         let picture = self.gallery.look();
-        counted(why::why(self.sight(&picture), target)).await
+        counted(Box::pin(why::why(self.sight(&picture), target))).await
     }
 
     async fn preview(&self, wish: &Wish, fields: &Fields) -> Page<view::form::Confirm> {

@@ -63,7 +63,7 @@ pub(super) async fn run(
         let topics = vec![format!("run:{number}")];
         Ok((view, topics))
     };
-    counted(making).await
+    counted(Box::pin(making)).await
 }
 
 /// There is no such run.

@@ -216,7 +216,7 @@ async fn rows(sight: Sight<'_>, node: &Node, instance: &Instance) -> Result<Opti
     let filled = sight.picture.state.nodes.get(instance).map(|state| state.filled.keys());
     let count: u64 = filled
         .iter()
-        .flat_map(|filled| filled.iter())
+        .flat_map(mulgil_core::interval::RangeSet::iter)
         .map(|range| node.grid.count(range))
         .sum();
     if count == 0 || count > INTERVALS_SUMMED || !node.keys.is_empty() {

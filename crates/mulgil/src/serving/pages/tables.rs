@@ -16,7 +16,7 @@ use super::{
     picture::Picture,
 };
 
-pub(super) async fn tables(sight: Sight<'_>, query: ListQuery) -> Made<Tables> {
+pub(super) fn tables(sight: Sight<'_>, query: ListQuery) -> Made<Tables> {
     let picture = sight.picture;
     let words = words(&query.search);
     let mut all: Vec<Entry<'_>> = picture.project.nodes.iter().map(Entry::Node).collect();

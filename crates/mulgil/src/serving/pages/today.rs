@@ -122,7 +122,7 @@ impl Known<'_> {
                         TroubleKind::Failed,
                         Trouble {
                             fix: Some(typed(fix)),
-                            ..self.about(&base, cause)
+                            ..Self::about(&base, cause)
                         },
                     )
                 }));
@@ -206,12 +206,12 @@ impl Known<'_> {
                 command: format!("mulgil backfill {instance} --{filter}"),
                 href: shape.backfill_href(instance, &[("only", filter)]),
             }),
-            ..self.about(instance, cause)
+            ..Self::about(instance, cause)
         }
     }
 
     /// A trouble without intervals.
-    fn about(&self, instance: &Instance, cause: TroubleCause) -> Trouble {
+    fn about(instance: &Instance, cause: TroubleCause) -> Trouble {
         let (name, href) = match mulgil_core::flow::name::flow_in(instance.node.as_str()) {
             Some(flow) => (flow.to_owned(), names::flow_href(flow)),
             None => (instance.to_string(), names::table_href(instance)),
@@ -269,7 +269,7 @@ impl Known<'_> {
             since: last.ended_at,
             why: Some(names::run_href(last.run)),
             fix: Some(typed(format!("mulgil runs retry {}", last.run))),
-            ..self.about(&flow.instance(), cause)
+            ..Self::about(&flow.instance(), cause)
         };
         Some((TroubleKind::Failed, trouble))
     }
@@ -295,11 +295,11 @@ impl Known<'_> {
                     began_at: Some(run.started_at),
                 };
                 let trouble = Trouble {
-                    intervals: self.interval(flow, run.interval),
+                    intervals: Self::interval(flow, run.interval),
                     count: 1,
                     since: Some(due_at),
                     why: Some(names::run_href(run.run)),
-                    ..self.about(&flow.instance(), cause)
+                    ..Self::about(&flow.instance(), cause)
                 };
                 late.push((TroubleKind::Late, trouble));
             }
@@ -313,14 +313,14 @@ impl Known<'_> {
             let trouble = Trouble {
                 count: open.count,
                 since: Some(open.first_at),
-                ..self.about(&flow.instance(), cause)
+                ..Self::about(&flow.instance(), cause)
             };
             (TroubleKind::Late, trouble)
         }));
         late
     }
 
-    fn interval(&self, flow: &Flow, interval: Interval) -> String {
+    fn interval(flow: &Flow, interval: Interval) -> String {
         if flow.grid.is_cut() {
             mulgil_core::interval_text::format(interval, &flow.grid)
         } else {
@@ -341,7 +341,7 @@ impl Known<'_> {
             .take(RUNS_SHOWN)
             .map(|run| RunMark {
                 run: run.run,
-                interval: self.interval(flow, run.interval),
+                interval: Self::interval(flow, run.interval),
                 state: run.state,
                 started_at: run.started_at,
                 ended_at: run.ended_at,
