@@ -380,16 +380,12 @@ mod tests {
         loop {
             let (found, next) = search_log(dir.path(), from, "needle", most, BOUNDS).unwrap();
             searches += 1;
-            match next {
-                Some(next) => {
-                    assert!(found.lines.is_empty() && next > from);
-                    from = next;
-                }
-                None => {
-                    assert_eq!(texts(&found), ["the needle"]);
-                    break;
-                }
-            }
+            let Some(next) = next else {
+                assert_eq!(texts(&found), ["the needle"]);
+                break;
+            };
+            assert!(found.lines.is_empty() && next > from);
+            from = next;
         }
         assert!(searches > 1, "{searches}");
     }

@@ -540,8 +540,8 @@ async fn a_long_log_in_the_ledger_is_paged_to_either_end() {
 async fn what_is_nested_is_counted_by_both() {
     let store = scratch().await;
     let work = async {
-        store.runs_before(None, i64::MAX, 1).await.unwrap();
-        counted(store.run_page(1)).await.1
+        Box::pin(store.runs_before(None, i64::MAX, 1)).await.unwrap();
+        counted(Box::pin(store.run_page(1))).await.1
     };
     assert_eq!(counted(work).await, (1, 2));
 }
