@@ -25,6 +25,7 @@ class Demo:
             check=True,
             env=self.environment,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def mulgil(self, *words: str, allowed: tuple[int, ...] = (0,)) -> str:
@@ -38,6 +39,10 @@ class Demo:
 
     def json(self, *words: str) -> object:
         return json.loads(self.mulgil(*words, "--json"))
+
+    def loaded(self) -> int:
+        """How often the server has begun to serve the project."""
+        return (self.folder / "server.log").read_text(encoding="utf-8").count("http://127.0.0.1:")
 
     @contextlib.contextmanager
     def serving(self):

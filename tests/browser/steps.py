@@ -1,5 +1,6 @@
 """The demo's seven steps, as a person with a browser and an editor does them."""
 
+import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
@@ -8,10 +9,17 @@ from playwright.sync_api import Browser, Page, expect
 SOON = 30_000
 
 
-def edit(file: Path, old: str, new: str) -> None:
+def edit(demo, path: str, old: str, new: str) -> None:
+    """Saves a change, and waits until the server has loaded it."""
+    file = demo.folder / path
     text = file.read_text(encoding="utf-8")
-    assert text.count(old) == 1, f"{file}: {old}"
+    assert text.count(old) == 1, f"{path}: {old}"
+    loaded = demo.loaded()
     file.write_text(text.replace(old, new), encoding="utf-8")
+    began = time.monotonic()
+    while demo.loaded() == loaded:
+        assert time.monotonic() - began < SOON / 1000, "what was saved is not loaded"
+        time.sleep(0.1)
 
 
 def follow(browser: Browser, address: str, demo, pictures: Path | None) -> list[str]:
@@ -25,7 +33,9 @@ def follow(browser: Browser, address: str, demo, pictures: Path | None) -> list[
             page.screenshot(path=pictures / "stopped.png")
         return [f"the seven steps stopped at {page.url}: {error}"]
     finally:
-    
+        page.context.close()
+    return []
+
 
 def do(page: Page, address: str, demo) -> None:
     main = page.locator("main")
@@ -47,21 +57,24 @@ def do(page: Page, address: str, demo) -> None:
     page.wait_for_url("**/tables/sales_daily")
     expect(page.locator("main [data-cells] .missing, main .mark-missing")).to_have_count(0)
 
-    # 4. Read the failing model's error.
-    page.goto(address + "/")
-    page.locator("main a[href*='ranking']").first.click()
-    page.goto(address + "/tables/ranking")
-    page.locator("main a[href^='/why/']").first.click()
+    # 4. Read the failing model's error, in the run that failed.
+    page.goto(address + "/runs?state=failed")
+    page.locator("main a[href^='/runs/']").first.click()
+    page.locator("main a[href*='/attempts/']").first.click()
     expect(main).to_contain_text("amount")
+    expect(main).to_contain_text("models/ranking.sql")
 
     # 5. Mend it.
-    edit(demo.folder / "models/ranking.sql", "sum(amount)", "sum(won)")
+    edit(demo, "models/ranking.sql", "sum(amount)", "sum(won)")
     demo.mulgil("run", "ranking")
     page.goto(address + "/tables/ranking")
-    expect(page.locator("main [data-cells] .fail, main .mark-fail")).to_have_count(0)
+    expect(main).to_contain_text("filled")
+    expect(page.locator("main [data-cells] .fail")).to_have_count(0)
 
     # 6. Set the late schedule right.
-    edit(demo.folder / "flows/ranking.yml", "timezone: UTC", "timezone: Asia/Seoul")
+    page.goto(address + "/flows/ranking")
+    expect(main).to_contain_text("UTC")
+    edit(demo, "flows/ranking.yml", "timezone: UTC", "timezone: Asia/Seoul")
     page.goto(address + "/flows/ranking")
     expect(main).to_contain_text("Asia/Seoul")
 
@@ -70,4 +83,5 @@ def do(page: Page, address: str, demo) -> None:
 
     # All is well now.
     page.goto(address + "/")
-    expect(page.locator("main [data-trouble]")).to_have_count(0)
+    expect(page.locator("main .trouble")).to_have_count(0)
+    assert demo.json("plan")["steps"] == [], "something is due still"

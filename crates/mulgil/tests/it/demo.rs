@@ -90,7 +90,7 @@ fn a_person_who_follows_the_seven_steps_has_mended_it_all() {
     assert!(status.contains("12/14") && status.contains("2 missing"), "{status}");
     let why = typed(&folder, why).ends_with(0).stdout;
     assert!(
-        why.contains("missing: never filled") && why.contains("store.sales: there"),
+        why.contains("missing: never filled") && why.contains("store.sales@2026-03-09: there"),
         "{why}"
     );
     typed(&folder, backfill).ends_with(0).says("2 intervals");
