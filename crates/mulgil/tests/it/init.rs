@@ -17,7 +17,10 @@ fn a_new_project_is_green_from_its_first_command_on() {
     );
     let within = |words: &[&str]| place.mulgil(&[&["-C", "My Shop"][..], words].concat());
     let check = within(&["check"]).ends_with(0);
-    assert_eq!(check.stdout, "ok: my_shop (dev): 1 node, 1 source, 3 data tests\n");
+    assert_eq!(
+        check.stdout,
+        "ok: my_shop (dev): 1 node, 1 source, 3 data tests, 1 flow\n"
+    );
     assert_eq!(check.stderr, "");
     within(&["run"])
         .ends_with(0)

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mulgil_core::{
     diagnostic::Diagnostic,
+    due::Reason,
     flow::{Flow, Step, name},
-    interval::Instant,
+    interval::{Instant, Interval},
     name::{Instance, NodeName},
     project::Project,
     run::{RunState, TaskKind},
@@ -256,7 +257,7 @@ fn of_row(told: &Told<'_>, row: TaskRow, name: String, step: Option<&'static str
         kind: row.kind,
         step,
         interval: grid.map(|grid| named(row.range, grid)),
-        reason: serde_json::from_value(row.reason).ok(),
+        reason: reason(row.reason),
         mark: mark_of(row.state, !attempts.is_empty()),
         ready_at: None,
         rows: last.and_then(|last| last.rows),
@@ -265,6 +266,12 @@ fn of_row(told: &Told<'_>, row: TaskRow, name: String, step: Option<&'static str
         needs: Vec::new(),
         attempts,
     }
+}
+
+/// The first of the reasons with which a range was claimed: `[[range, reason], …]`, as a plan has them.
+fn reason(told: serde_json::Value) -> Option<Reason> {
+    let reasons: Vec<(Interval, Reason)> = serde_json::from_value(told).ok()?;
+    reasons.into_iter().next().map(|(_, reason)| reason)
 }
 
 #[cfg(test)]
