@@ -232,6 +232,7 @@ fn for_people() {
     daily_sales  flows/daily_sales.yml
       Sales of each day
       schedule: 0 5 * * * UTC
+      deadline: 2h after scheduled, then cancel
       interval: day
       owner: data@shop.example
       version: ecb8b571
