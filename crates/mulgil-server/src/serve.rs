@@ -130,7 +130,7 @@ fn check_loopback(address: SocketAddr) -> Result<(), Fault> {
         format!("{address} can be reached from other machines, and this version has no login"),
     );
     Err(Box::new(fault.with_remedy(
-        "serve at 127.0.0.1, and reach it from elsewhere through a tunnel: `ssh -L 4680:127.0.0.1:4680 host`",
+        "serve at 127.0.0.1, and reach it from elsewhere through a tunnel: `ssh -L 4455:127.0.0.1:4455 host`",
     )))
 }
 

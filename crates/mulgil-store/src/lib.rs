@@ -53,8 +53,6 @@ mod steps;
 mod store;
 mod text;
 mod tick;
-mod today;
-mod told;
 mod value;
 mod writer;
 
@@ -78,5 +76,3 @@ pub use retention::Forgotten;
 pub use steps::{EndedStep, StepStart, StepsTaken, StepsTurn};
 pub use store::{Store, schema};
 pub use tick::{DecidedTicks, ScheduleKey, TickRow};
-pub use today::{FailedRow, FlowRunRow, OpenTicks};
-pub use told::Grown;

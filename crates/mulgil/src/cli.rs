@@ -170,7 +170,7 @@ pub(crate) struct Demo {
     #[arg(long)]
     pub(crate) no_serve: bool,
     /// The port on this machine; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 4455)]
+    #[arg(long, value_name = "PORT", default_value_t = PORT)]
     pub(crate) port: u16,
     /// How many attempts may run at once
     #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]

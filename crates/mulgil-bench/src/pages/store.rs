@@ -15,7 +15,7 @@ use crate::{
         record::told,
         server::{Server, Start},
     },
-    place,
+    place, wait,
 };
 
 /// The folder in which it is kept.
@@ -37,6 +37,8 @@ const LINES: u64 = 1_000_000;
 const SLOTS: usize = 64;
 /// How long the flow's runs may take.
 const PATIENCE: Duration = Duration::from_mins(30);
+/// How often is looked whether they have.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The name of a table.
 pub(super) fn table(index: usize) -> String {
@@ -67,7 +69,7 @@ pub(super) fn make(folder: &Path) -> Result<()> {
         folder,
         &["backfill", "flow:hourly", "--from", &from, "--to", &to, "-j", "64"],
     )?;
-    wait(folder, RUNS)?;
+    wait_for(folder, RUNS)?;
     eprintln!("the flow's runs are done after {} s", began.elapsed().as_secs());
     super::mulgil(folder, &["run", "flow:long"])?;
     server.end(Duration::from_mins(1))?;
@@ -130,21 +132,16 @@ fn hours_before_end(hours: i64) -> String {
 }
 
 /// Waits until so many runs of the flow have ended.
-fn wait(folder: &Path, runs: i64) -> Result<()> {
-    let began = Instant::now();
-    loop {
-        let newest = ask(folder, async |store| store.runs(1).await.map_err(told))?;
-        let open = ask(folder, async |store| store.open_walks().await.map_err(told))?;
-        if open.is_empty() && newest.first().is_some_and(|run| run.id >= runs) {
-            return Ok(());
-        }
-        ensure!(
-            began.elapsed() < PATIENCE,
-            "the flow's runs were not done in {} s",
-            PATIENCE.as_secs()
-        );
-        std::thread::sleep(Duration::from_secs(1));
-    }
+fn wait_for(folder: &Path, runs: i64) -> Result<()> {
+    let done = wait::until(PATIENCE, LOOK, || {
+        let (newest, open) = ask(folder, async |store| {
+            let newest = store.runs(1).await.map_err(told)?;
+            Ok((newest, store.open_walks().await.map_err(told)?))
+        })?;
+        let is_done = open.is_empty() && newest.first().is_some_and(|run| run.id >= runs);
+        Ok(is_done.then_some(()))
+    })?;
+    done.with_context(|| format!("the flow's runs were not done in {} s", PATIENCE.as_secs()))
 }
 
 /// The newest run of the flow with many runs, and the task of the run with the long log, which came after it.

@@ -76,10 +76,7 @@ async fn ask(app: Arc<App>, wish: Result<Wish, NoPage>, mut parts: Parts) -> Res
     // A browser that comes here first has no cookie, and a form is tied to one.
     let cookie = introduce(&mut parts);
     let asked = Asked::of(app, parts);
-    let seen = match (asked.pages(), wish) {
-        (Ok(pages), Ok(wish)) => pages.preview(&wish, &asked.query.fields()).await,
-        (Err(none), _) | (_, Err(none)) => Err(none),
-    };
+    let seen = async { asked.pages()?.preview(&wish?, &asked.query.fields()).await }.await;
     let mut response = asked.answer(seen, page::confirm);
     response
         .headers_mut()

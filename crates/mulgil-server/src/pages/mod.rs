@@ -172,73 +172,49 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, NoPage> {
 
 async fn today(State(app): State<Arc<App>>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match asked.pages() {
-        Ok(pages) => pages.today().await,
-        Err(none) => Err(none),
-    };
+    let seen = async { asked.pages()?.today().await }.await;
     asked.answer(seen, page::today)
 }
 
 async fn flows(State(app): State<Arc<App>>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match asked.pages() {
-        Ok(pages) => pages.flows(asked.query.list()).await,
-        Err(none) => Err(none),
-    };
+    let seen = async { asked.pages()?.flows(asked.query.list()).await }.await;
     asked.answer(seen, page::flows)
 }
 
 async fn flow(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match asked.pages() {
-        Ok(pages) => pages.flow(&name, asked.query.flow()).await,
-        Err(none) => Err(none),
-    };
+    let seen = async { asked.pages()?.flow(&name, asked.query.flow()).await }.await;
     asked.answer(seen, page::flow)
 }
 
 async fn runs(State(app): State<Arc<App>>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match asked.pages() {
-        Ok(pages) => pages.runs(asked.query.list()).await,
-        Err(none) => Err(none),
-    };
+    let seen = async { asked.pages()?.runs(asked.query.list()).await }.await;
     asked.answer(seen, page::runs)
 }
 
 async fn run(State(app): State<Arc<App>>, Path(run): Path<String>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match (asked.pages(), number(&run)) {
-        (Ok(pages), Ok(run)) => pages.run(run, asked.query.run()).await,
-        (Err(none), _) | (_, Err(none)) => Err(none),
-    };
+    let seen = async { asked.pages()?.run(number(&run)?, asked.query.run()).await }.await;
     asked.answer(seen, page::run)
 }
 
 async fn tables(State(app): State<Arc<App>>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match asked.pages() {
-        Ok(pages) => pages.tables(asked.query.list()).await,
-        Err(none) => Err(none),
-    };
+    let seen = async { asked.pages()?.tables(asked.query.list()).await }.await;
     asked.answer(seen, page::tables)
 }
 
 async fn one_table(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match asked.pages() {
-        Ok(pages) => pages.table(&name, asked.query.table()).await,
-        Err(none) => Err(none),
-    };
+    let seen = async { asked.pages()?.table(&name, asked.query.table()).await }.await;
     asked.answer(seen, page::table)
 }
 
 async fn why(State(app): State<Arc<App>>, Path(target): Path<String>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
-    let seen = match asked.pages() {
-        Ok(pages) => pages.why(&target).await,
-        Err(none) => Err(none),
-    };
+    let seen = async { asked.pages()?.why(&target).await }.await;
     asked.answer(seen, page::why)
 }
 

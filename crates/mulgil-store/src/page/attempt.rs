@@ -23,6 +23,8 @@ use crate::{LogLine, Store, error::Error, fact::Fact, sql, text};
 pub const STAMP_BYTES: u64 = 27;
 /// Bytes that a line of the download has beside its text: its time, ` log `, and its end.
 pub const LOG_LINE_COST: u64 = STAMP_BYTES + 6;
+// The statements below have it as a number.
+const _: () = assert!(LOG_LINE_COST == 33);
 
 /// A task of a run, as the page of its tries has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -387,6 +389,23 @@ impl Store {
     }
 }
 
+type HeadTuple = (
+    String,
+    i64,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    String,
+    String,
+    i64,
+    i64,
+    Option<String>,
+    Option<String>,
+);
+
 type LineTuple = (i64, Option<i64>, Option<i64>, Option<i64>, Option<String>);
 
 type TryTuple = (
@@ -403,24 +422,8 @@ type TryTuple = (
     Option<String>,
 );
 
-#[allow(clippy::type_complexity, reason = "the row as it is read")]
 fn task_head(
-    (state, started_at, flow, from, to, scheduled_at, version, params, instance, kind, start, end, progress, output): (
-        String,
-        i64,
-        Option<String>,
-        Option<i64>,
-        Option<i64>,
-        Option<i64>,
-        Option<String>,
-        Option<String>,
-        String,
-        String,
-        i64,
-        i64,
-        Option<String>,
-        Option<String>,
-    ),
+    (state, started_at, flow, from, to, scheduled_at, version, params, instance, kind, start, end, progress, output): HeadTuple,
 ) -> Result<TaskHead, Error> {
     let range = |start, end| Interval {
         start: Instant(start),
@@ -497,20 +500,3 @@ fn ledger_log(rows: Vec<LineTuple>) -> LedgerLog {
     }
     log
 }
-
-type HeadTuple = (
-    String,
-    i64,
-    Option<String>,
-    Option<i64>,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-    String,
-    String,
-    i64,
-    i64,
-    Option<String>,
-    Option<String>,
-);

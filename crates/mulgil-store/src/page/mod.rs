@@ -6,6 +6,8 @@ mod attempt;
 mod flow;
 mod run;
 mod runs;
+mod today;
+mod told;
 
 use mulgil_core::{
     interval::{Instant, Interval},
@@ -19,6 +21,8 @@ pub use self::{
     },
     flow::{CellRow, CellsOf, FlowOrder, FlowRuns, Toward},
     run::{RunPage, TaskCounts, TaskPage, TaskRow, TryRow},
+    today::{FailedRow, FlowRunRow, OpenTicks},
+    told::Grown,
 };
 use crate::error::Error;
 

@@ -93,6 +93,24 @@ pub struct TaskCounts {
     pub instances: Vec<String>,
 }
 
+type RunTuple = (
+    i64,
+    String,
+    String,
+    String,
+    i64,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+);
+
 type TaskTuple = (
     i64,
     String,
@@ -291,21 +309,3 @@ fn task_page(tasks: Vec<TaskRow>, after: i64, limit: usize) -> TaskPage {
         first_failed,
     }
 }
-
-type RunTuple = (
-    i64,
-    String,
-    String,
-    String,
-    i64,
-    Option<i64>,
-    Option<String>,
-    Option<i64>,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-    Option<i64>,
-    Option<i64>,
-    Option<i64>,
-);

@@ -11,7 +11,7 @@ use mulgil_core::{
     task,
 };
 use mulgil_server::TableQuery;
-use mulgil_store::{Grown, LastTest};
+use mulgil_store::{LastTest, page::Grown};
 use mulgil_web::view::{
     self, Link, Mark,
     table::{COLUMNS_SHOWN, Column, NEIGHBOURS_SHOWN, Size, Table, Test},

@@ -12,7 +12,7 @@ use mulgil_core::{
     tick::LATE_AFTER_US,
     why::Status,
 };
-use mulgil_store::{FailedRow, FlowRunRow, OpenTicks};
+use mulgil_store::page::{FailedRow, FlowRunRow, OpenTicks};
 use mulgil_web::view::{
     Fix,
     today::{FLOWS_SHOWN, FlowDay, RunMark, TROUBLES_SHOWN, Today, Trouble, TroubleCause, TroubleKind, Troubles},

@@ -15,7 +15,10 @@ use mulgil_core::{
     why::Status,
 };
 use mulgil_server::NoPage;
-use mulgil_store::{FailedRow, FillFact, FlowRunRow};
+use mulgil_store::{
+    FillFact,
+    page::{FailedRow, FlowRunRow},
+};
 use mulgil_web::view::{
     Fix, Link, Verdict,
     why::{Fill, Row, Why},

@@ -8,7 +8,8 @@ use mulgil_core::{
 };
 use serde::Deserialize;
 
-use crate::{Store, error::Error, sql, text, today::FlowRunRow};
+use super::FlowRunRow;
+use crate::{Store, error::Error, sql, text};
 
 /// Runs of a flow among which those of one interval are looked for.
 const RUNS_LOOKED_AT: i64 = 2_000;
