@@ -36,7 +36,7 @@ pub enum Cause {
 /// The failures of a range since it was last filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failing {
-    /// How many in a row had the same code.
+    /// How many in a row had the same code; 0 where what it reads has changed since.
     pub equal_count: u32,
     /// The last one's code.
     pub code: Code,
@@ -68,6 +68,19 @@ impl Failing {
             code_fp,
             rolled_back_to: Some(to),
         }
+    }
+
+    /// The same failure after something that the range reads has changed: it is still to be told, and neither
+    /// holds the range nor makes it wait, for the next try may well end otherwise. Nothing is left of a table
+    /// that went back: it is filled again.
+    pub fn released(self) -> Option<Self> {
+        let released = Self {
+            equal_count: 0,
+            next_try_at: self.failed_at,
+            retry: Retry::Later,
+            ..self
+        };
+        self.rolled_back_to.is_none().then_some(released)
     }
 }
 

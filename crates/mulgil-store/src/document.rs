@@ -62,7 +62,17 @@ impl Document {
     pub(crate) fn mark(&mut self, seq: i64, cause: Cause, mark: &Mark) {
         self.add(seq, cause, mark.ranges.clone(), true);
         for range in mark.released.iter() {
+            let failing: Vec<_> = self
+                .failing
+                .within(range)
+                .map(|(part, failing)| (part, *failing))
+                .collect();
             self.failing.remove(range);
+            for (part, failing) in failing {
+                if let Some(released) = failing.released() {
+                    self.failing.insert(part, released);
+                }
+            }
         }
     }
 

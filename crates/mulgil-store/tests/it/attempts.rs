@@ -146,10 +146,14 @@ async fn a_changed_input_lets_go_of_what_had_failed() {
     let recorded = fill(&store, &project, "flights", day(4), 2, 4).await;
     assert_eq!(recorded.dirtied, [instance("windows")]);
     let state = store.load_state(&project).await.unwrap();
+    let failing = &state.nodes[&instance("windows")].failing;
     assert_eq!(
-        in_days(&state.nodes[&instance("windows")].failing.keys()),
-        "0..4, 7..10"
+        in_days(&failing.keys()),
+        "0..10",
+        "what failed is told until it is filled"
     );
+    let released = failing.keys_where(|failing| failing.equal_count == 0 && failing.next_try_at == minute(3));
+    assert_eq!(in_days(&released), "4..7");
     assert!(
         stale(&store, &project, "windows").await.is_empty(),
         "what is not filled cannot be stale"

@@ -254,9 +254,15 @@ pub fn failing(code: &str, count: u32, next: &str, retry: Retry, is_held: bool, 
         (Language::Korean, false, Retry::AfterHumanFix) => "밖에서 고쳐야 다시 할 수 있습니다".to_owned(),
         (Language::English, false, Retry::AfterHumanFix) => "somebody has to mend what lies outside first".to_owned(),
     };
-    match language {
-        Language::Korean => format!("{code}(으)로 연달아 {count}번 실패했습니다. {then}"),
-        Language::English => format!(
+    match (language, count) {
+        (Language::Korean, 0) => {
+            format!("{code}(으)로 실패했습니다. 그 뒤로 읽는 것이 바뀌었으니, 차례가 되면 다시 합니다")
+        }
+        (Language::English, 0) => {
+            format!("Yes, with {code}; what it reads has changed since, so it is tried again when it is its turn")
+        }
+        (Language::Korean, _) => format!("{code}(으)로 연달아 {count}번 실패했습니다. {then}"),
+        (Language::English, _) => format!(
             "Yes, {} in a row with {code}; {then}",
             plural(u64::from(count), "time", "times")
         ),

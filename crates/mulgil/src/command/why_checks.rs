@@ -250,11 +250,15 @@ pub(crate) fn sentence(check: &Check, of: Subject<'_>) -> String {
                 (false, true) => format!("; tried again from {}", at(*next_try_at)),
                 (false, false) => "; tried again when it is its turn".to_owned(),
             };
-            let times = say::count(u64::from(*count), "time");
-            format!(
-                "failed{part}: {code} {times} in a row, last at {}{then}; `mulgil explain {code}`",
-                at(*failed_at)
-            )
+            let times = match count {
+                0 => format!("{code} at {}, and what it reads has changed since", at(*failed_at)),
+                _ => format!(
+                    "{code} {} in a row, last at {}",
+                    say::count(u64::from(*count), "time"),
+                    at(*failed_at)
+                ),
+            };
+            format!("failed{part}: {times}{then}; `mulgil explain {code}`")
         }
         Check::RolledBack { to, .. } => {
             format!("held: its table went back to version {to}; until its code or an input changes, or it is named")
