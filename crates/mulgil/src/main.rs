@@ -11,6 +11,7 @@ mod right;
 mod room;
 mod say;
 mod serving;
+mod sql_type;
 mod wire;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! A flow as it is declared: a trigger and an order of steps. Pure values: nothing here reads a file,
 //! renders a template or knows what ran. It owns no grid of the models that it selects.
 
+mod deadline;
 mod due;
 pub mod name;
 mod params;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub use self::{
+    deadline::{After, By, Deadline},
     due::{Class, DueRun},
     step::{Entry, OnLost, Program, Retry, RunIf, Step, StepKind, Template},
     work::{ModelsSpec, ProcessSpec, PythonSpec, StepContext, StepOutcome, StepWork},
@@ -186,29 +188,6 @@ pub enum OnFull {
     CancelOld,
     /// It fails.
     Fail,
-}
-
-/// By when a run has to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deadline {
-    /// From when on the time counts.
-    pub after: After,
-    /// How long, in microseconds; more than 0.
-    pub within_us: i64,
-    /// What happens when it has passed.
-    pub then: Late,
-}
-
-/// From when on a deadline counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum After {
-    /// When the run was due; for one that somebody started, when it was asked for.
-    Scheduled,
-    /// When it was asked for.
-    Queued,
-    /// When its first step started.
-    Started,
 }
 
 /// What happens to a run that is late.

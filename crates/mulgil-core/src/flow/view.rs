@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    After, Channel, Deadline, Entry, Flow, Late, OnFull, OnLost, Param, Program, Retry, RunIf, Step, StepKind, Template,
+    After, By, Channel, Deadline, Entry, Flow, Late, OnFull, OnLost, Param, Program, Retry, RunIf, Step, StepKind,
+    Template,
 };
 use crate::{
     grid::{Cut, Zone},
@@ -184,19 +185,25 @@ fn step_line(step: &Step) -> String {
 
 /// `2h after scheduled, then cancel`.
 fn deadline_line(deadline: &Deadline) -> String {
-    let view = deadline_view(deadline);
-    let word = |key: &str| view[key].as_str().unwrap_or_default().to_owned();
+    let then = late_word(deadline.then);
+    match &deadline.by {
+        By::Within { after, within_us } => {
+            format!("{} after {}, then {then}", span(*within_us), after_word(*after))
+        }
+        By::Clock { at, timezone } => format!("{} {}, then {then}", at.strftime("%H:%M"), timezone.name()),
+    }
+}
+
+/// In the largest unit that it is a whole number of.
+fn span(us: i64) -> String {
     let units = [
         (86_400_000_000, "d"),
         (3_600_000_000, "h"),
         (60_000_000, "m"),
         (1_000_000, "s"),
     ];
-    let fits = units.iter().find(|(unit, _)| deadline.within_us % unit == 0);
-    let within = fits.map_or_else(String::new, |(unit, word)| {
-        format!("{}{word}", deadline.within_us / unit)
-    });
-    format!("{within} after {}, then {}", word("after"), word("then"))
+    let fits = units.iter().find(|(unit, _)| us % unit == 0);
+    fits.map_or_else(String::new, |(unit, word)| format!("{}{word}", us / unit))
 }
 
 /// What a step does, in a few words.
@@ -308,16 +315,30 @@ fn retry_view(retry: &Retry) -> Json {
 }
 
 fn deadline_view(deadline: &Deadline) -> Json {
-    let after = match deadline.after {
+    let then = late_word(deadline.then);
+    match &deadline.by {
+        By::Within { after, within_us } => {
+            json!({"after": after_word(*after), "within_us": within_us, "then": then})
+        }
+        By::Clock { at, timezone } => {
+            json!({"after": "clock", "at": at.strftime("%H:%M").to_string(), "timezone": timezone.name(), "then": then})
+        }
+    }
+}
+
+fn after_word(after: After) -> &'static str {
+    match after {
         After::Scheduled => "scheduled",
         After::Queued => "queued",
         After::Started => "started",
-    };
-    let then = match deadline.then {
+    }
+}
+
+fn late_word(late: Late) -> &'static str {
+    match late {
         Late::Notify => "notify",
         Late::Cancel => "cancel",
-    };
-    json!({"after": after, "within_us": deadline.within_us, "then": then})
+    }
 }
 
 fn channels(channels: &[Channel]) -> Json {

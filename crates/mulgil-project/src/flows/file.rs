@@ -105,7 +105,7 @@ impl FlowFile<'_> {
                 max_active: self.max_active(&layer),
                 on_full: self.on_full(&layer),
                 timeout_us: self.span(&layer, "timeout"),
-                deadline: self.deadline(tree.get("deadline")),
+                deadline: self.deadline(tree.get("deadline"), &grid.zone),
                 notify: Notify {
                     on_failure: self.channels(tree.get("on_failure"), &mut channels),
                     on_success: self.channels(tree.get("on_success"), &mut channels),

@@ -1,58 +1,100 @@
 //! By when a run has to be done, and who is told how it ended.
 
+use jiff::civil::Time;
 use mulgil_core::{
     codes,
     diagnostic::{Diagnostic, Place},
-    flow::{After, Channel, Deadline, Late},
+    flow::{After, By, Channel, Deadline, Late},
+    grid::Zone,
 };
 
-use super::{
-    at,
-    file::{FlowFile, not_yet},
+use super::{at, file::FlowFile};
+use crate::{
+    config::Layer,
+    yaml::{self, Node, Value},
 };
-use crate::yaml::{self, Node, Value};
 
 /// What a deadline says.
-pub(crate) const DEADLINE_KEYS: &[&str] = &["after", "within", "then"];
+pub(crate) const DEADLINE_KEYS: &[&str] = &["after", "within", "at", "timezone", "then"];
 
 impl FlowFile<'_> {
-    pub(super) fn deadline(&mut self, node: Option<&Node>) -> Option<Deadline> {
+    pub(super) fn deadline(&mut self, node: Option<&Node>, zone: &Zone) -> Option<Deadline> {
         let node = node.filter(|node| !matches!(node.value, Value::Null))?;
         let told = self.faults.len();
         let entries = yaml::map(self.file, node, "`deadline`", self.faults);
         yaml::check_keys(self.file, entries, DEADLINE_KEYS, "`deadline`", self.faults);
         let layer = self.layer(entries);
-        if let Some(setting) = layer.get("after").filter(|setting| setting.value == "clock") {
-            self.faults.push(
-                not_yet(
-                    "a deadline at a time of the clock is not done yet",
-                    setting.place.clone(),
-                )
-                .with_remedy("write `after: scheduled` and how long after that"),
-            );
-            return None;
-        }
+        let words = [("notify", Late::Notify), ("cancel", Late::Cancel)];
+        let then = self.word(&layer, "then", &words).unwrap_or_default();
+        let is_clock = layer.get("after").is_some_and(|setting| setting.value == "clock") || layer.contains_key("at");
+        let by = if is_clock {
+            self.by_clock(&layer, zone, node, told)?
+        } else {
+            self.within(&layer, node, told)?
+        };
+        Some(Deadline { by, then })
+    }
+
+    /// A time after something.
+    fn within(&mut self, layer: &Layer, node: &Node, told: usize) -> Option<By> {
         let words = [
             ("scheduled", After::Scheduled),
             ("queued", After::Queued),
             ("started", After::Started),
         ];
-        let after = self.word(&layer, "after", &words).unwrap_or(After::Scheduled);
-        let words = [("notify", Late::Notify), ("cancel", Late::Cancel)];
-        let then = self.word(&layer, "then", &words).unwrap_or_default();
-        let within_us = self.span(&layer, "within");
+        let after = self.word(layer, "after", &words).unwrap_or(After::Scheduled);
+        let within_us = self.span(layer, "within");
         if within_us.is_none() && self.faults.len() == told {
             self.faults.push(
                 Diagnostic::error(codes::MISSING_KEY, "a deadline has to say how long a run may take")
                     .at(at(node, self.file))
-                    .with_remedy("add `within: 2h`"),
+                    .with_remedy("add `within: 2h`, or `at: '07:30'` for a time of the clock"),
             );
         }
-        Some(Deadline {
+        Some(By::Within {
             after,
             within_us: within_us?,
-            then,
         })
+    }
+
+    /// A time of the clock.
+    fn by_clock(&mut self, layer: &Layer, zone: &Zone, node: &Node, told: usize) -> Option<By> {
+        if let Some(setting) = layer.get("within") {
+            self.faults.push(
+                Diagnostic::error(
+                    codes::BAD_VALUE,
+                    "a deadline is a time of the clock or a span, and this one is both",
+                )
+                .at(setting.place.clone())
+                .with_remedy(
+                    "write `within` with `after: scheduled`, `queued` or `started`, or `at` with `after: clock`",
+                ),
+            );
+            return None;
+        }
+        let words = [("clock", ())];
+        self.word(layer, "after", &words);
+        let timezone = self.settings(layer).zone("timezone").unwrap_or_else(|| zone.clone());
+        let Some(setting) = layer.get("at").filter(|setting| !setting.value.is_null()) else {
+            if self.faults.len() == told {
+                self.faults.push(
+                    Diagnostic::error(codes::MISSING_KEY, "a deadline by the clock has to say at which time")
+                        .at(at(node, self.file))
+                        .with_remedy("add `at: '07:30'`"),
+                );
+            }
+            return None;
+        };
+        let time = setting
+            .value
+            .as_str()
+            .and_then(|text| Time::strptime("%H:%M", text).ok());
+        match time {
+            Some(at) => Some(By::Clock { at, timezone }),
+            None => self
+                .settings(layer)
+                .bad("at", setting, "write the hour and the minute in quotes: `'07:30'`"),
+        }
     }
 
     pub(super) fn channels(&mut self, node: Option<&Node>, placed: &mut Vec<(Channel, Place)>) -> Vec<Channel> {

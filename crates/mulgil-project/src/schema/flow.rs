@@ -50,10 +50,7 @@ fn key(key: &str) -> Json {
             one_of(&["queue", "skip", "cancel_old", "fail"]),
         ),
         "timeout" => said("How long a run may take: `6h`.", span()),
-        "deadline" => said(
-            "By when it has to be done.",
-            object_with(&["within"], flows::DEADLINE_KEYS, deadline_key),
-        ),
+        "deadline" => said("By when it has to be done.", object(flows::DEADLINE_KEYS, deadline_key)),
         "on_failure" => said("Who is told when it fails: `webhook:NAME`.", channels()),
         "on_success" => said("Who is told when it succeeds.", channels()),
         "on_recovery" => said("Who is told when it succeeds after a failure.", channels()),
@@ -77,9 +74,17 @@ fn deadline_key(key: &str) -> Json {
     match key {
         "after" => said(
             "From when on the time counts.",
-            one_of(&["scheduled", "queued", "started"]),
+            one_of(&["scheduled", "queued", "started", "clock"]),
         ),
         "within" => said("How long it may take: `2h`.", span()),
+        "at" => said(
+            "A time of the clock on the day on which the run was due: `\"07:30\"`.",
+            text(),
+        ),
+        "timezone" => said(
+            "Whose clock `at` is read from; the flow's where nothing is said.",
+            text(),
+        ),
         "then" => said("What happens to a run that is late.", one_of(&["notify", "cancel"])),
         _ => any(),
     }

@@ -7,7 +7,7 @@ use std::{
 
 use mulgil_core::{
     backfill::Terms,
-    flow::{After, Class, Flow, Late, Step, StepContext, StepOutcome},
+    flow::{By, Class, Flow, Late, Step, StepContext, StepOutcome},
     interval::{Instant, Interval},
     port::Fault,
     run::Trigger,
@@ -175,14 +175,22 @@ impl LiveWalk {
 
     /// By when it has to be done, and what happens then; nothing while the time does not count yet.
     pub(crate) fn deadline(&self) -> Option<(Instant, Late)> {
-        let deadline = self.flow.deadline?;
-        let from = match deadline.after {
-            After::Scheduled => self.scheduled_at.unwrap_or(self.started_at),
-            After::Queued => self.started_at,
-            After::Started => self.walk.steps.values().filter_map(|step| step.began_at).min()?,
+        let deadline = self.flow.deadline.as_ref()?;
+        let steps = self.walk.steps.values();
+        let began_at = steps.filter_map(|step| step.began_at).min();
+        let due_at = match (self.reopened_at, &deadline.by) {
+            // What was begun again has its time from then on.
+            (Some(again), By::Within { .. }) => {
+                let again = |at: Instant| at.max(again);
+                deadline.due_at(
+                    self.scheduled_at.map(again),
+                    again(self.started_at),
+                    began_at.map(again),
+                )
+            }
+            _ => deadline.due_at(self.scheduled_at, self.started_at, began_at),
         };
-        let from = self.reopened_at.map_or(from, |again| again.max(from));
-        Some((Instant(from.0.saturating_add(deadline.within_us)), deadline.then))
+        Some((due_at?, deadline.then))
     }
 
     /// How far a step is once an attempt of it has begun.

@@ -11,7 +11,7 @@ use std::{
 
 use mulgil_core::{
     codes,
-    flow::{Deadline, Flow},
+    flow::{After, By, Deadline, Flow},
     interval::Interval,
     port::Fault,
     project::Fingerprint,
@@ -228,8 +228,10 @@ async fn the_time_of_a_run_counts_from_when_it_was_begun_again() {
     let mut slow = shaky();
     slow.timeout_us = Some(60_000_000);
     slow.deadline = Some(Deadline {
-        after: mulgil_core::flow::After::Scheduled,
-        within_us: 60_000_000,
+        by: By::Within {
+            after: After::Scheduled,
+            within_us: 60_000_000,
+        },
         then: mulgil_core::flow::Late::Cancel,
     });
     let server = world.server(&[slow.clone()], 4, until(&is_mended));

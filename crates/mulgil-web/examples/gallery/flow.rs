@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use mulgil_core::{interval::Instant, run::RunState};
+use mulgil_core::{
+    flow::{After, By},
+    interval::Instant,
+    run::RunState,
+};
 use mulgil_web::{
     look::Look,
     page,
@@ -76,7 +80,11 @@ pub(crate) fn daily() -> Flow {
                 .map(|days| Instant(midnight() + (days + 1) * DAY + 5 * 3_600 * SECOND))
                 .collect(),
             last: Some((Instant(midnight() + 5 * 3_600 * SECOND), TickFate::Ran(1_025))),
-            deadline: Some(Duration::from_hours(2)),
+            deadline: Some(By::Within {
+                after: After::Scheduled,
+                within_us: 7_200_000_000,
+            }),
+            comes_late: false,
         }),
         unit: Some("day".into()),
         order: Order::Interval,

@@ -101,7 +101,13 @@ fn ticks(schedule: &Schedule, clock: &Clock<'_>) -> Markup {
                 }
             }
         }
-        @if let Some(within) = schedule.deadline { dt { (words::DEADLINE.of(language)) } dd { (words::deadline(within, language)) } }
+        @if let Some(by) = &schedule.deadline {
+            dt { (words::DEADLINE.of(language)) }
+            dd {
+                (words::deadline(by, language))
+                @if schedule.comes_late { " " span .bad { "(" (words::COMES_LATE.of(language)) ")" } }
+            }
+        }
     }
 }
 

@@ -113,6 +113,9 @@ fn cause(cause: &TroubleCause, clock: &Clock<'_>) -> Markup {
             let began = began_at.map(|at| clock.time_of_day_text(at));
             words::deadline(&clock.text(*due_at), began.as_deref(), language)
         }
+        TroubleCause::ComesLate { next_at, due_at } => {
+            words::comes_late(&clock.text(*next_at), &clock.text(*due_at), language)
+        }
         TroubleCause::NotBegun { scheduled_at } => words::not_begun(&clock.text(*scheduled_at), language),
         TroubleCause::CanBeFilled => words::CAN_BE_FILLED.of(language).to_owned(),
         TroubleCause::Stale(reason) => states::reason(reason, language),

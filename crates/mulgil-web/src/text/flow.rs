@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mulgil_core::run::RunState;
+use mulgil_core::{
+    flow::{After, By},
+    run::RunState,
+};
 
 use super::{Text, plural, text};
 use crate::{look::Language, number, time, view::flow::Order};
@@ -88,14 +91,28 @@ pub fn unit(unit: &str, language: Language) -> String {
     known.of(language).to_owned()
 }
 
-/// How soon after its tick it has to be over.
-pub fn deadline(within: Duration, language: Language) -> String {
-    let within = time::took(within, language);
-    match language {
-        Language::Korean => format!("틱 뒤 {within} 안"),
-        Language::English => format!("within {within} after the tick"),
+/// By when a run has to be over.
+pub fn deadline(by: &By, language: Language) -> String {
+    match by {
+        By::Within { after, within_us } => {
+            let within = time::took(Duration::from_micros(within_us.unsigned_abs()), language);
+            let after = match after {
+                After::Scheduled => text("틱", "the tick"),
+                After::Queued => text("요청", "it was asked for"),
+                After::Started => text("첫 단계 시작", "its first step began"),
+            };
+            let after = after.of(language);
+            match language {
+                Language::Korean => format!("{after} 뒤 {within} 안"),
+                Language::English => format!("within {within} after {after}"),
+            }
+        }
+        By::Clock { at, timezone } => format!("{} ({})", at.strftime("%H:%M"), timezone.name()),
     }
 }
+
+/// That its next run comes after it.
+pub const COMES_LATE: Text = text("다음 실행이 이보다 늦게 옵니다", "the next run comes after it");
 
 /// That a tick was missed, before the reason as the ledger has it.
 pub fn tick_missed(language: Language) -> &'static str {

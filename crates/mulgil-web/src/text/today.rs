@@ -77,6 +77,14 @@ pub fn deadline(due: &str, began: Option<&str>, language: Language) -> String {
     }
 }
 
+/// Its schedule comes too late for its deadline.
+pub fn comes_late(next: &str, due: &str, language: Language) -> String {
+    match language {
+        Language::Korean => format!("기한은 {due}인데 일정은 {next}에 옵니다"),
+        Language::English => format!("has to be over by {due}, and its schedule comes {next}"),
+    }
+}
+
 /// Its tick came and nothing began.
 pub fn not_begun(scheduled: &str, language: Language) -> String {
     match language {

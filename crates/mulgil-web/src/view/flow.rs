@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mulgil_core::{interval::Instant, run::RunState};
+use mulgil_core::{flow::By, interval::Instant, run::RunState};
 
 use super::{Fix, Link, Mark, Named, Paging};
 
@@ -56,7 +56,9 @@ pub struct Schedule {
     /// The newest tick that came, and what became of it.
     pub last: Option<(Instant, TickFate)>,
     /// Within which time after its tick it has to be over.
-    pub deadline: Option<Duration>,
+    pub deadline: Option<By>,
+    /// Whether the next tick comes after its run has to be over.
+    pub comes_late: bool,
 }
 
 /// What became of a tick.

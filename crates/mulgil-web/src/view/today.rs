@@ -97,7 +97,14 @@ pub enum TroubleCause {
         /// When it began; not at all where nothing.
         began_at: Option<Instant>,
     },
-    /// A deadline that its schedule cannot keep, or a schedule whose tick is not run yet.
+    /// A schedule that comes after the time by which its run has to be done.
+    ComesLate {
+        /// When it comes next.
+        next_at: Instant,
+        /// By when that run has to be done.
+        due_at: Instant,
+    },
+    /// A schedule whose tick is not run yet.
     NotBegun {
         /// When it was due.
         scheduled_at: Instant,

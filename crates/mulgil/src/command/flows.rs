@@ -40,14 +40,15 @@ pub(crate) fn flows(global: &Global, command: &cli::Flows) -> Outcome {
 /// schedule which was written in another is seen.
 fn lines(flow: &Flow) -> Vec<String> {
     let mut lines = flow.lines();
-    let next = flow
-        .schedule
-        .as_ref()
-        .and_then(|schedule| schedule.next_tick(wire::now()));
+    let now = wire::now();
+    let next = flow.schedule.as_ref().and_then(|schedule| schedule.next_tick(now));
     let place = lines.iter().position(|line| line.starts_with("  schedule:"));
     if let (Some(next), Some(place)) = (next, place) {
         let zone = &flow.grid.zone;
-        lines.insert(place + 1, format!("  next: {} ({zone})", say::moment(next, zone)));
+        let late = flow.comes_late(now).map_or_else(String::new, |(_, due_at)| {
+            format!(", too late: its run has to be done by {}", say::moment(due_at, zone))
+        });
+        lines.insert(place + 1, format!("  next: {} ({zone}){late}", say::moment(next, zone)));
     }
     lines
 }

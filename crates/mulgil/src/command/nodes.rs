@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{self, Global},
     command::{Faults, Outcome, plan::kind_of, status::waiting_text},
-    say,
+    say, sql_type,
     wire::{self, Opened, View},
 };
 
@@ -144,7 +144,7 @@ async fn columns(view: &View, node: &Node) -> Result<Vec<(String, String, Option
         .into_iter()
         .map(|column| {
             let description = described(&column.name);
-            (column.name, column.data_type, description)
+            (column.name, sql_type::of_arrow(&column.data_type), description)
         })
         .collect();
     for (name, description) in &node.columns {

@@ -8,7 +8,7 @@ use mulgil_core::{
     interval_text::{self, format_instant},
     name::Instance,
     plan::Forecast,
-    project::{Node, Project},
+    project::{Materialization, Node, Project},
     select,
     state::Cause,
     why::Why,
@@ -46,11 +46,12 @@ pub(crate) async fn why(global: &Global, flags: &cli::Why) -> Outcome {
     let fills = view.store.fills(&instance, range).await?;
     let evidence = view.store.evidence(&instance, range).await?;
     let contents = view.store.contents(&instance, range).await?;
-    let rows: u64 = contents.iter().map(|filled| filled.rows).sum();
+    // A view keeps no rows.
+    let rows = (node.materialization != Materialization::View).then(|| contents.iter().map(|filled| filled.rows).sum());
     let live = view.state.nodes.get(&instance);
     let live = live.and_then(|state| state.live.within(range).next().map(|(_, live)| live.attempt));
     let context = Context {
-        fill: fills.first().map(|fill| (fill.filled_at, Some(rows))),
+        fill: fills.first().map(|fill| (fill.filled_at, rows)),
         run: match live {
             Some(attempt) => view.store.run_of_attempt(attempt).await?,
             None => None,
@@ -79,7 +80,14 @@ pub(crate) async fn why(global: &Global, flags: &cli::Why) -> Outcome {
     Ok(0)
 }
 
-fn as_text(node: &Node, why: &Why, waits: bool, fills: &[FillFact], evidence: &[Evidence], rows: u64) -> Vec<String> {
+fn as_text(
+    node: &Node,
+    why: &Why,
+    waits: bool,
+    fills: &[FillFact],
+    evidence: &[Evidence],
+    rows: Option<u64>,
+) -> Vec<String> {
     let zone = &node.grid.zone;
     let mut out = vec![headline(node, why, waits)];
     out.extend(span(&node.grid, why.range));
@@ -93,7 +101,10 @@ fn as_text(node: &Node, why: &Why, waits: bool, fills: &[FillFact], evidence: &[
     }
     out.extend(differences(node, why));
     if !fills.is_empty() {
-        out.push(format!("  filled: {}", say::count(rows, "row")));
+        out.push(rows.map_or_else(
+            || "  made as a view".to_owned(),
+            |rows: u64| format!("  filled: {}", say::count(rows, "row")),
+        ));
         for fill in fills.iter().take(MAX_FACTS) {
             let range = interval_text::format(fill.range, &node.grid);
             let at = say::moment(fill.filled_at, zone);
@@ -256,7 +267,14 @@ fn content_text(side: &Value) -> String {
     }
 }
 
-fn as_json(project: &Project, node: &Node, why: &Why, fills: &[FillFact], evidence: &[Evidence], rows: u64) -> Value {
+fn as_json(
+    project: &Project,
+    node: &Node,
+    why: &Why,
+    fills: &[FillFact],
+    evidence: &[Evidence],
+    rows: Option<u64>,
+) -> Value {
     let range = |range: Interval| range_json(project, &why.instance, range, node.grid.count(range));
     let of = |instance: &Instance, interval: Interval| range_json(project, instance, interval, 1);
     json!({

@@ -43,7 +43,7 @@ models:
         "reads      orders",
         "read by    large",
         "In euros.",
-        "Int64",
+        "bigint",
         "not_null_sales_amount: failed at 20",
         r#"{"amount":null,"id":3}"#,
     ] {

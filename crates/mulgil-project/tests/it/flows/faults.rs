@@ -86,11 +86,27 @@ fn what_stands_at_the_top() {
     MG1006 flows/f.yml:3:10 `on_full` cannot be `wait`
       do: write one of `queue`, `skip`, `cancel_old` and `fail`
     ");
-    assert_snapshot!(told("timeout: 0s\ndeadline: {after: clock, within: 2h}\nsteps: {a: {sql: select 1}}\n"), @"
+    assert_snapshot!(told("timeout: 0s\ndeadline: {after: clock, at: 25:00}\nsteps: {a: {sql: select 1}}\n"), @"
     MG1006 flows/f.yml:1:10 `timeout` cannot be `0s`
       do: write a span that is longer than nothing, such as `20m`
-    MG1214 flows/f.yml:2:19 a deadline at a time of the clock is not done yet
-      do: write `after: scheduled` and how long after that
+    MG1006 flows/f.yml:2:30 `at` cannot be `25:00`
+      do: write the hour and the minute in quotes: `'07:30'`
+    ");
+    assert_snapshot!(told("deadline: {at: '07:30', within: 2h}\nsteps: {a: {sql: select 1}}\n"), @"
+    MG1006 flows/f.yml:1:33 a deadline is a time of the clock or a span, and this one is both
+      do: write `within` with `after: scheduled`, `queued` or `started`, or `at` with `after: clock`
+    ");
+    assert_snapshot!(told("deadline: {after: clock}\nsteps: {a: {sql: select 1}}\n"), @"
+    MG1007 flows/f.yml:1:11 a deadline by the clock has to say at which time
+      do: add `at: '07:30'`
+    ");
+    assert_snapshot!(told("deadline: {after: queued, at: '07:30'}\nsteps: {a: {sql: select 1}}\n"), @"
+    MG1006 flows/f.yml:1:19 `after` cannot be `queued`
+      do: write one of `clock`
+    ");
+    assert_snapshot!(told("deadline: {at: '07:30', timezone: Asia/Soul}\nsteps: {a: {sql: select 1}}\n"), @"
+    MG1013 flows/f.yml:1:35 there is no time zone `Asia/Soul`
+      do: write `Asia/Seoul`
     ");
     assert_snapshot!(told("timeout: soon\ndeadline: {afer: started}\nsteps: {a: {sql: select 1}}\n"), @"
     MG1006 flows/f.yml:1:10 `timeout` cannot be `soon`

@@ -1,7 +1,7 @@
 //! What runs by itself or is started by hand: each flow, and each node with a schedule of its own.
 
 use mulgil_core::{
-    flow::{After, Channel, Deadline, Flow, StepKind},
+    flow::{After, By, Channel, Deadline, Flow, StepKind},
     grid::Zone,
     interval::{Instant, Interval},
     interval_text::{format_instant, format_length},
@@ -144,16 +144,21 @@ fn ticks(schedule: Option<&Schedule>, now: Instant) -> Vec<Instant> {
     ticks.take(TICKS).collect()
 }
 
-/// `2 h after its tick`.
+/// `2 h after its tick`, or `by 07:30 (Asia/Seoul)`.
 fn deadline(deadline: &Deadline) -> String {
-    let within = Interval {
-        start: Instant(0),
-        end: Instant(deadline.within_us),
-    };
-    let after = match deadline.after {
-        After::Scheduled => "its tick",
-        After::Queued => "it was asked for",
-        After::Started => "its first step began",
-    };
-    format!("{} after {after}", format_length(within))
+    match &deadline.by {
+        By::Within { after, within_us } => {
+            let within = Interval {
+                start: Instant(0),
+                end: Instant(*within_us),
+            };
+            let after = match after {
+                After::Scheduled => "its tick",
+                After::Queued => "it was asked for",
+                After::Started => "its first step began",
+            };
+            format!("{} after {after}", format_length(within))
+        }
+        By::Clock { at, timezone } => format!("by {} ({})", at.strftime("%H:%M"), timezone.name()),
+    }
 }

@@ -12,7 +12,7 @@ use mulgil_core::{
 };
 
 use super::shell::{Ended, Shell};
-use crate::{cli::TextFormat, say, wire::Names};
+use crate::{cli::TextFormat, say, sql_type, wire::Names};
 
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,38 +190,10 @@ fn schema(names: &Names, name: &str) -> Result<(), Fault> {
     let rows: Vec<Vec<String>> = found
         .columns
         .iter()
-        .map(|column| vec![column.name.clone(), sql_type(&column.data_type)])
+        .map(|column| vec![column.name.clone(), sql_type::of_arrow(&column.data_type)])
         .collect();
     say::print(&say::table(&["column", "type"], &rows, &[]));
     Ok(())
-}
-
-/// A type in the words of SQL, as a `cast` takes it; nested ones stay in Arrow's.
-fn sql_type(arrow: &str) -> String {
-    let simple = match arrow {
-        "Boolean" => "boolean",
-        "Int8" => "tinyint",
-        "Int16" => "smallint",
-        "Int32" => "int",
-        "Int64" => "bigint",
-        "UInt8" => "tinyint unsigned",
-        "UInt16" => "smallint unsigned",
-        "UInt32" => "int unsigned",
-        "UInt64" => "bigint unsigned",
-        "Float32" => "real",
-        "Float64" => "double",
-        "Utf8" | "LargeUtf8" | "Utf8View" => "varchar",
-        "Binary" | "LargeBinary" | "BinaryView" => "bytea",
-        "Date32" | "Date64" => "date",
-        other if other.starts_with("Time32") || other.starts_with("Time64") => "time",
-        other if other.starts_with("Timestamp(") && (other.contains("None") || !other.contains(',')) => "timestamp",
-        other if other.starts_with("Timestamp(") => "timestamptz",
-        other => match other.strip_prefix("Decimal128(") {
-            Some(rest) => return format!("decimal({rest}").replace(", ", ","),
-            None => other,
-        },
-    };
-    simple.to_owned()
 }
 
 #[cfg(test)]
@@ -239,20 +211,5 @@ mod tests {
         assert_eq!(told(".schema"), "write `.schema TABLE`");
         assert_eq!(told(".table"), "write `.tables`; `.help` lists all");
         assert_eq!(told(".xyzzy"), "`.help` lists all");
-    }
-
-    #[test]
-    fn types_are_named_as_a_cast_takes_them() {
-        for (arrow, sql) in [
-            ("Int64", "bigint"),
-            ("Timestamp(Microsecond, None)", "timestamp"),
-            ("Timestamp(Microsecond, Some(\"UTC\"))", "timestamptz"),
-            ("Timestamp(µs)", "timestamp"),
-            ("Timestamp(µs, \"UTC\")", "timestamptz"),
-            ("Decimal128(10, 2)", "decimal(10,2)"),
-            ("List(Int64)", "List(Int64)"),
-        ] {
-            assert_eq!(sql_type(arrow), sql);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! A flow: its runs by interval or by start, steps × runs; when it comes, and what of it was never filled. Three
 //! queries: its runs, their cells, its newest tick.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
 use mulgil_core::{
     flow::{Flow, name},
@@ -184,9 +184,8 @@ fn comes(flow: &Flow, schedule: &Schedule, last: Option<TickRow>, now: Instant) 
         zone: schedule.zone.name().to_owned(),
         next: next.take(NEXT_TICKS).collect(),
         last: last.and_then(|row| Some((row.tick.scheduled_at, fate(&row)?))),
-        deadline: flow
-            .deadline
-            .map(|deadline| Duration::from_micros(deadline.within_us.unsigned_abs())),
+        deadline: flow.deadline.as_ref().map(|deadline| deadline.by.clone()),
+        comes_late: flow.comes_late(now).is_some(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, sync::Arc};
 
 use mulgil_core::{
+    flow::By,
     interval::{Instant, RangeMap, RangeSet},
     interval_text,
     run::{RunState, TaskKind},
@@ -283,7 +284,14 @@ async fn grid(world: &World) {
         (schedule.cron.as_str(), schedule.zone.as_str(), schedule.next.len()),
         ("0 12 * * *", "Asia/Seoul", 5)
     );
-    assert_eq!(schedule.deadline.map(|deadline| deadline.as_secs()), Some(7_200));
+    assert!(matches!(
+        schedule.deadline,
+        Some(By::Within {
+            within_us: 7_200_000_000,
+            ..
+        })
+    ));
+    assert!(!schedule.comes_late);
     assert_eq!(grid.owner.as_deref(), Some("data@shop.example"));
 
     let by_start = FlowQuery {

@@ -25,6 +25,7 @@ use super::{
     sample::sample,
     tables::kind,
 };
+use crate::sql_type;
 
 /// Instances of a node with keys that are linked.
 const INSTANCES_SHOWN: usize = 60;
@@ -286,7 +287,7 @@ fn columns(node: &Node, made: &[task::Column]) -> (Vec<Column>, u64) {
 fn told(column: &task::Column, description: Option<String>, tests: Vec<String>) -> Column {
     Column {
         name: column.name.clone(),
-        kind: column.data_type.clone(),
+        kind: sql_type::of_arrow(&column.data_type),
         description,
         tests,
     }

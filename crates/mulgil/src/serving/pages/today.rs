@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mulgil_core::{
     due::{self, Reason},
-    flow::{After, Flow},
+    flow::Flow,
     interval::{Instant, Interval, RangeMap},
     name::Instance,
     run::{RunState, TaskKind},
@@ -282,13 +282,9 @@ impl Known<'_> {
             .iter()
             .filter(|run| run.flow == flow.name && run.ended_at.is_none());
         for run in open {
-            let due_at = flow.deadline.as_ref().map(|deadline| {
-                let from = match deadline.after {
-                    After::Scheduled => run.scheduled_at.unwrap_or(run.started_at),
-                    After::Queued | After::Started => run.started_at,
-                };
-                Instant(from.0.saturating_add(deadline.within_us))
-            });
+            let deadline = flow.deadline.as_ref();
+            let due_at =
+                deadline.and_then(|deadline| deadline.due_at(run.scheduled_at, run.started_at, Some(run.started_at)));
             if let Some(due_at) = due_at.filter(|at| *at < self.now) {
                 let cause = TroubleCause::Deadline {
                     due_at,
@@ -304,6 +300,13 @@ impl Known<'_> {
                 late.push((TroubleKind::Late, trouble));
             }
         }
+        late.extend(flow.comes_late(self.now).map(|(next_at, due_at)| {
+            let trouble = Trouble {
+                fix: Some(typed(format!("mulgil flows show {}", flow.name))),
+                ..Self::about(&flow.instance(), TroubleCause::ComesLate { next_at, due_at })
+            };
+            (TroubleKind::Late, trouble)
+        }));
         let waits = self.open_ticks.get(&flow.name).filter(|_| flow.schedule.is_some());
         let waits = waits.filter(|open| self.now.0.saturating_sub(open.first_at.0) > LATE_AFTER_US);
         late.extend(waits.map(|open| {

@@ -10,6 +10,7 @@ use mulgil_core::{
     interval::{Instant, Interval, RangeMap, RangeSet},
     interval_text,
     name::Instance,
+    project::{Materialization, Node},
     select,
     state::NodeState,
     why::Status,
@@ -74,7 +75,7 @@ async fn of_node(sight: Sight<'_>, target: &str) -> Made<Why> {
     };
     let failed = failed_in(sight, state, &instance, range).await?;
     let context = Context {
-        fill: fills.first().map(|fill| (fill.filled_at, Some(fill.rows))),
+        fill: fills.first().map(|fill| (fill.filled_at, rows_of(node, fill))),
         run,
         ..context(sight)
     };
@@ -83,7 +84,7 @@ async fn of_node(sight: Sight<'_>, target: &str) -> Made<Why> {
     let known = mulgil_core::why::statuses(&forecast, &instance);
     let found = Found {
         status: parts(&known, range),
-        fills: fills.iter().map(|fill| fill_of(fill, &node.grid)).collect(),
+        fills: fills.iter().map(|fill| fill_of(fill, node)).collect(),
         instance,
         range,
         grid: &node.grid,
@@ -192,13 +193,18 @@ fn parts(known: &RangeMap<Status>, range: Interval) -> Vec<(Interval, Status)> {
     parts
 }
 
-fn fill_of(fill: &FillFact, grid: &Grid) -> Fill {
+/// How many rows a fill gave; a view keeps none.
+fn rows_of(node: &Node, fill: &FillFact) -> Option<u64> {
+    (node.materialization != Materialization::View).then_some(fill.rows)
+}
+
+fn fill_of(fill: &FillFact, node: &Node) -> Fill {
     Fill {
         at: fill.filled_at,
         run: fill.run.map(names::run_link),
-        with: interval_text::format(fill.range, grid),
+        with: interval_text::format(fill.range, &node.grid),
         version: fill.version,
-        rows: Some(fill.rows),
+        rows: rows_of(node, fill),
     }
 }
 
