@@ -100,30 +100,75 @@ def without_script(browser: Browser, address: str, demo) -> list[str]:
     return faults
 
 
-def by_keyboard(browser: Browser, address: str) -> list[str]:
-    """From the first page to a table by keys alone, with the focus always seen."""
-    context = browser.new_context(locale="en-US")
+# Everything that can be worked on a page: each has to be reached by Tab, or, inside of a group that Tab enters
+# once (the cells of a grid), by its arrows.
+WORKABLE = """() => {
+    const seen = (at) => at.checkVisibility({ checkVisibilityCSS: true }) && at.getClientRects().length > 0;
+    const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')]
+        .filter((at) => seen(at) && !at.disabled && at.type !== 'hidden' && at.id !== 'main');
+    return all.map((at, index) => { at.dataset.walked = String(index); return at.tabIndex >= 0; });
+}"""
+FOCUSED = """() => {
+    const at = document.activeElement;
+    if (!at || at === document.body || at.dataset.walked === undefined) return null;
+    const style = getComputedStyle(at);
+    const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+    const box = at.getBoundingClientRect();
+    return {
+        index: Number(at.dataset.walked), what: at.outerHTML.slice(0, 160), ring: ring || style.boxShadow !== 'none',
+        inside: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+    };
+}"""
+
+
+def by_keyboard(browser: Browser, address: str, demo) -> list[str]:
+    """Every view by keys alone: Tab reaches all that can be worked and leaves it again, the focus is always seen
+    and on the screen, arrows go through a grid, and Enter follows."""
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
-    page.goto(address + "/")
     faults = []
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        seen = page.evaluate(
-            """() => {
-                const at = document.activeElement;
-                if (!at || at === document.body) return null;
-                const style = getComputedStyle(at);
-                const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
-                return { href: at.getAttribute('href'), name: at.tagName, ring: ring || style.boxShadow !== 'none' };
-            }"""
-        )
-        if seen and not seen["ring"]:
-            faults.append(f"the focus is not seen on {seen['name']} {seen['href']}")
-        if seen and seen["href"] == "/tables":
-            page.keyboard.press("Enter")
-            page.wait_for_url("**/tables")
-            break
+    for name, path in views(page, address, demo).items():
+        page.goto(address + path, wait_until="load")
+        faults += [f"{name} by keyboard: {fault}" for fault in walk(page)]
+    page.goto(address + "/tables/reads_daily")
+    cell = page.locator("main [data-cells] a").first
+    if cell.count():
+        cell.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/why/**")
     else:
-        faults.append("the tables cannot be reached by Tab")
+        faults.append("a table has no cells that arrows go through")
+    for key, where in {"f": "/flows", "r": "/runs", "b": "/tables", "t": "/"}.items():
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        page.wait_for_url(address + where)
     context.close()
     return faults
+
+
+def walk(page: Page) -> list[str]:
+    """Goes through a page by Tab, once around."""
+    in_order = page.evaluate(WORKABLE)
+    reached: set[int] = set()
+    faults = []
+    for _ in range(len(in_order) + 5):
+        page.keyboard.press("Tab")
+        at = page.evaluate(FOCUSED)
+        if at is None:
+            if reached:
+                break
+            continue
+        if at["index"] in reached:
+            faults.append(f"Tab goes back to {at['what']}")
+            break
+        reached.add(at["index"])
+        if not at["ring"]:
+            faults.append(f"the focus is not seen on {at['what']}")
+        if not at["inside"]:
+            faults.append(f"the focus is outside of the window, on {at['what']}")
+    for index, is_in_order in enumerate(in_order):
+        if is_in_order and index not in reached:
+            what = page.locator(f"[data-walked='{index}']").first.evaluate("(at) => at.outerHTML.slice(0, 160)")
+            faults.append(f"Tab never comes to {what}")
+    return faults[:5]

@@ -2,6 +2,8 @@
 
 Each view is looked at in light and dark, on a desktop and a phone, in Korean and English: axe finds nothing
 serious, nothing is wider than the window, the browser's console and its policy have nothing to complain about.
+Every view is worked by keys alone. The gallery's pages, which are as large and as hostile as they may be, are
+looked at too where `--gallery` names the program that makes them.
 Then the demo's seven steps are done as a person would do them. `--pictures FOLDER` also writes a picture of
 each view.
 """
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+import gallery
 import looks
 import server
 import steps
@@ -26,6 +29,7 @@ def main() -> int:
     words = argparse.ArgumentParser()
     words.add_argument("--program", required=True, type=Path)
     words.add_argument("--chromium", required=True)
+    words.add_argument("--gallery", type=Path)
     words.add_argument("--pictures", type=Path)
     words.add_argument("--only", choices=["looks", "steps"])
     asked = words.parse_args()
@@ -38,9 +42,11 @@ def main() -> int:
                 for theme, size, language in itertools.product(looks.THEMES, looks.SIZES, looks.LANGUAGES):
                     faults += looks.look(browser, address, demo, theme, size, language, asked.pictures)
                 faults += looks.without_script(browser, address, demo)
-                faults += looks.by_keyboard(browser, address)
+                faults += looks.by_keyboard(browser, address, demo)
             if asked.only != "looks":
                 faults += steps.follow(browser, address, demo, asked.pictures)
+        if asked.gallery and asked.only != "steps":
+            faults += gallery.look(browser, asked.gallery)
         browser.close()
     for fault in faults:
         print(f"FAILED {fault}", file=sys.stderr)

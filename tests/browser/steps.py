@@ -11,12 +11,17 @@ SOON = 30_000
 
 
 def edit(demo, path: str, old: str, new: str) -> None:
-    """Saves a change, and waits until the server has loaded it."""
+    """Saves a change."""
     file = demo.folder / path
     text = file.read_text(encoding="utf-8")
     assert text.count(old) == 1, f"{path}: {old}"
-    loaded = demo.loaded()
     file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def load(demo, path: str, old: str, new: str) -> None:
+    """Saves a change, and waits until the pages know of it."""
+    loaded = demo.loaded()
+    edit(demo, path, old, new)
     began = time.monotonic()
     while demo.loaded() == loaded:
         assert time.monotonic() - began < SOON / 1000, "what was saved is not loaded"
@@ -72,10 +77,12 @@ def do(page: Page, address: str, demo) -> None:
     expect(main).to_contain_text("filled")
     expect(page.locator("main [data-cells] .fail")).to_have_count(0)
 
-    # 6. Set the late schedule right.
-    page.goto(address + "/flows/ranking")
+    # 6. Set the late schedule right, which the first page tells.
+    page.goto(address + "/")
+    page.locator("#late a[href='/flows/ranking']").first.click()
     expect(main).to_contain_text("UTC")
-    edit(demo, "flows/ranking.yml", "timezone: UTC", "timezone: Asia/Seoul")
+    expect(main).to_contain_text("07:30 (Asia/Seoul)")
+    load(demo, "flows/ranking.yml", "timezone: UTC", "timezone: Asia/Seoul")
     page.goto(address + "/flows/ranking")
     expect(main).to_contain_text("Asia/Seoul")
 

@@ -383,6 +383,8 @@ codes! {
     NOTICES_DROPPED = 5250;
     /// A webhook whose address leads where no notice may go.
     WEBHOOK_DENIED = 5251;
+    /// A project that changed while a server of `mulgil dev` has it loaded.
+    PROJECT_CHANGED = 5252;
     /// A ledger's database that cannot be reached, was stopped or does not answer.
     LEDGER_GONE = 5221;
     /// A commit to the ledger of which it is not known whether it was made.

@@ -37,6 +37,9 @@ use crate::{
     verb_route::Recent,
 };
 
+/// How long a connection stays open when the server stops.
+const LINGER: Duration = Duration::from_millis(250);
+
 /// How long a server that can take no connection waits before it tries again: files may be short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -209,6 +212,12 @@ async fn attend(app: Arc<App>, router: Router, connection: Arc<Connection>, sock
         _ = serving.as_mut() => return,
         () = connection.closed() => return,
         () = stopped(&mut stopping) => {}
+    }
+    // Who has just asked whether this is the server is about to say what it wants, and is told that it stops:
+    // of a connection that breaks it could not know what came of it.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = tokio::time::sleep(LINGER) => {}
     }
     Pin::as_mut(&mut serving).graceful_shutdown();
     // How a connection broke is no matter to anyone here.

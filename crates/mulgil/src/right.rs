@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 /// The right to write, or to wait for it.
 pub(crate) struct Right {
-    _lock: DataLock,
+    _lock: Arc<DataLock>,
     shared: Option<Shared>,
 }
 
@@ -28,7 +28,7 @@ struct Shared {
 
 impl Right {
     /// To a ledger in the folder: who has the lock has it all.
-    pub(crate) fn of_folder(lock: DataLock) -> Self {
+    pub(crate) fn of_folder(lock: Arc<DataLock>) -> Self {
         Self {
             _lock: lock,
             shared: None,
@@ -37,7 +37,7 @@ impl Right {
 
     /// To a ledger on a server; nothing is written before the lead is taken.
     pub(crate) fn of_server(
-        lock: DataLock,
+        lock: Arc<DataLock>,
         store: Arc<Store>,
         holder: &Holder,
         lifeline: Lifeline,

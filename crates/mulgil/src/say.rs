@@ -41,19 +41,23 @@ pub(crate) fn json(value: &serde_json::Value) {
     print(&serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
+/// Faults that are said one by one.
+const FAULTS_SHOWN: usize = 50;
+
 /// Says every fault, each with its place and what to do.
 pub(crate) fn faults(faults: &Faults) {
     let mut out = std::io::stderr().lock();
-    for (index, fault) in faults.0.iter().enumerate() {
+    for (index, fault) in faults.0.iter().take(FAULTS_SHOWN).enumerate() {
         let gap = if index > 0 { "\n" } else { "" };
         let _ = writeln!(out, "{gap}{fault}");
     }
     if faults.0.len() > 1 {
-        let _ = writeln!(
-            out,
-            "\n{} in all; `mulgil explain CODE` says more about each",
-            count(faults.0.len() as u64, "fault")
-        );
+        let all = count(faults.0.len() as u64, "fault");
+        let shown = match faults.0.len() > FAULTS_SHOWN {
+            true => format!(", of which these are the first {FAULTS_SHOWN} (`mulgil check --json` has all)"),
+            false => String::new(),
+        };
+        let _ = writeln!(out, "\n{all} in all{shown}; `mulgil explain CODE` says more about each");
     }
 }
 

@@ -344,7 +344,7 @@ impl Opened {
 
     /// The right to write the warehouse and its ledger, without a runner: for statements that are typed.
     pub(crate) async fn right(&self, command: &str) -> Result<Right, Fault> {
-        let lock = DataLock::acquire(&self.data_dir, &self.project.environment, holder(command))?;
+        let lock = self.lock(command)?;
         let right = match self.place()? {
             LedgerPlace::Folder { .. } => Right::of_folder(lock),
             place @ LedgerPlace::Postgres(_) => {
@@ -357,17 +357,25 @@ impl Opened {
 
     /// Everything for a run, with the right to write.
     pub(crate) async fn runner(&self, command: &str, parallel: Option<usize>) -> Result<(Runner, Right), Fault> {
-        let (runner, right) = self.runner_in_waiting(command, parallel).await?;
+        let (runner, right) = self.runner_in_waiting(command, self.lock(command)?, parallel).await?;
         Ok((runner, right.take().await?))
     }
 
-    /// Everything for a run. Where the ledger lies on a server the right to write it is still to be taken.
+    /// The lock on the data folder, for a command.
+    ///
+    /// # Errors
+    /// `DATA_HELD` where another process has it.
+    pub(crate) fn lock(&self, command: &str) -> Result<Arc<DataLock>, Fault> {
+        DataLock::acquire(&self.data_dir, &self.project.environment, holder(command)).map(Arc::new)
+    }
+
+    /// Everything for a run, under a lock. Where the ledger lies on a server the right to write it is still to be taken.
     pub(crate) async fn runner_in_waiting(
         &self,
         command: &str,
+        lock: Arc<DataLock>,
         parallel: Option<usize>,
     ) -> Result<(Runner, Right), Fault> {
-        let lock = DataLock::acquire(&self.data_dir, &self.project.environment, holder(command))?;
         let place = self.place()?;
         let store = Arc::new(Store::open(&place, &self.ledger()).await?);
         let right = match place {

@@ -40,6 +40,18 @@ const PATIENCE: Duration = Duration::from_mins(30);
 /// How often is looked whether they have.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The project's own file.
+const PROJECT: &str = "name: year
+timezone: UTC
+models:
+  year:
+    +end: @END@
+sources:
+  raw:
+    days: {files: 'data/days/{YYYYMMDD}.csv', event_time: at, columns: {at: timestamp}}
+    hours: {files: 'data/hours/{YYYYMMDD}{HH}.csv', event_time: at, columns: {at: timestamp}}
+";
+
 /// The name of a table.
 pub(super) fn table(index: usize) -> String {
     format!("t{index:03}")
@@ -64,7 +76,7 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     eprintln!("the tables are filled after {} s", began.elapsed().as_secs());
     let mut server = Server::spawn(&place::program()?, folder, SLOTS, &Start::default())?;
     ensure!(server.ready(folder)?, "the server ended at once");
-    let (from, to) = (hours_before_end(RUNS), hours_before_end(0));
+    let [from, to] = [RUNS, 0].map(|hours| before_end(hours).strftime("%Y-%m-%dT%H:%M").to_string());
     super::mulgil(
         folder,
         &["backfill", "flow:hourly", "--from", &from, "--to", &to, "-j", "64"],
@@ -78,35 +90,38 @@ pub(super) fn make(folder: &Path) -> Result<()> {
 
 fn files() -> Vec<(String, String)> {
     let begin = end().checked_sub(jiff::Span::new().days(DAYS)).unwrap_or(end());
-    let mut files = vec![(
-        "mulgil.yml".to_owned(),
-        format!("name: year\ntimezone: UTC\nmodels:\n  year:\n    +end: {}\n", end()),
-    )];
+    let mut files = vec![("mulgil.yml".to_owned(), PROJECT.replace("@END@", &end().to_string()))];
     for index in 0..TABLES {
         // Each tenth begins a chain, so that there is something upstream and downstream to draw.
         let from = match index % 10 {
-            0 => "(select 1 as n)".to_owned(),
-            _ => format!("{{{{ ref('{}') }}}}", table(index - 1)),
+            0 => "source('raw', 'days')".to_owned(),
+            _ => format!("ref('{}')", table(index - 1)),
         };
         let text = format!(
             "{{{{ config(interval='day', event_time='at', begin='{begin}') }}}}\n\
-             select {{{{ interval_start }}}} as at, {index} as n, 'some text' as words from {from} limit 1\n"
+             select at, {index} as n, 'some text' as words from {{{{ {from} }}}}\n"
         );
         files.push((format!("models/chain{:02}/{}.sql", index / 10, table(index)), text));
     }
-    let first = hours_before_end(HOURS);
+    let first = before_end(HOURS).strftime("%Y-%m-%dT%H:%M:%S");
     files.push((
         "models/hours.sql".to_owned(),
         format!(
             "{{{{ config(interval='hour', event_time='at', begin='{first}') }}}}\n\
-             select at, 1 as n from generate_series(timestamp '{first}', timestamp '{}', interval '1 hour') as s(at)\n",
-            hours_before_end(1)
+             select at, 1 as n from {{{{ source('raw', 'hours') }}}}\n"
         ),
     ));
+    // A source has a file for each interval, with one row.
+    let file_of = |at: Timestamp, name: &str| {
+        let row = at.strftime("at\n%Y-%m-%dT%H:%M:%S\n").to_string();
+        (format!("data/{}.csv", at.strftime(name)), row)
+    };
+    files.extend((1..=DAYS).map(|day| file_of(before_end(day * 24), "days/%Y%m%d")));
+    files.extend((1..=HOURS).map(|hour| file_of(before_end(hour), "hours/%Y%m%d%H")));
     let steps: String = (0..STEPS)
         .map(|index| format!("  s{index:02}: {{sql: select {index}, needs: [{}]}}\n", needs(index)))
         .collect();
-    let begin = hours_before_end(RUNS);
+    let begin = before_end(RUNS).strftime("%Y-%m-%dT%H:%M:%S");
     files.push((
         "flows/hourly.yml".to_owned(),
         format!("interval: hour\nbegin: {begin}\nmax_active: 64\nsteps:\n{steps}"),
@@ -123,12 +138,11 @@ fn needs(index: usize) -> String {
         .map_or_else(String::new, |before| format!("s{before:02}"))
 }
 
-fn hours_before_end(hours: i64) -> String {
+fn before_end(hours: i64) -> Timestamp {
     let end = end()
         .to_zoned(TimeZone::UTC)
         .map_or(Timestamp::UNIX_EPOCH, |end| end.timestamp());
-    let at = end.saturating_sub(SignedDuration::from_hours(hours)).unwrap_or(end);
-    at.strftime("%Y-%m-%dT%H:%M").to_string()
+    end.saturating_sub(SignedDuration::from_hours(hours)).unwrap_or(end)
 }
 
 /// Waits until so many runs of the flow have ended.

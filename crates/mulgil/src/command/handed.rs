@@ -1,12 +1,16 @@
 //! Verbs that a running server does: handed over to it, and followed to their end.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use mulgil_core::{codes, diagnostic::Diagnostic, interval::Interval};
 use mulgil_server::{
     Answer, Answered, BackfillRow, BackfillState, Definitions, Happened, Retried, Run, Select, Target, Verb,
     client::Client,
 };
+use mulgil_store::DataLock;
 use serde_json::Value as Json;
 
 use crate::{
@@ -15,6 +19,15 @@ use crate::{
     say, serving,
     wire::{self, Opened},
 };
+
+/// The pause before a server that begins is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long nothing is said of waiting for it.
+const SILENT_FOR: Duration = Duration::from_secs(3);
+
+/// How long a server may take to begin, or one that ends to be gone.
+const BEGINS_WITHIN: Duration = Duration::from_secs(15);
 
 /// `mulgil run` of models.
 pub(crate) fn models(flags: &cli::Run) -> Verb {
@@ -42,16 +55,47 @@ pub(crate) fn flow(name: &str, params: BTreeMap<String, Json>, flags: &cli::Run)
 
 /// Has the server of the environment do a verb and follows it; nothing where no server runs.
 pub(crate) async fn over(opened: &Opened, verb: &Verb) -> Result<Option<u8>, Faults> {
-    let version = env!("CARGO_PKG_VERSION");
-    let Some(client) = Client::find(opened.data_dir(), &opened.project.environment, version).await? else {
+    let Some((client, answer)) = answered(opened, verb).await? else {
         return Ok(None);
     };
-    let answer = client.send(verb).await.map_err(|refusal| Faults(refusal.into_all()))?;
     tell(&answer);
     let Some(target) = answer.follow else {
         return Ok(Some(0));
     };
     follow(&client, target).await.map(Some)
+}
+
+/// What the server answers. One that begins, or begins anew, is waited for.
+async fn answered(opened: &Opened, verb: &Verb) -> Result<Option<(Client, Answer)>, Faults> {
+    let (data_dir, environment) = (opened.data_dir(), &opened.project.environment);
+    let began = Instant::now();
+    let mut is_told = false;
+    loop {
+        let comes_back = if let Some(client) = Client::find(data_dir, environment, env!("CARGO_PKG_VERSION")).await? {
+            let refusal = match client.send(verb).await {
+                Ok(answer) => return Ok(Some((client, answer))),
+                Err(refusal) => refusal,
+            };
+            match refusal.fault.code {
+                codes::PROJECT_CHANGED => true,
+                // Nothing was asked of it, and the next one may be there already.
+                codes::SERVER_STOPPING | codes::SERVER_GONE if began.elapsed() < BEGINS_WITHIN => true,
+                _ => return Err(Faults(refusal.into_all())),
+            }
+        } else {
+            let holder = DataLock::holder(data_dir, environment);
+            let is_server = holder.is_some_and(|holder| holder.command == serving::SERVE);
+            is_server && DataLock::is_held(data_dir, environment) && began.elapsed() < BEGINS_WITHIN
+        };
+        if !comes_back {
+            return Ok(None);
+        }
+        if !is_told && began.elapsed() > SILENT_FOR {
+            say::talk("waiting for the server, which loads the project anew");
+            is_told = true;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }
 
 fn tell(answer: &Answer) {

@@ -1,13 +1,13 @@
 //! `mulgil serve`: keeps time, fills what is due and runs flows, until it is told to end. `mulgil dev` does so
 //! too, and loads the project anew whenever its files change.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     cli::{self, Global},
     command::Outcome,
     say,
-    serving::{self, Ended},
+    serving::{self, Anew, Ended, Reload, SERVE},
     wire::{self, Opened},
 };
 
@@ -21,7 +21,8 @@ pub(crate) async fn serve(global: &Global, flags: &cli::Serve) -> Outcome {
     let opened = wire::open(global)?;
     opened.warnings.iter().for_each(say::fault);
     let listener = serving::listen(flags.port).await?;
-    serving::serve(&opened, flags, listener, None, wire::interrupt()).await?;
+    let lock = opened.lock(SERVE)?;
+    serving::serve(&opened, flags, listener, lock, None, wire::interrupt()).await?;
     Ok(0)
 }
 
@@ -39,19 +40,29 @@ pub(crate) async fn while_you_work(
     flags: &cli::Serve,
     listener: serving::Listener,
 ) -> Outcome {
-    // The port stays ours while the server begins anew.
+    // The port and the data folder stay ours while the server begins anew.
+    let mut lock = opened.lock(SERVE)?;
     let mut interrupt = Box::pin(wire::interrupt());
     loop {
+        let reload = Arc::new(Reload::of(&opened));
         let told = async {
             tokio::select! {
                 () = &mut interrupt => None,
-                next = reloaded(global, &opened) => Some(next),
+                next = reloaded(global, &opened, &reload) => Some(next),
             }
         };
-        let ended = serving::serve(&opened, flags, listener.again()?, Some(PATIENCE), told).await?;
+        let anew = Anew {
+            reload: Arc::clone(&reload),
+            patience: PATIENCE,
+        };
+        let listener = listener.again()?;
+        let ended = serving::serve(&opened, flags, listener, Arc::clone(&lock), Some(anew), told).await?;
         match ended {
             Ended::Told(Some(next)) => {
                 say::talk("the project changed");
+                if next.data_dir() != opened.data_dir() || next.project.environment != opened.project.environment {
+                    lock = next.lock(SERVE)?;
+                }
                 opened = *next;
             }
             Ended::Told(None) | Ended::ByItself => return Ok(0),
@@ -59,26 +70,34 @@ pub(crate) async fn while_you_work(
     }
 }
 
-/// Returns when the project's files have changed and can be loaded. What is wrong with them is said, and what
-/// was loaded last goes on.
-async fn reloaded(global: &Global, opened: &Opened) -> Box<Opened> {
-    let mut known = opened.stamp();
+/// Returns when the project's files have changed and can be loaded, and what somebody has asked for of it has
+/// ended. What is wrong with them is said, and what was loaded last goes on.
+async fn reloaded(global: &Global, opened: &Opened, reload: &Reload) -> Box<Opened> {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = opened.stamp();
-        if now == known {
-            continue;
+        // Files that are saved while what goes on ends are looked at once more.
+        let mut next = None;
+        while reload.look(opened) {
+            next = match wire::open(global) {
+                Ok(loaded) => Some(Box::new(loaded)),
+                Err(faults) => {
+                    say::faults(&faults);
+                    say::talk("the project as it was goes on until this is mended");
+                    None
+                }
+            };
+            if next.is_none() {
+                reload.open();
+                continue;
+            }
+            if reload.is_busy() {
+                say::talk("the project changed; it is loaded when the run that was asked for has ended");
+                reload.idle().await;
+            }
         }
-        known = now;
-        match wire::open(global) {
-            Ok(next) => {
-                next.warnings.iter().for_each(say::fault);
-                return Box::new(next);
-            }
-            Err(faults) => {
-                say::faults(&faults);
-                say::talk("the project as it was goes on until this is mended");
-            }
+        if let Some(next) = next {
+            next.warnings.iter().for_each(say::fault);
+            return next;
         }
     }
 }

@@ -185,5 +185,6 @@ pub(crate) const PAGES: &[(u16, &str)] = &[
     (5249, include_str!("../../../../docs/error/MG5249.md")),
     (5250, include_str!("../../../../docs/error/MG5250.md")),
     (5251, include_str!("../../../../docs/error/MG5251.md")),
+    (5252, include_str!("../../../../docs/error/MG5252.md")),
     (9001, include_str!("../../../../docs/error/MG9001.md")),
 ];

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures::stream;
 use mulgil_core::{
     backfill::Change, codes, diagnostic::Diagnostic, flow::Flow, interval::Interval, interval_text, port::Fault,
-    run::Trigger,
+    project::Fingerprint, run::Trigger,
 };
 use mulgil_runner::read_log;
 use mulgil_scheduler::{
@@ -31,6 +31,7 @@ use super::{
     models::Models,
     notices::Notices,
     onlooker::{Changes, Onlooker},
+    reload::{Asked, Reload},
 };
 use crate::{
     cli,
@@ -59,6 +60,10 @@ pub(crate) struct Program {
     pub(crate) onlooker: Arc<Onlooker>,
     pub(crate) notices: Notices,
     pub(crate) stopping: watch::Receiver<bool>,
+    /// The project's files when they were loaded.
+    pub(crate) loaded: Fingerprint,
+    /// Where it begins anew whenever its project changes.
+    pub(crate) reload: Option<Arc<Reload>>,
 }
 
 #[async_trait]
@@ -108,32 +113,16 @@ impl Control for Program {
     }
 
     async fn perform(&self, verb: Verb) -> Result<Answer, Refusal> {
-        match verb {
-            Verb::Run(run) => match run.flow.clone() {
-                Some(flow) => self.run_flow(&flow, &run).await,
-                None => self.run_models(&run).await,
-            },
-            Verb::CancelRun { run } => {
-                cancel(&self.asks, run, "mulgil runs cancel").await?;
-                let state = mulgil_core::run::RunState::Running;
-                Ok(Answer::of(Answered::RunCancelled { run, state }).with_follow(Target::Run(run)))
-            }
-            Verb::Backfill(asked) => {
-                let made = backfills::make(&self.opened, &self.runner.store, &self.asks, asked).await;
-                // Whoever fills its models looks at once.
-                self.changes.tell();
-                made
-            }
-            Verb::ListBackfills {} => backfills::list(&self.runner.store).await,
-            Verb::PauseBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Pause).await,
-            Verb::ResumeBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Resume).await,
-            Verb::CancelBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Cancel).await,
-            Verb::RetryRun { run, what, definitions } => {
-                let run = retry(&self.asks, run, retried(what, definitions), "mulgil runs retry").await?;
-                Ok(Answer::of(Answered::RunQueued { run }).with_follow(Target::Run(run)))
-            }
-            Verb::Approve { .. } => Err(not_here().into()),
+        let begins = matches!(verb, Verb::Run(_) | Verb::Backfill(_) | Verb::RetryRun { .. });
+        let asked = match &self.reload {
+            Some(reload) if begins => Some(reload.begin(&self.opened)?),
+            _ => None,
+        };
+        let mut answer = self.done(verb, asked).await?;
+        if begins && self.reload.is_none() && self.opened.stamp() != self.loaded {
+            answer.warnings.push(older());
         }
+        Ok(answer)
     }
 
     async fn follow(&self, target: Target, from: u64) -> Result<EventStream, Fault> {
@@ -174,6 +163,38 @@ impl Control for Program {
 }
 
 impl Program {
+    /// Does a verb; one that begins runs of models hands on that somebody has asked for them.
+    async fn done(&self, verb: Verb, asked: Option<Asked>) -> Result<Answer, Refusal> {
+        match verb {
+            Verb::Run(run) => match run.flow.clone() {
+                Some(flow) => self.run_flow(&flow, &run).await,
+                None => self.run_models(&run, asked).await,
+            },
+            Verb::CancelRun { run } => {
+                if !self.models.cancel(run)? {
+                    cancel(&self.asks, run, "mulgil runs cancel").await?;
+                }
+                let state = mulgil_core::run::RunState::Running;
+                Ok(Answer::of(Answered::RunCancelled { run, state }).with_follow(Target::Run(run)))
+            }
+            Verb::Backfill(asked) => {
+                let made = backfills::make(&self.opened, &self.runner.store, &self.asks, asked).await;
+                // Whoever fills its models looks at once.
+                self.changes.tell();
+                made
+            }
+            Verb::ListBackfills {} => backfills::list(&self.runner.store).await,
+            Verb::PauseBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Pause).await,
+            Verb::ResumeBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Resume).await,
+            Verb::CancelBackfill { backfill } => backfills::change(&self.asks, backfill, Change::Cancel).await,
+            Verb::RetryRun { run, what, definitions } => {
+                let run = retry(&self.asks, run, retried(what, definitions), "mulgil runs retry").await?;
+                Ok(Answer::of(Answered::RunQueued { run }).with_follow(Target::Run(run)))
+            }
+            Verb::Approve { .. } => Err(not_here().into()),
+        }
+    }
+
     async fn ping(&self) -> Database {
         let began = Clock::now();
         match tokio::time::timeout(PING, self.runner.store.ping()).await {
@@ -197,7 +218,7 @@ impl Program {
         Ok(Answer::of(Answered::RunQueued { run }).with_follow(Target::Run(run)))
     }
 
-    async fn run_models(&self, asked: &Run) -> Result<Answer, Refusal> {
+    async fn run_models(&self, asked: &Run, going_on: Option<Asked>) -> Result<Answer, Refusal> {
         let flags = cli::Select {
             selectors: asked.select.chosen.clone(),
             more: Vec::new(),
@@ -230,7 +251,9 @@ impl Program {
                 // Whoever could tell is gone where this fails.
                 let _ = stopping.wait_for(|stop| *stop).await;
             };
-            models.run(&request, Some(began), interrupt).await
+            let ended = models.run(&request, Some(began), interrupt).await;
+            drop(going_on);
+            ended
         });
         // Where nothing is due there is no run, and its number never comes.
         if let Ok(run) = number.await {
@@ -276,6 +299,15 @@ impl Program {
             ended,
         })
     }
+}
+
+/// That a server which is not `mulgil dev` does what is asked by the files that it loaded.
+fn older() -> Diagnostic {
+    Diagnostic::warning(
+        codes::PROJECT_CHANGED,
+        "the project's files have changed since the server loaded them, and this goes by what it loaded",
+    )
+    .with_remedy("start the server again, or use `mulgil dev` while you work")
 }
 
 /// One who follows a run.

@@ -8,6 +8,7 @@ mod models;
 mod notices;
 mod onlooker;
 mod pages;
+mod reload;
 mod terms;
 
 use std::{
@@ -32,15 +33,19 @@ use mulgil_scheduler::{
     service::{Ask, LocalExecutor, MAX_ASKS, Pulse, Retried, RunsModels, Service, ServiceLimits, Witness},
 };
 use mulgil_server::{Config, Limits};
+use mulgil_store::DataLock;
 use tokio::sync::{mpsc, watch};
 
-pub(crate) use self::control::{flow, interval, retried};
 use self::{
     control::Program,
     models::Models,
     notices::Notices,
     onlooker::{Changes, Onlooker},
     pages::Pages,
+};
+pub(crate) use self::{
+    control::{flow, interval, retried},
+    reload::Reload,
 };
 use crate::{
     cli,
@@ -55,6 +60,9 @@ const DEFAULT_SLOTS: usize = 16;
 
 /// How long notices may go on when the server ends.
 const LAST_NOTICES: Duration = Duration::from_secs(10);
+
+/// The command as the lock on the data folder names it.
+pub(crate) const SERVE: &str = "mulgil serve";
 
 /// A program that nobody names runs Python steps.
 pub(crate) const PYTHON: &str = "python3";
@@ -165,18 +173,27 @@ pub(crate) enum Ended<T> {
     ByItself,
 }
 
-/// Keeps time and serves until it is told to end, and what goes on has ended. After `patience` it ends without:
-/// programs go on and are found again, and what ran inside of it is tried again.
+/// A server that begins anew whenever its project changes.
+pub(crate) struct Anew {
+    /// What it and whoever looks at the files tell each other.
+    pub(crate) reload: Arc<Reload>,
+    /// How long what goes on by itself may last when it ends: after that programs go on and are found again,
+    /// and what ran inside of it is tried again.
+    pub(crate) patience: Duration,
+}
+
+/// Keeps time and serves until it is told to end, and what goes on has ended.
 pub(crate) async fn serve<T>(
     opened: &Opened,
     flags: &cli::Serve,
     listener: Listener,
-    patience: Option<Duration>,
+    lock: Arc<DataLock>,
+    anew: Option<Anew>,
     told: impl Future<Output = T>,
 ) -> Result<Ended<T>, Faults> {
     let listener = tokio::net::TcpListener::from_std(listener.0).map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
-    let (runner, right) = opened.runner_in_waiting("mulgil serve", flags.parallel).await?;
+    let (runner, right) = opened.runner_in_waiting(SERVE, lock, flags.parallel).await?;
     let runner = Arc::new(runner);
     let changes = Changes::default();
     let notices = Notices::new(opened, address.port())?;
@@ -206,6 +223,8 @@ pub(crate) async fn serve<T>(
         onlooker,
         notices: notices.clone(),
         stopping: stopping.clone(),
+        loaded: opened.stamp(),
+        reload: anew.as_ref().map(|anew| Arc::clone(&anew.reload)),
     });
     let config = Config {
         data_dir: opened.data_dir().to_owned(),
@@ -241,7 +260,7 @@ pub(crate) async fn serve<T>(
     let _ = asks.send(Ask::Drain).await;
     let scheduled = match early {
         Some(ended) => ended,
-        None => drained_within(&mut ends, patience).await,
+        None => drained_within(&mut ends, anew.map(|anew| anew.patience)).await,
     };
     if !server.is_finished() {
         joined(server.await)?;

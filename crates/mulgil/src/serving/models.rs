@@ -2,7 +2,7 @@
 //! what is due by itself. One run at a time has its turn; each fills several tables at once.
 
 use std::{
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ use mulgil_scheduler::{
     service::{RunsModels, StepEnd, Stop},
 };
 use serde_json::json;
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{Mutex, Notify, oneshot, watch};
 
 use super::{onlooker::Changes, warn};
 use crate::{say, wire};
@@ -39,12 +39,26 @@ pub(crate) struct Models {
     runner: Arc<Runner>,
     turn: Mutex<()>,
     changes: Changes,
+    /// The run whose turn it is.
+    current: Arc<StdMutex<Option<Current>>>,
+}
+
+/// A run that goes on.
+struct Current {
+    run: i64,
+    /// The backfill that it is a part of.
+    backfill: Option<i64>,
+    cancel: Arc<Notify>,
 }
 
 impl Models {
     pub(crate) fn new(runner: Arc<Runner>, changes: Changes) -> Self {
-        let turn = Mutex::new(());
-        Self { runner, turn, changes }
+        Self {
+            runner,
+            turn: Mutex::new(()),
+            changes,
+            current: Arc::default(),
+        }
     }
 
     /// Told whenever anything of them is recorded.
@@ -60,13 +74,44 @@ impl Models {
         interrupt: impl Future<Output = ()>,
     ) -> Result<RunSummary, Fault> {
         let _turn = self.turn.lock().await;
+        let cancel = Arc::new(Notify::new());
         let watch = Arc::new(Teller {
             changes: self.changes.clone(),
             began: StdMutex::new(began),
+            current: Arc::clone(&self.current),
+            backfill: request.backfill,
+            cancel: Arc::clone(&cancel),
         });
+        let interrupt = async {
+            tokio::select! {
+                () = interrupt => {}
+                () = cancel.notified() => {}
+            }
+        };
         let summary = self.runner.run(request, watch, interrupt).await;
+        *locked(&self.current) = None;
         self.changes.tell();
         summary
+    }
+
+    /// Ends a run; false where it is not one of models that goes on.
+    ///
+    /// # Errors
+    /// `RUN_NOT_ACTIVE` for one of a backfill, which would begin the next at once.
+    pub(crate) fn cancel(&self, run: i64) -> Result<bool, Fault> {
+        let current = locked(&self.current);
+        let Some(current) = current.as_ref().filter(|current| current.run == run) else {
+            return Ok(false);
+        };
+        if let Some(backfill) = current.backfill {
+            let what = format!("run {run} is a part of backfill {backfill}, which would begin it anew");
+            return Err(Box::new(
+                Diagnostic::error(codes::RUN_NOT_ACTIVE, what)
+                    .with_remedy(format!("end the backfill: `mulgil backfill cancel {backfill}`")),
+            ));
+        }
+        current.cancel.notify_one();
+        Ok(true)
     }
 
     /// The instances that no flow with a schedule owns: the watchman's.
@@ -230,13 +275,25 @@ fn tell(summary: &RunSummary) {
 struct Teller {
     changes: Changes,
     began: StdMutex<Option<oneshot::Sender<i64>>>,
+    current: Arc<StdMutex<Option<Current>>>,
+    backfill: Option<i64>,
+    cancel: Arc<Notify>,
+}
+
+fn locked<T>(of: &StdMutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Watch for Teller {
     fn planned(&self, _: &[Step]) {}
 
     fn began(&self, run: i64) {
-        let began = self.began.lock().unwrap_or_else(PoisonError::into_inner).take();
+        *locked(&self.current) = Some(Current {
+            run,
+            backfill: self.backfill,
+            cancel: Arc::clone(&self.cancel),
+        });
+        let began = locked(&self.began).take();
         if let Some(began) = began {
             // Who asked may be gone.
             let _ = began.send(run);

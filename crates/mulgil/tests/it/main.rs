@@ -39,6 +39,7 @@ mod postgres;
 mod prune;
 mod publish;
 mod races;
+mod reload;
 mod rollback;
 mod seeds;
 mod selectors;
