@@ -68,6 +68,8 @@ pub enum Check {
         unit: String,
         /// From when on; nothing where it has no beginning.
         begin: Option<Instant>,
+        /// Up to when; nothing where it goes on.
+        end: Option<Instant>,
         /// Whether all of the interval lies in it.
         is_named: bool,
     },
@@ -135,7 +137,7 @@ pub enum Check {
         range: Interval,
         /// The last failure's code.
         code: Code,
-        /// How often in a row.
+        /// How often in a row; 0 where it, or what it reads, has changed since.
         count: u32,
         /// When it failed last.
         failed_at: Instant,

@@ -66,7 +66,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, Fault> {
         let fault = Diagnostic::error(codes::LISTEN_FAILED, format!("cannot serve at {address}: {error}"));
         Box::new(
             fault
-                .with_remedy("choose another port, or end the program that has this one")
+                .with_remedy("choose another port with `--port`, or end the program that has this one")
                 .with_retry(Retry::AfterHumanFix),
         )
     })

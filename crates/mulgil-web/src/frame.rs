@@ -123,7 +123,14 @@ pub fn page(frame: &Frame, head: &Head, body: &Markup) -> String {
                 a .to-main href="#main" { (words::SKIP.of(language)) }
                 (bar(frame, head))
                 (menu(frame, head.section))
-                main #main tabindex="-1" { (body) }
+                main #main tabindex="-1" {
+                    div #banner data-live {
+                        @if frame.faults > 0 {
+                            p .banner role="alert" { a href="/#server" { (words::not_loaded(frame.faults, language)) } }
+                        }
+                    }
+                    (body)
+                }
                 p #said .unseen role="status" {}
                 (keys::dialog(language))
                 (foot(frame))

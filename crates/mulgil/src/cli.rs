@@ -102,6 +102,8 @@ pub(crate) enum Command {
     Schema(Schema),
     /// Write one document: what runs, when, why, for whom, on whose keys, and what needs a person now
     Handover(Json),
+    /// Say how a command is written: `mulgil help backfill`
+    Help(Help),
     /// Print the script that completes names of this project on the command line
     Completions(Completions),
     /// Print the manual page, or write that of each command into a folder
@@ -112,6 +114,14 @@ pub(crate) enum Command {
     /// Print the reference of all commands as Markdown
     #[command(hide = true)]
     GenDocs,
+}
+
+/// Flags of `help`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Help {
+    /// The command; all of them when absent
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 /// `--json` of the reading commands.
@@ -293,6 +303,9 @@ pub(crate) struct MakeBackfill {
     /// Only say what would be filled
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do not wait until the server has filled them
+    #[arg(long)]
+    pub(crate) detach: bool,
     /// How many intervals may be filled at once; without a server, how many attempts
     #[arg(long, short = 'j', value_name = "N", value_parser = at_least_one)]
     pub(crate) parallel: Option<usize>,

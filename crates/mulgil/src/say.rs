@@ -53,9 +53,10 @@ pub(crate) fn faults(faults: &Faults) {
     }
     if faults.0.len() > 1 {
         let all = count(faults.0.len() as u64, "fault");
-        let shown = match faults.0.len() > FAULTS_SHOWN {
-            true => format!(", of which these are the first {FAULTS_SHOWN} (`mulgil check --json` has all)"),
-            false => String::new(),
+        let shown = if faults.0.len() > FAULTS_SHOWN {
+            format!(", of which these are the first {FAULTS_SHOWN} (`mulgil check --json` has all)")
+        } else {
+            String::new()
         };
         let _ = writeln!(out, "\n{all} in all{shown}; `mulgil explain CODE` says more about each");
     }
@@ -125,7 +126,10 @@ pub(crate) fn thousands(number: u64) -> String {
 pub(crate) fn size(bytes: u64) -> String {
     let steps = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
     match steps.into_iter().find(|(step, _)| bytes >= *step) {
-        Some((step, unit)) => format!("{}.{} {unit}", bytes / step, bytes % step * 10 / step),
+        Some((step, unit)) => {
+            let tenths = (bytes / step) * 10 + (bytes % step * 10 + step / 2) / step;
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
         None => count(bytes, "byte"),
     }
 }

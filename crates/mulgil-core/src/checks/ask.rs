@@ -88,6 +88,7 @@ fn named(grid: &Grid, range: Interval) -> Check {
             Cut::Cron(cron) => cron.as_str().to_owned(),
         },
         begin: grid.begin,
+        end: grid.end,
         is_named: !grid.is_cut() || grid.extent().contains(range),
     }
 }
@@ -247,21 +248,30 @@ fn failing(node: &Node, state: &NodeState, range: Interval) -> Vec<Check> {
     let told = |(range, failing): (Interval, &Failing)| match failing.rolled_back_to {
         Some(to) if due::is_held(node, failing) => Some(Check::RolledBack { range, to }),
         Some(_) => None,
-        None => Some(Check::Failing {
-            range,
-            code: failing.code,
-            count: failing.equal_count,
-            failed_at: failing.failed_at,
-            next_try_at: failing.next_try_at,
-            retry: failing.retry,
-            is_held: due::is_held(node, failing),
-        }),
+        None => {
+            // Another definition is tried as if nothing had failed.
+            let now = if failing.code_fp == node.fingerprint {
+                *failing
+            } else {
+                failing.released()?
+            };
+            Some(Check::Failing {
+                range,
+                code: now.code,
+                count: now.equal_count,
+                failed_at: now.failed_at,
+                next_try_at: now.next_try_at,
+                retry: now.retry,
+                is_held: due::is_held(node, failing),
+            })
+        }
     };
     state.failing.within(range).filter_map(told).collect()
 }
 
+/// Nothing where there are no rows to test, or nobody has tested any.
 fn tested(forecast: &Forecast<'_>, node: &Node, state: &NodeState, range: Interval) -> Option<Check> {
-    if node.tests.is_empty() {
+    if node.tests.is_empty() || !state.filled.keys().overlaps(range) {
         return None;
     }
     let none = NodeState::default();
@@ -276,6 +286,10 @@ fn tested(forecast: &Forecast<'_>, node: &Node, state: &NodeState, range: Interv
     } else {
         RangeSet::new()
     };
+    let is_known = node.tests.iter().any(|test| results.tests.contains_key(&test.name));
+    if !is_known && untested.is_empty() {
+        return None;
+    }
     Some(Check::Tested {
         failed: failed.into_iter().map(|test| test.name.clone()).collect(),
         untested,

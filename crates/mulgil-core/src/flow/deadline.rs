@@ -82,7 +82,7 @@ fn clock(day_of: Instant, at: Time, timezone: &Zone) -> Option<Instant> {
 impl Flow {
     /// The next tick and by when its run has to be done, where that is earlier: a schedule that always comes late.
     pub fn comes_late(&self, now: Instant) -> Option<(Instant, Instant)> {
-        let next = self.schedule.as_ref()?.next_tick(now)?;
+        let next = self.next_tick(now)?;
         let deadline = self
             .deadline
             .as_ref()

@@ -39,6 +39,21 @@ impl Flow {
         Instance::of(NodeName::new(name::of_flow(&self.name)))
     }
 
+    /// When its schedule comes next; never again after the tick that wants its last interval.
+    pub fn next_tick(&self, now: Instant) -> Option<Instant> {
+        let schedule = self.schedule.as_ref()?;
+        let is_over = |end: Instant| schedule.last_tick(now).is_some_and(|last| last >= end);
+        match self.grid.end.filter(|_| self.grid.is_cut()) {
+            Some(end) if is_over(end) => None,
+            _ => schedule.next_tick(now),
+        }
+    }
+
+    /// Its next ticks, the first one first.
+    pub fn next_ticks(&self, now: Instant) -> impl Iterator<Item = Instant> {
+        std::iter::successors(self.next_tick(now), |tick| self.next_tick(*tick))
+    }
+
     /// The intervals that are due, those first that should begin first, at most `limit`. None for a flow
     /// without intervals: its ticks are its runs. `active` is what runs are busy with. `turn` are intervals
     /// that a person asked for, in the order in which they come; those that it does not name come after

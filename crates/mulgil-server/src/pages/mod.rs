@@ -123,6 +123,7 @@ impl Asked {
                 .path_and_query()
                 .map_or_else(String::new, |address| address.as_str().to_owned()),
             health: site.health,
+            faults: site.faults,
             queries,
             took: self.began.elapsed().max(Duration::from_micros(1)),
             topics,

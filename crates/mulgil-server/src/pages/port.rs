@@ -29,6 +29,8 @@ pub struct Site {
     pub zone: Zone,
     /// How the server is, as it was last looked at.
     pub health: Verdict,
+    /// Faults of the project in its folder, where it cannot be loaded and an older one is served.
+    pub faults: u64,
 }
 
 impl Site {
@@ -39,6 +41,7 @@ impl Site {
             environment: String::new(),
             zone: Zone::named("UTC").unwrap_or_else(|| unreachable!("UTC is bundled")),
             health: Verdict::Unknown,
+            faults: 0,
         }
     }
 }

@@ -14,8 +14,8 @@ use mulgil_core::{
 
 use crate::{Store, error::Error, sql, text};
 
-/// Runs of flows among which those of the last day are looked for.
-const RUNS_LOOKED_AT: i64 = 5_000;
+/// Runs that go on and are looked at, the newest.
+const OPEN_RUNS_LOOKED_AT: i64 = 1_000;
 /// Attempts among which those that failed are looked for.
 const ATTEMPTS_LOOKED_AT: i64 = 2_000;
 /// Failed attempts that are told.
@@ -40,11 +40,28 @@ pub struct FlowRunRow {
     pub ended_at: Option<Instant>,
 }
 
+/// A run of a flow as it is read.
+type RunRow = (i64, String, i64, i64, Option<i64>, String, i64, Option<i64>);
+
+fn run_row((run, flow, start, end, scheduled_at, state, started_at, ended_at): RunRow) -> Result<FlowRunRow, Error> {
+    Ok(FlowRunRow {
+        run,
+        flow,
+        interval: Interval::new(Instant(start), Instant(end)).unwrap_or(Interval::WHOLE),
+        scheduled_at: scheduled_at.map(Instant),
+        state: RunState::parse(&state).ok_or_else(|| Error::damaged("a run has no state"))?,
+        started_at: Instant(started_at),
+        ended_at: ended_at.map(Instant),
+    })
+}
+
 /// An attempt that failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FailedRow {
     /// Its number.
     pub attempt: i64,
+    /// Which try of its task run it was, from 1 on.
+    pub try_number: u32,
     /// Its task run.
     pub task: i64,
     /// Its run.
@@ -73,38 +90,84 @@ pub struct OpenTicks {
 }
 
 impl Store {
-    /// The runs of flows that go on or have begun since a moment, newest first, and of each flow the newest.
-    pub async fn flow_runs_since(&self, since: Instant) -> Result<Vec<FlowRunRow>, Fault> {
+    /// The newest run of each flow, and those that go on, newest first.
+    pub async fn newest_flow_runs(&self) -> Result<Vec<FlowRunRow>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                type Row = (i64, String, i64, i64, Option<i64>, String, i64, Option<i64>);
-                let rows: Vec<Row> = sql::query_as(
-                    "select f.run, f.flow, f.start_at, f.end_at, f.scheduled_at, r.state, r.started_at, r.ended_at
-                     from (
-                        select run, flow, start_at, end_at, scheduled_at,
-                            row_number() over (partition by flow order by run desc) as place
-                        from (select * from flow_run order by run desc limit $2) newest
-                     ) f join run r on r.id = f.run
-                     where r.started_at >= $1 or r.ended_at is null or f.place = 1
+                // From name to name by the index, however many runs each has.
+                let rows: Vec<RunRow> = sql::query_as(
+                    "with recursive names (flow) as (
+                        select min(flow) from flow_run
+                        union all
+                        select (select min(f.flow) from flow_run f where f.flow > names.flow)
+                        from names where names.flow is not null
+                     ), wanted (run) as (
+                        select (select max(f.run) from flow_run f where f.flow = names.flow) from names
+                        union
+                        select open.run from (
+                            select run from flow_run where ended_at is null order by run desc limit $1
+                        ) open
+                     )
+                     select f.run, f.flow, f.start_at, f.end_at, f.scheduled_at, r.state, r.started_at, r.ended_at
+                     from wanted join flow_run f on f.run = wanted.run join run r on r.id = f.run
                      order by f.run desc",
                 )
-                .bind(since.0)
-                .bind(RUNS_LOOKED_AT)
+                .bind(OPEN_RUNS_LOOKED_AT)
                 .fetch_all(conn)
                 .await?;
-                rows.into_iter()
-                    .map(|(run, flow, start, end, scheduled_at, state, started_at, ended_at)| {
-                        Ok(FlowRunRow {
-                            run,
-                            flow,
-                            interval: Interval::new(Instant(start), Instant(end)).unwrap_or(Interval::WHOLE),
-                            scheduled_at: scheduled_at.map(Instant),
-                            state: RunState::parse(&state).ok_or_else(|| Error::damaged("a run has no state"))?,
-                            started_at: Instant(started_at),
-                            ended_at: ended_at.map(Instant),
-                        })
-                    })
-                    .collect()
+                rows.into_iter().map(run_row).collect()
+            })
+        })
+        .await
+    }
+
+    /// What ran of some flows since a moment: of each the newest runs, newest first, and how many there were.
+    pub async fn flow_days(
+        &self,
+        flows: &[&str],
+        since: Instant,
+        shown: usize,
+    ) -> Result<BTreeMap<String, (Vec<FlowRunRow>, u64)>, Fault> {
+        if flows.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let flows: Vec<String> = flows.iter().map(|flow| (*flow).to_owned()).collect();
+        self.read(move |conn| {
+            Box::pin(async move {
+                type Row = (String, i64, i64, i64, Option<i64>, String, i64, Option<i64>, i64);
+                let names: Vec<String> = (0..flows.len()).map(|at| format!("(${})", at + 3)).collect();
+                let text = format!(
+                    "with names (flow) as (values {}), last (run) as (
+                        select coalesce((select id from run where started_at < $1 order by id desc limit 1), 0)
+                     ), counts (flow, many) as materialized (
+                        select names.flow, (
+                            select count(*) from flow_run f where f.flow = names.flow and f.run > last.run
+                        ) from names cross join last
+                     )
+                     select f.flow, f.run, f.start_at, f.end_at, f.scheduled_at, r.state, r.started_at, r.ended_at,
+                        counts.many
+                     from counts join flow_run f on f.flow = counts.flow and f.run in (
+                        select n.run from flow_run n where n.flow = counts.flow order by n.run desc limit $2
+                     ) join run r on r.id = f.run
+                     where r.started_at >= $1 or r.ended_at is null
+                     order by f.run desc",
+                    names.join(", ")
+                );
+                let mut query = sql::query_as(sqlx::AssertSqlSafe(text))
+                    .bind(since.0)
+                    .bind(i64::try_from(shown).unwrap_or(i64::MAX));
+                for flow in &flows {
+                    query = query.bind(flow);
+                }
+                let rows: Vec<Row> = query.fetch_all(conn).await?;
+                let mut days: BTreeMap<String, (Vec<FlowRunRow>, u64)> = BTreeMap::new();
+                for (flow, run, start, end, scheduled_at, state, started_at, ended_at, many) in rows {
+                    let row = run_row((run, flow.clone(), start, end, scheduled_at, state, started_at, ended_at))?;
+                    let (day, count) = days.entry(flow).or_default();
+                    day.push(row);
+                    *count = many.max(0).unsigned_abs();
+                }
+                Ok(days)
             })
         })
         .await
@@ -114,9 +177,10 @@ impl Store {
     pub async fn newest_failed(&self) -> Result<Vec<FailedRow>, Fault> {
         self.read(move |conn| {
             Box::pin(async move {
-                type Row = (i64, i64, i64, String, String, i64, i64, i64, String);
+                type Row = (i64, i64, i64, String, String, i64, i64, i64, String, i64);
                 let rows: Vec<Row> = sql::query_as(
-                    "select a.id, t.id, t.run, t.instance, t.kind, t.start_at, t.end_at, a.ended_at, a.fault
+                    "select a.id, t.id, t.run, t.instance, t.kind, t.start_at, t.end_at, a.ended_at, a.fault,
+                        (select count(*) from attempt b where b.task_run = a.task_run and b.id <= a.id)
                      from (select id, task_run, state, ended_at, fault from attempt order by id desc limit $1) a
                      join task_run t on t.id = a.task_run
                      where a.state in ('failed', 'crashed') and a.fault is not null and a.ended_at is not null
@@ -127,21 +191,24 @@ impl Store {
                 .fetch_all(conn)
                 .await?;
                 rows.into_iter()
-                    .map(|(attempt, task, run, instance, kind, start, end, ended_at, fault)| {
-                        let (instance, step) = instance_of(&instance)?;
-                        Ok(FailedRow {
-                            attempt,
-                            task,
-                            run,
-                            instance,
-                            step,
-                            kind: text::kind(&kind)
-                                .ok_or_else(|| Error::damaged(format!("`{kind}` is no kind of task")))?,
-                            range: Interval::new(Instant(start), Instant(end)).unwrap_or(Interval::WHOLE),
-                            ended_at: Instant(ended_at),
-                            fault: serde_json::from_str(&fault)?,
-                        })
-                    })
+                    .map(
+                        |(attempt, task, run, instance, kind, start, end, ended_at, fault, number)| {
+                            let (instance, step) = instance_of(&instance)?;
+                            Ok(FailedRow {
+                                attempt,
+                                try_number: u32::try_from(number).unwrap_or(u32::MAX),
+                                task,
+                                run,
+                                instance,
+                                step,
+                                kind: text::kind(&kind)
+                                    .ok_or_else(|| Error::damaged(format!("`{kind}` is no kind of task")))?,
+                                range: Interval::new(Instant(start), Instant(end)).unwrap_or(Interval::WHOLE),
+                                ended_at: Instant(ended_at),
+                                fault: serde_json::from_str(&fault)?,
+                            })
+                        },
+                    )
                     .collect()
             })
         })

@@ -1,5 +1,6 @@
 //! Forms before a deed.
 
+use mulgil_core::diagnostic::{Code, Diagnostic};
 use mulgil_web::{
     address,
     look::Look,
@@ -13,6 +14,11 @@ pub(crate) fn pages(look: &Look) -> Vec<Shown> {
     let show = |name, address, view: &Confirm| shown(name, address, look, |frame| page::confirm(frame, view));
     vec![
         show("form-backfill", "/tables/reads_daily/backfill", &backfill()),
+        show(
+            "form-wrong-date",
+            "/tables/reads_daily/backfill?from=2026-03-99",
+            &wrong_date(),
+        ),
         show("form-run", "/flows/daily_sales/run", &run()),
         show("form-cancel", "/runs/415/cancel", &cancel()),
         show("form-refused", "/flows/daily_sales/run?case=refused", &refused_run()),
@@ -50,6 +56,29 @@ fn backfill() -> Confirm {
         faults: Vec::new(),
         back: link("reads_daily", address::table("reads_daily")),
         command: "mulgil backfill reads_daily --from 2026-11-18 --to 2026-11-21 --missing".into(),
+    }
+}
+
+/// A date that there is not: nothing is known of what would be done.
+fn wrong_date() -> Confirm {
+    Confirm {
+        deed: Deed::Backfill {
+            node: "reads_daily".into(),
+            count: 0,
+            ranges: Vec::new(),
+            intervals: Vec::new(),
+            filled: 0,
+            readers: Vec::new(),
+        },
+        hidden: vec![("ranges".into(), String::new())],
+        fields: vec![
+            field("from", Label::From, "2026-03-99", FieldKind::Text),
+            field("to", Label::To, "", FieldKind::Text),
+            field("only", Label::Only, "all", FieldKind::Only),
+        ],
+        faults: vec![Diagnostic::error(Code(3), "`2026-03-99` is no day").with_remedy("write it as 2026-03-09")],
+        command: "mulgil backfill reads_daily --from 2026-03-99".into(),
+        ..backfill()
     }
 }
 

@@ -63,6 +63,11 @@ fn flows() -> Flows {
                 Some((423, RunState::Success)),
             ),
             row("한번만", None, Some((17, RunState::Cancelled))),
+            row(
+                "settlement_of_creators_by_country_and_month",
+                Some("0 9 2 * * Asia/Seoul"),
+                Some((390, RunState::Success)),
+            ),
             row("주간_보고", Some("0 9 * * 1 Asia/Seoul"), None),
         ],
         paging: Paging::default(),
@@ -96,7 +101,12 @@ fn runs() -> Runs {
                 id: 423 - place,
                 what: if place % 7 == 4 {
                     Link {
-                        text: ["", "tag:daily+"][place as usize % 2].into(),
+                        text: [
+                            "",
+                            "tag:daily+",
+                            "source:firebase.events+ reads_daily+1 sales_by_country_and_payment_method",
+                        ][place as usize / 7 % 3]
+                            .into(),
                         href: None,
                     }
                 } else {
@@ -163,6 +173,13 @@ fn tables() -> Tables {
                 41_000,
             ),
             row("country_codes", "seed", None, vec![(ok, 1)], 9_412),
+            row(
+                "creator_settlement_by_country_and_month",
+                "model",
+                Some("정산, 작가와 나라와 달별. 환율은 그달의 마지막 날 것을 씁니다"),
+                vec![(Mark::Run(RunState::Failed), 1), (ok, 23)],
+                77_000,
+            ),
             row(
                 "dau_weekly",
                 "model",

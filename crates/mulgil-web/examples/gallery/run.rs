@@ -216,6 +216,13 @@ pub(crate) fn running(tab: Tab) -> Run {
 /// A run of models, more than a graph draws.
 pub(crate) fn models(tab: Tab) -> Run {
     let mut random = Random(3);
+    let named = |at: usize| {
+        format!(
+            "{}_{}_{at}",
+            ["stg", "int", "fct", "dim", "mart"][at / 40],
+            ["orders", "reads", "users", "payments_by_country_and_method"][at % 4]
+        )
+    };
     let tasks = (0..180_usize).map(|at| {
         let needs: Vec<_> = if at < 24 {
             Vec::new()
@@ -224,15 +231,10 @@ pub(crate) fn models(tab: Tab) -> Run {
                 .map(|_| (at - 24 + random.below(20) as usize).min(at - 1))
                 .collect()
         };
-        let name = format!(
-            "{}_{}",
-            ["stg", "int", "fct", "dim", "mart"][at / 40],
-            ["orders", "reads", "users", "payments_by_country_and_method"][at % 4]
-        );
         let start = (at / 6) as i64 * 9;
         let mut task = task(
             at,
-            &format!("{name}_{at}"),
+            &named(at),
             "models",
             Mark::Run(RunState::Success),
             (start, at as i64 % 4),
@@ -246,6 +248,11 @@ pub(crate) fn models(tab: Tab) -> Run {
             Some(Reason::Lookback),
         );
         task.rows = Some(random.below(9_000_000));
+        if at % 12 == 11 {
+            // What the fill before it wrote is tested.
+            (task.name, task.kind, task.interval) = (named(at - 1), TaskKind::Test, None);
+            (task.reason, task.rows, task.needs) = (None, None, vec![at - 1]);
+        }
         task
     });
     let tasks: Vec<_> = tasks.collect();

@@ -8,7 +8,7 @@ use mulgil_web::{
     look::Look,
     page,
     view::{
-        Verdict,
+        Frame, Verdict,
         today::{
             FLOWS_SHOWN, FlowDay, Light, LightKind, RunMark, TROUBLES_SHOWN, Today, Trouble, TroubleCause, TroubleKind,
             Troubles,
@@ -23,6 +23,13 @@ pub(crate) fn pages(look: &Look) -> Vec<Shown> {
     vec![
         show("today", "/", &bad_morning()),
         show("today-well", "/?case=well", &good_morning()),
+        shown("today-not-loaded", "/?case=not-loaded", look, |frame| {
+            let frame = Frame {
+                faults: 2,
+                ..frame.clone()
+            };
+            page::today(&frame, &good_morning())
+        }),
         show("today-empty", "/?case=empty", &nothing_yet()),
         show("today-hostile", "/?case=hostile", &unwanted_names()),
     ]

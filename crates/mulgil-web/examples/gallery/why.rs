@@ -50,6 +50,7 @@ fn missing() -> Why {
                 Check::Named {
                     unit: "day".into(),
                     begin: Some(day(385).range.start),
+                    end: None,
                     is_named: true,
                 },
                 Verdict::Good,
@@ -112,6 +113,7 @@ fn well() -> Why {
                 Check::Named {
                     unit: "day".into(),
                     begin: Some(day(385).range.start),
+                    end: None,
                     is_named: true,
                 },
                 Verdict::Good,
@@ -138,7 +140,7 @@ fn well() -> Why {
         fills: vec![
             Fill {
                 at: ago(1_500),
-                run: Some(link("#398", address::run(398))),
+                run: Some(link("398", address::run(398))),
                 with: "2026-11-17..2026-11-20".into(),
                 version: Some(1_203),
                 rows: Some(41_220),
@@ -200,11 +202,13 @@ fn every_answer() -> Why {
         Check::Named {
             unit: "0 5 * * 1".into(),
             begin: Some(day(5).range.start),
+            end: None,
             is_named: false,
         },
         Check::Named {
             unit: "hour".into(),
             begin: None,
+            end: None,
             is_named: true,
         },
         wanted(false),

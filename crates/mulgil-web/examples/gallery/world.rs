@@ -42,6 +42,7 @@ pub(crate) fn frame(address: &str, look: &Look) -> Frame {
         now: now(),
         address: address.into(),
         health: Verdict::Good,
+        faults: 0,
         queries: 3,
         took: Duration::from_millis(8),
         topics: vec!["today".into()],

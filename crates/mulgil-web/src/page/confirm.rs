@@ -13,7 +13,7 @@ use crate::{
     text::{Text, form as words, frame as shared},
     view::{
         Frame,
-        form::{Confirm, Deed, Field, FieldKind, PREVIEW_SHOWN},
+        form::{Confirm, Deed, Field, FieldKind, Label, PREVIEW_SHOWN},
     },
 };
 
@@ -28,18 +28,32 @@ pub fn confirm(frame: &Frame, view: &Confirm) -> String {
         div .page-head { h1 { bdi { (link::cut(&title, 200)) } } }
         (fault::faults(&view.faults, language))
         @if !view.fields.is_empty() { (asked(view, language)) }
-        section .part .deed {
-            h2 { (words::GOING_TO.of(language)) }
-            (deed(&view.deed, language))
+        // Where a value is wrong nobody knows whether there is something to do, and the command is as wrong.
+        @if !is_refused(view) || !is_nothing(&view.deed) {
+            section .part .deed {
+                h2 { (words::GOING_TO.of(language)) }
+                (deed(&view.deed, language))
+            }
         }
         (done(frame, view))
-        section .part .same { h2 { (words::COMMAND.of(language)) } (fix::command(&view.command, language)) }
+        @if !is_refused(view) {
+            section .part .same { h2 { (words::COMMAND.of(language)) } (fix::command(&view.command, language)) }
+        }
     };
     let mut head = Head::below(section, title);
     if view.back.href.is_some() {
         head.trail.insert(0, view.back.clone());
     }
     page(frame, &head, &body)
+}
+
+/// Whether something stands against it.
+fn is_refused(view: &Confirm) -> bool {
+    !view.faults.is_empty() || view.fields.iter().any(|field| field.fault.is_some())
+}
+
+fn is_nothing(deed: &Deed) -> bool {
+    matches!(deed, Deed::Backfill { count: 0, .. })
 }
 
 fn title(deed: &Deed, language: Language) -> (Section, String) {
@@ -66,6 +80,7 @@ fn asked(view: &Confirm, language: Language) -> Markup {
 fn entry(place: usize, field: &Field, language: Language) -> Markup {
     let id = format!("field-{place}");
     let fault_id = format!("{id}-fault");
+    let example = matches!(field.label, Label::From | Label::To).then_some(words::INTERVAL_EXAMPLE);
     let described = field.fault.is_some().then_some(&fault_id);
     let choice = |values: Vec<(&str, &str)>| {
         html! {
@@ -78,7 +93,7 @@ fn entry(place: usize, field: &Field, language: Language) -> Markup {
         div .field {
             label for=(id) { bdi { (link::cut(&words::label(&field.label, language), 80)) } }
             @match &field.kind {
-                FieldKind::Text | FieldKind::Number => input #(id) type="text" name=(field.name) value=(field.value) maxlength="1000"
+                FieldKind::Text | FieldKind::Number => input #(id) type="text" name=(field.name) value=(field.value) maxlength="1000" placeholder=[example]
                     inputmode=[matches!(field.kind, FieldKind::Number).then_some("decimal")] autocomplete="off" spellcheck="false"
                     aria-describedby=[described] aria-invalid=[described.map(|_| "true")];,
                 FieldKind::Flag => (choice(vec![("true", words::YES.of(language)), ("false", words::NO.of(language))])),
@@ -147,8 +162,6 @@ fn names(what: Text, names: &[String], is_ordered: bool, language: Language) -> 
 /// The form that does it; none while something stands against it.
 fn done(frame: &Frame, view: &Confirm) -> Markup {
     let language = frame.look.language;
-    let is_nothing = matches!(view.deed, Deed::Backfill { count: 0, .. });
-    let is_refused = !view.faults.is_empty() || view.fields.iter().any(|field| field.fault.is_some());
     let button = match &view.deed {
         Deed::Run { steps, .. } => words::do_run(steps.len() as u64, language),
         Deed::Cancel { .. } => words::DO_CANCEL.of(language).to_owned(),
@@ -162,7 +175,7 @@ fn done(frame: &Frame, view: &Confirm) -> Markup {
             @for field in view.fields.iter().filter(|field| !view.hidden.iter().any(|(name, _)| *name == field.name)) {
                 input type="hidden" name=(field.name) value=(field.value);
             }
-            @if !is_refused && !is_nothing { button .main type="submit" { (button) } }
+            @if !is_refused(view) && !is_nothing(&view.deed) { button .main type="submit" { (button) } }
             @if let Some(href) = view.back.href.as_deref().filter(|href| address::is_local(href)) {
                 a href=(href) { (words::BACK.of(language)) }
             }

@@ -38,7 +38,7 @@ pub fn flows(frame: &Frame, view: &Flows) -> String {
         @if view.rows.is_empty() {
             (nothing(&view.search, words::FLOWS_EMPTY, "mulgil flows ls", language))
         } @else {
-            div .scroll { table .list {
+            div .scroll { table .list .cards .flows {
                 thead { tr {
                     th scope="col" { (words::NAME.of(language)) }
                     th scope="col" { (words::LAST_RUN.of(language)) }
@@ -60,7 +60,7 @@ pub fn runs(frame: &Frame, view: &Runs) -> String {
     let body = html! {
         div .page-head { h1 { (shared::RUNS.of(language)) } (choice(view.only, language)) }
         @if !view.rows.is_empty() {
-            div .scroll #runs data-live { table .list {
+            div .scroll #runs data-live { table .list .cards .runs {
                 thead { tr {
                     th scope="col" { (words::RUN.of(language)) }
                     th scope="col" { (words::STATE.of(language)) }
@@ -90,7 +90,7 @@ pub fn tables(frame: &Frame, view: &Tables) -> String {
         @if view.rows.is_empty() {
             (nothing(&view.search, words::TABLES_EMPTY, "mulgil nodes ls", language))
         } @else {
-            div .scroll { table .list .tables {
+            div .scroll { table .list .cards .tables {
                 thead { tr {
                     th scope="col" { (words::NAME.of(language)) }
                     th scope="col" { (words::INTERVALS.of(language)) }
@@ -137,7 +137,7 @@ fn flow_row(row: &FlowRow, clock: &Clock<'_>) -> Markup {
     html! {
         tr {
             th scope="row" { (link::link(&row.name)) }
-            td {
+            td data-of=(words::LAST_RUN.of(language)) {
                 @match &row.last {
                     Some((id, state, at)) => {
                         a .plain href=(address::run(*id)) { (mark::state(*state, language)) }
@@ -152,7 +152,10 @@ fn flow_row(row: &FlowRow, clock: &Clock<'_>) -> Markup {
                     None => span .muted { (words::NO_SCHEDULE.of(language)) }
                 }
             }
-            td { @if let Some(at) = row.next_at { (clock.minute(at)) } }
+            @match row.next_at {
+                Some(at) => td data-of=(words::NEXT.of(language)) { (clock.minute(at)) },
+                None => td {},
+            }
         }
     }
 }

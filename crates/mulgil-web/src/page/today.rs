@@ -24,7 +24,7 @@ pub fn today(frame: &Frame, view: &Today) -> String {
         div #now data-live {
             div .page-head {
                 h1 .unseen { (words::TITLE.of(language)) }
-                (summary(view, &clock))
+                (summary(view, frame.faults == 0, &clock))
                 span .end .muted { (clock.minute(frame.now)) }
             }
             @for troubles in &view.troubles { (kind(troubles, &clock)) }
@@ -41,7 +41,7 @@ pub fn today(frame: &Frame, view: &Today) -> String {
 }
 
 /// How many of each kind, each a way down the page.
-fn summary(view: &Today, clock: &Clock<'_>) -> Markup {
+fn summary(view: &Today, is_loaded: bool, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
     html! {
         ul .summary {
@@ -51,7 +51,7 @@ fn summary(view: &Today, clock: &Clock<'_>) -> Markup {
                     " " b { (crate::number::count(troubles.count)) }
                 } }
             }
-            @if view.troubles.is_empty() && view.tables.0 > 0 { li { (words::ALL_WELL.of(language)) } }
+            @if view.troubles.is_empty() && view.tables.0 > 0 && is_loaded { li { (words::ALL_WELL.of(language)) } }
         }
     }
 }

@@ -7,9 +7,10 @@ use super::why_check::{answer, question};
 use crate::{
     address,
     frame::{Head, Section, page},
+    look::Language,
     number,
     part::{fix, link, mark},
-    text::{state as states, why as words},
+    text::{run as of_run, state as states, why as words},
     time::Clock,
     view::{
         Frame, Link, Verdict,
@@ -99,7 +100,7 @@ fn check(row: &Row, view: &Why, clock: &Clock<'_>) -> Markup {
                 @if row.since.is_some() || !row.links.is_empty() {
                     p .check-more .muted {
                         @if let Some(at) = row.since { span { (words::SINCE.of(language)) " " (clock.moment(at)) } }
-                        @for to in row.links.iter().take(12) { span { (link::link(to)) } }
+                        @for to in row.links.iter().take(12) { span { (place(to, language)) } }
                     }
                 }
                 @if let Some(help) = row.fix.as_ref().filter(|_| row.verdict != Verdict::Good) {
@@ -110,25 +111,34 @@ fn check(row: &Row, view: &Why, clock: &Clock<'_>) -> Markup {
     }
 }
 
+/// Where to look further. A run has a number for its name, which says nothing without the word.
+fn place(to: &Link, language: Language) -> Markup {
+    let run = to.text.parse::<i64>().ok();
+    match run.filter(|run| to.href.as_deref() == Some(&address::run(*run))) {
+        Some(run) => link::to(to.href.as_deref(), &html! { (of_run::named(run, language)) }),
+        None => link::link(to),
+    }
+}
+
 fn fills(fills: &[Fill], clock: &Clock<'_>) -> Markup {
     let language = clock.language;
     html! {
         section .part {
             h2 { (words::FILLS.of(language)) }
-            div .scroll { table .list {
+            div .scroll { table .list .fills {
                 thead { tr {
                     th scope="col" { (words::AT.of(language)) }
                     th scope="col" { (words::RUN.of(language)) }
                     th scope="col" { (words::WITH.of(language)) }
                     th .num scope="col" { (words::ROWS.of(language)) }
-                    th .num scope="col" { (words::VERSION.of(language)) }
+                    th .wide .num scope="col" { (words::VERSION.of(language)) }
                 } }
                 tbody { @for fill in fills { tr {
                     td { (clock.moment(fill.at)) }
-                    td { @match &fill.run { Some(run) => (link::link(run)), None => span .muted { (words::ADOPTED.of(language)) } } }
+                    td { @match &fill.run { Some(run) => (place(run, clock.language)), None => span .muted { (words::ADOPTED.of(language)) } } }
                     td { (link::name(&fill.with)) }
                     td .num { @if let Some(rows) = fill.rows { (number::count(rows)) } }
-                    td .num { @if let Some(version) = fill.version { (version) } }
+                    td .wide .num { @if let Some(version) = fill.version { (version) } }
                 } } }
             } }
         }

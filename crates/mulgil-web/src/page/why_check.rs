@@ -46,10 +46,13 @@ pub(super) fn answer(check: &Check, zone: &Zone, clock: &Clock<'_>) -> Vec<Strin
     let set = |ranges: &RangeSet| written(ranges, zone);
     let one = match check {
         Check::Named {
-            unit, begin, is_named, ..
+            unit,
+            begin,
+            end,
+            is_named,
         } => {
-            let begin = begin.map(|at| edge(at, zone));
-            words::named(unit, begin.as_deref(), *is_named, language)
+            let [begin, end] = [begin, end].map(|at| at.map(|at| edge(at, zone)));
+            words::named(unit, begin.as_deref(), end.as_deref(), *is_named, language)
         }
         Check::Wanted { .. } => return wanted(check, clock),
         Check::Tick {

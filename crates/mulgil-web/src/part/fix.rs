@@ -24,11 +24,21 @@ pub fn fix_as(fix: &Fix, form: &str, language: Language) -> Markup {
     }
 }
 
+/// A command that is broken into lines between its words, and not behind the hyphens of a flag or a date.
+fn words_of(command: &str) -> Markup {
+    html! {
+        @for (place, word) in command.split(' ').enumerate() {
+            @if place > 0 { " " }
+            @if word.contains('-') { span { (word) } } @else { (word) }
+        }
+    }
+}
+
 /// A command.
 pub fn command(text: &str, language: Language) -> Markup {
     html! {
         span .command {
-            code { bdi { (link::cut(text, COMMAND_SHOWN)) } }
+            code { bdi { (words_of(&link::cut(text, COMMAND_SHOWN))) } }
             // What was cut cannot be copied whole, so it is not offered.
             @if text.chars().count() <= COMMAND_SHOWN {
                 button .copy .needs-script type="button" data-copy=(text) data-copied=(words::COPIED.of(language)) { (words::COPY.of(language)) }

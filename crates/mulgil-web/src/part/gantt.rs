@@ -3,7 +3,7 @@
 //! Bars are drawn in hundredths of the time that is shown, so they take whatever width there is.
 
 use maud::{Markup, Render, html};
-use mulgil_core::{grid::Zone, interval::Instant};
+use mulgil_core::{grid::Zone, interval::Instant, run::TaskKind};
 
 use crate::{
     address,
@@ -49,6 +49,14 @@ const STEPS: [i64; 24] = [
 ];
 /// Ticks that have room.
 const TICKS: i64 = 6;
+/// How wide the axis is at least, in pixels, beside the names of the tasks; the style keeps to it.
+const ROOMY: i64 = 420;
+/// How wide it is at least on a small screen; on a phone it stands below the names.
+const TIGHT: i64 = 280;
+/// How wide a letter of a label is at most, in tenths of a pixel.
+const LETTER: i64 = 65;
+/// What stays free between two labels, in tenths of a pixel.
+const FREE: i64 = 80;
 
 /// The tasks of a run over time.
 pub fn gantt(run: &Run, clock: &Clock<'_>) -> Markup {
@@ -76,6 +84,7 @@ pub fn gantt(run: &Run, clock: &Clock<'_>) -> Markup {
 }
 
 /// The time that is shown.
+#[derive(Debug)]
 struct Scale {
     start: Instant,
     end: Instant,
@@ -107,19 +116,23 @@ impl Scale {
         Part((part * 10_000 / (i128::from(self.end.0) - i128::from(self.start.0)).max(1)) as i64)
     }
 
-    /// Moments of the clock that people count by, in their zone.
-    fn ticks(&self, zone: &Zone) -> Vec<Instant> {
+    /// How far ticks are from each other.
+    fn step(&self) -> i64 {
         let span = self.end.0.saturating_sub(self.start.0);
-        let step = STEPS
+        STEPS
             .into_iter()
             .find(|step| span / step <= TICKS)
-            .unwrap_or(STEPS[STEPS.len() - 1]);
+            .unwrap_or(STEPS[STEPS.len() - 1])
+    }
+
+    /// Moments of the clock that people count by, in their zone.
+    fn ticks(&self, zone: &Zone) -> Vec<Instant> {
+        let step = self.step();
         // Ticks stand on the zone's own hours and midnights. Where its offset changes in between, they do so
         // again from there on.
         let next = |after: i64| {
-            let shift = |at: i64| i64::from(zone.tz().to_offset(Instant(at).to_timestamp()).seconds()) * SECOND;
-            let local = (after + shift(after)).div_euclid(step) * step + step;
-            local - shift(local - shift(after))
+            let local = (after + shift(after, zone)).div_euclid(step) * step + step;
+            local - shift(local - shift(after, zone), zone)
         };
         let mut ticks = Vec::new();
         let mut at = next(self.start.0.saturating_sub(1));
@@ -128,6 +141,38 @@ impl Scale {
             at = next(at).max(at + 1);
         }
         ticks
+    }
+
+    /// The ticks that are written where the axis is so many pixels wide: each, each second, each third …, so many
+    /// that no two touch.
+    fn labels(&self, width: i64, zone: &Zone) -> Vec<Label> {
+        let ticks = self.ticks(zone);
+        let room = width * 10;
+        (1..=ticks.len())
+            .map(|each| self.labels_of(each, &ticks, room, zone))
+            .find(|labels| {
+                let spans: Vec<_> = labels.iter().map(|label| label.span(room)).collect();
+                spans.windows(2).all(|two| two[0].1 + FREE <= two[1].0)
+            })
+            .unwrap_or_default()
+    }
+
+    /// Each so-many-th tick, on the rounder moments: of half hours those that are hours.
+    fn labels_of(&self, each: usize, ticks: &[Instant], room: i64, zone: &Zone) -> Vec<Label> {
+        let step = self.step();
+        let place = |tick: &Instant| (tick.0 + shift(tick.0, zone)).div_euclid(step);
+        let first = ticks
+            .iter()
+            .position(|tick| place(tick).rem_euclid(each as i64) == 0)
+            .unwrap_or(0);
+        let mut before = None;
+        let chosen = ticks.iter().skip(first).step_by(each);
+        chosen
+            .map(|&tick| {
+                let text = self.label(tick, before.replace(tick), zone);
+                Label::new(self.at(tick), text, room)
+            })
+            .collect()
     }
 
     /// How a tick is written: as much as tells it from its neighbours.
@@ -145,6 +190,48 @@ impl Scale {
             _ => "%H:%M",
         };
         here.strftime(format).to_string()
+    }
+}
+
+/// What is to be added to a moment for the zone's clock.
+fn shift(at: i64, zone: &Zone) -> i64 {
+    i64::from(zone.tz().to_offset(Instant(at).to_timestamp()).seconds()) * SECOND
+}
+
+/// A written tick.
+struct Label {
+    at: Part,
+    text: String,
+    /// Which end of the text stands at the tick.
+    anchor: &'static str,
+}
+
+impl Label {
+    /// In the middle of its tick, but not beyond the axis.
+    fn new(at: Part, text: String, room: i64) -> Self {
+        let mut label = Self {
+            at,
+            text,
+            anchor: "middle",
+        };
+        let (from, to) = label.span(room);
+        if from < 0 {
+            label.anchor = "start";
+        } else if to > room {
+            label.anchor = "end";
+        }
+        label
+    }
+
+    /// Where it begins and ends, where the axis has so much room; all in tenths of a pixel.
+    fn span(&self, room: i64) -> (i64, i64) {
+        let (at, width) = (self.at.0 * room / 10_000, self.text.len() as i64 * LETTER);
+        let from = match self.anchor {
+            "start" => at,
+            "end" => at - width,
+            _ => at - width / 2,
+        };
+        (from, from + width)
     }
 }
 
@@ -187,13 +274,12 @@ fn definitions(scale: &Scale, run: &Run, clock: &Clock<'_>) -> Markup {
 }
 
 fn axis(scale: &Scale, clock: &Clock<'_>) -> Markup {
-    let ticks = scale.ticks(clock.zone);
     html! {
         svg .axis width="100%" height="20" aria-hidden="true" {
-            @for (at, &tick) in ticks.iter().enumerate() {
-                @let part = scale.at(tick);
-                @let anchor = if part < Part(1_200) { "start" } else if part > Part(8_800) { "end" } else { "middle" };
-                text x=(part) y="14" text-anchor=(anchor) { (scale.label(tick, at.checked_sub(1).map(|before| ticks[before]), clock.zone)) }
+            @for (class, width) in [("roomy", ROOMY), ("tight", TIGHT)] {
+                g class=(class) { @for label in scale.labels(width, clock.zone) {
+                    text x=(label.at) y="14" text-anchor=(label.anchor) { (label.text) }
+                } }
             }
         }
     }
@@ -203,11 +289,13 @@ fn row(task: &Task, scale: &Scale, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
     html! {
         tr {
-            th scope="row" {
-                (mark::cell(task.mark, language)) " "
-                (link::to(task.href.as_deref(), &link::name(&task.name)))
+            th scope="row" { div .task {
+                (mark::cell(task.mark, language))
+                span .task-name { (link::to(task.href.as_deref(), &link::name(&task.name))) }
                 @if let Some(interval) = &task.interval { span .at-interval { (link::name(&interval.name)) } }
-            }
+                // A table is filled and tested under the same name.
+                @if task.kind == TaskKind::Test { span .at-interval { (state::task_kind(task.kind).of(language)) } }
+            } }
             td .num { @if let Some(waited) = waited(task, clock.now) { (time::took(waited, language)) } }
             td .num {
                 @for (at, one) in task.attempts.iter().enumerate() {
@@ -291,19 +379,66 @@ fn span(from: Instant, to: Instant) -> std::time::Duration {
 mod tests {
     use mulgil_core::{grid::Zone, interval::Instant};
 
-    use super::Scale;
+    use super::{FREE, SECOND, Scale, TIGHT};
+
+    /// With room for each tick.
+    const ENDLESS: i64 = 10_000;
 
     fn labels(zone: &str, start: &str, end: &str) -> String {
-        let zone = Zone::named(zone).unwrap();
+        labels_in(ENDLESS, zone, start, end)
+    }
+
+    fn labels_in(width: i64, zone: &str, start: &str, end: &str) -> String {
         let at = |text: &str| Instant::from_timestamp(text.parse().unwrap());
         let scale = Scale {
             start: at(start),
             end: at(end),
         };
-        let ticks = scale.ticks(&zone);
-        let label =
-            |(at, &tick): (usize, &Instant)| scale.label(tick, at.checked_sub(1).map(|before| ticks[before]), &zone);
-        ticks.iter().enumerate().map(label).collect::<Vec<_>>().join(" ")
+        let labels = scale.labels(width, &Zone::named(zone).unwrap());
+        labels.into_iter().map(|label| label.text).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_small_screen_has_fewer_labels() {
+        let told = |start, end| labels_in(TIGHT, "Asia/Seoul", start, end);
+        assert_eq!(
+            told("2026-11-20T20:00:00Z", "2026-11-20T20:03:10Z"),
+            "05:00:00 05:01:00 05:02:00 05:03:00"
+        );
+        assert_eq!(
+            told("2026-11-20T20:00:00Z", "2026-11-20T20:00:03Z"),
+            "05:00:00.0 05:00:01.5 05:00:03.0"
+        );
+        assert_eq!(
+            told("2026-11-20T14:20:00Z", "2026-11-20T15:40:00Z"),
+            "23:30 11-21 00:00 00:30"
+        );
+    }
+
+    #[test]
+    fn labels_never_touch() {
+        let zone = Zone::named("America/New_York").unwrap();
+        for width in [TIGHT, super::ROOMY] {
+            for (place, span) in (0..400_u32).map(|place| (place, 1.06_f64.powi(place as i32))) {
+                let start = 1_793_500_000 * SECOND + i64::from(place) * 7_654_321;
+                let scale = Scale {
+                    start: Instant(start),
+                    end: Instant(start + (span * 100_000.0) as i64),
+                };
+                let spans: Vec<_> = scale
+                    .labels(width, &zone)
+                    .iter()
+                    .map(|label| label.span(width * 10))
+                    .collect();
+                let has_ticks = !scale.ticks(&zone).is_empty();
+                assert_eq!(spans.is_empty(), !has_ticks, "{scale:?}");
+                assert!(spans.windows(2).all(|two| two[0].1 + FREE <= two[1].0), "{spans:?}");
+                assert!(
+                    spans.iter().all(|&(from, to)| from >= 0 && to <= width * 10),
+                    "{spans:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use super::{Text, plural, text};
 use crate::{look::Language, number, view::form::Label};
 
+/// How an interval is written, in a field that is empty; the same in both languages.
+pub const INTERVAL_EXAMPLE: &str = "2026-11-20";
 /// Before what is filled in.
 pub const FIELDS: Text = text("무엇을", "What");
 /// Shows again what is going to be done.

@@ -117,3 +117,16 @@ pub fn rows(count: u64, language: Language) -> String {
         Language::English => plural(count, "row", "rows"),
     }
 }
+
+/// That pages show an older project, because the one in the folder cannot be loaded.
+pub fn not_loaded(faults: u64, language: Language) -> String {
+    let count = super::plural(faults, "fault", "faults");
+    match language {
+        Language::Korean => format!(
+            "폴더의 프로젝트를 읽을 수 없습니다(오류 {faults}개). 고칠 때까지 마지막으로 읽은 것으로 돌아가고, 페이지도 그것을 보여 줍니다."
+        ),
+        Language::English => format!(
+            "The project in the folder cannot be loaded ({count}). Until it is mended, what was loaded last goes on, and the pages show that."
+        ),
+    }
+}

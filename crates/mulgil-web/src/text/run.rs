@@ -95,6 +95,14 @@ pub fn name(id: i64, language: Language) -> String {
     }
 }
 
+/// The same where a link has no other words: `실행 42`, `run 42`.
+pub fn named(id: i64, language: Language) -> String {
+    match language {
+        Language::Korean => format!("실행 {id}"),
+        Language::English => format!("run {id}"),
+    }
+}
+
 /// How many tries, where there was more than one.
 pub fn tries(count: u32, language: Language) -> String {
     match language {

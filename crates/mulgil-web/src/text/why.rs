@@ -68,21 +68,29 @@ pub fn count(count: u64, language: Language) -> String {
 }
 
 /// Whether the grid names it.
-pub fn named(unit: &str, begin: Option<&str>, is_named: bool, language: Language) -> String {
+pub fn named(unit: &str, begin: Option<&str>, end: Option<&str>, is_named: bool, language: Language) -> String {
+    if unit == "whole" {
+        return match language {
+            Language::Korean => "있습니다. 시간 전체가 한 구간입니다".to_owned(),
+            Language::English => "Yes: all of time is one interval".to_owned(),
+        };
+    }
     let unit = super::table::unit(unit, language);
-    match (language, is_named, begin) {
-        (Language::Korean, true, Some(begin)) => format!("있습니다. 격자는 {unit} 단위이고 {begin}에 시작합니다"),
-        (Language::Korean, true, None) => format!("있습니다. 격자는 {unit} 단위이고 시작이 따로 없습니다"),
-        (Language::Korean, false, Some(begin)) => {
-            format!("모두 들어 있지는 않습니다. 격자는 {unit} 단위이고 {begin}에 시작합니다")
-        }
-        (Language::Korean, false, None) => format!("모두 들어 있지는 않습니다. 격자는 {unit} 단위입니다"),
-        (Language::English, true, Some(begin)) => format!("Yes: its time is cut by {unit}, from {begin} on"),
-        (Language::English, true, None) => format!("Yes: its time is cut by {unit}, without a beginning"),
-        (Language::English, false, Some(begin)) => {
-            format!("Not all of it: its time is cut by {unit}, from {begin} on")
-        }
-        (Language::English, false, None) => format!("Not all of it: its time is cut by {unit}"),
+    let span = match (language, begin, end) {
+        (Language::Korean, Some(begin), Some(end)) => format!("이고 {begin}에 시작해 {end} 앞에서 끝납니다"),
+        (Language::Korean, Some(begin), None) => format!("이고 {begin}에 시작합니다"),
+        (Language::Korean, None, Some(end)) => format!("이고 {end} 앞에서 끝납니다"),
+        (Language::Korean, None, None) => "이고 시작이 따로 없습니다".to_owned(),
+        (Language::English, Some(begin), Some(end)) => format!("from {begin} up to {end}"),
+        (Language::English, Some(begin), None) => format!("from {begin} on"),
+        (Language::English, None, Some(end)) => format!("up to {end}"),
+        (Language::English, None, None) => "without a beginning".to_owned(),
+    };
+    match (language, is_named) {
+        (Language::Korean, true) => format!("있습니다. 격자는 {unit} 단위{span}"),
+        (Language::Korean, false) => format!("모두 들어 있지는 않습니다. 격자는 {unit} 단위{span}"),
+        (Language::English, true) => format!("Yes: its time is cut by {unit}, {span}"),
+        (Language::English, false) => format!("Not all of it: its time is cut by {unit}, {span}"),
     }
 }
 
@@ -247,19 +255,20 @@ pub fn failing(code: &str, count: u32, next: &str, retry: Retry, is_held: bool, 
         (Language::English, true, _) => "it is held until something changes or a person names it".to_owned(),
         (Language::Korean, false, Retry::Later) => format!("{next} 뒤에 다시 합니다"),
         (Language::English, false, Retry::Later) => format!("it is tried again after {next}"),
-        (Language::Korean, false, Retry::Never) => "입력이 같으면 결과도 같아 다시 하지 않습니다".to_owned(),
-        (Language::English, false, Retry::Never) => {
-            "the same input fails the same way, so it is not tried again".to_owned()
+        (Language::Korean, false, Retry::Never | Retry::AfterHumanFix) => {
+            "고치지 않으면 다음에도 같습니다. 차례가 되면 다시 하고, 연달아 3번 같으면 보류합니다".to_owned()
         }
-        (Language::Korean, false, Retry::AfterHumanFix) => "밖에서 고쳐야 다시 할 수 있습니다".to_owned(),
-        (Language::English, false, Retry::AfterHumanFix) => "somebody has to mend what lies outside first".to_owned(),
+        (Language::English, false, Retry::Never | Retry::AfterHumanFix) => {
+            "unless somebody mends it, it fails the same way when it is its turn again; after three times it is held"
+                .to_owned()
+        }
     };
     match (language, count) {
         (Language::Korean, 0) => {
-            format!("{code}(으)로 실패했습니다. 그 뒤로 읽는 것이 바뀌었으니, 차례가 되면 다시 합니다")
+            format!("{code}(으)로 실패했습니다. 그 뒤로 정의나 읽는 것이 바뀌었으니, 차례가 되면 다시 합니다")
         }
         (Language::English, 0) => {
-            format!("Yes, with {code}; what it reads has changed since, so it is tried again when it is its turn")
+            format!("Yes, with {code}; it or what it reads has changed since, so it is tried again when it is its turn")
         }
         (Language::Korean, _) => format!("{code}(으)로 연달아 {count}번 실패했습니다. {then}"),
         (Language::English, _) => format!(

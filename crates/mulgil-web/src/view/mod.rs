@@ -38,6 +38,8 @@ pub struct Frame {
     pub address: String,
     /// How the server is.
     pub health: Verdict,
+    /// Faults of the project in its folder, where it cannot be loaded and an older one is shown.
+    pub faults: u64,
     /// Queries to the ledger that the page took.
     pub queries: u32,
     /// How long making its values took.

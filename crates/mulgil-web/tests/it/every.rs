@@ -364,6 +364,26 @@ fn a_form_does_what_the_page_told_and_sends_the_token() {
     );
 }
 
+/// Nobody knows what a wrong date means: not that there is nothing to do, and no command with the date in it.
+#[test]
+fn a_form_with_a_fault_says_the_fault_alone() {
+    for page in everything().iter().filter(|page| page.name == "form-wrong-date") {
+        assert!(page.html.contains("is no day"), "the fault is told");
+        for what in ["There is nothing to do", "할 일이 없습니다", "mulgil backfill"] {
+            assert!(!page.html.contains(what), "{what}");
+        }
+        assert_eq!(page.html.matches(r#"placeholder="2026-11-20""#).count(), 2);
+    }
+}
+
+#[test]
+fn why_says_that_a_number_is_a_run() {
+    for page in everything().iter().filter(|page| page.name == "why-well") {
+        let says = [">run 398</a>", ">실행 398</a>"];
+        assert!(says.iter().any(|says| page.html.contains(says)));
+    }
+}
+
 #[test]
 fn the_foot_which_differs_each_time_comes_last() {
     for page in everything() {

@@ -121,6 +121,13 @@ fn the_picture_of_times() {
 }
 
 #[test]
+fn the_picture_of_times_tells_a_test_from_the_fill_before_it() {
+    let html = page::run(&korean(), &run::models(Tab::Gantt));
+    let named = |what: &str| format!("<bdi>stg_users_10</bdi></a></span><span class=\"at-interval\">{what}</span>");
+    assert!(html.contains(&named("<bdi>2026-11-20</bdi>")) && html.contains(&named("데이터 테스트")));
+}
+
+#[test]
 fn the_grid_of_a_flow() {
     let html = page::flow(&korean(), &flow::daily());
     insta::assert_snapshot!(lines(part(&html, "<thead>", "</tr><tr data-took")));

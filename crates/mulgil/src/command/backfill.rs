@@ -174,7 +174,7 @@ async fn make(global: &Global, flags: &cli::MakeBackfill) -> Outcome {
     });
     // What would be filled can be said here too, without disturbing anybody.
     if !flags.dry_run
-        && let Some(outcome) = handed::over(&opened, &verb).await?
+        && let Some(outcome) = handed::backfill(&opened, &verb, flags.detach).await?
     {
         return Ok(outcome);
     }

@@ -41,7 +41,7 @@ pub(crate) fn flows(global: &Global, command: &cli::Flows) -> Outcome {
 fn lines(flow: &Flow) -> Vec<String> {
     let mut lines = flow.lines();
     let now = wire::now();
-    let next = flow.schedule.as_ref().and_then(|schedule| schedule.next_tick(now));
+    let next = flow.next_tick(now);
     let place = lines.iter().position(|line| line.starts_with("  schedule:"));
     if let (Some(next), Some(place)) = (next, place) {
         let zone = &flow.grid.zone;

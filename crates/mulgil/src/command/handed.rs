@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mulgil_core::{codes, diagnostic::Diagnostic, interval::Interval};
+use mulgil_core::{codes, diagnostic::Diagnostic, interval::Interval, interval_text, name::Instance, run::TaskKind};
 use mulgil_server::{
     Answer, Answered, BackfillRow, BackfillState, Definitions, Happened, Retried, Run, Select, Target, Verb,
     client::Client,
@@ -22,6 +22,9 @@ use crate::{
 
 /// The pause before a server that begins is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// The pause before a backfill that goes on is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
 /// How long nothing is said of waiting for it.
 const SILENT_FOR: Duration = Duration::from_secs(3);
@@ -62,7 +65,7 @@ pub(crate) async fn over(opened: &Opened, verb: &Verb) -> Result<Option<u8>, Fau
     let Some(target) = answer.follow else {
         return Ok(Some(0));
     };
-    follow(&client, target).await.map(Some)
+    follow(opened, &client, target).await.map(Some)
 }
 
 /// What the server answers. One that begins, or begins anew, is waited for.
@@ -98,6 +101,61 @@ async fn answered(opened: &Opened, verb: &Verb) -> Result<Option<(Client, Answer
     }
 }
 
+/// `mulgil backfill` by the server: waits until it is over, where nobody says that it is not to. Ctrl-C leaves it
+/// running.
+pub(crate) async fn backfill(opened: &Opened, verb: &Verb, detach: bool) -> Result<Option<u8>, Faults> {
+    let Some((_, answer)) = answered(opened, verb).await? else {
+        return Ok(None);
+    };
+    let Answered::Backfill(row) = &answer.what else {
+        tell(&answer);
+        return Ok(Some(0));
+    };
+    if detach || row.state != BackfillState::Running {
+        tell(&answer);
+        return Ok(Some(exit_of(row.state)));
+    }
+    answer.warnings.iter().for_each(say::fault);
+    let count = say::count(row.intervals, "interval");
+    say::talk(&format!(
+        "backfill {} of {count}, in the server; Ctrl-C leaves it running",
+        row.backfill
+    ));
+    let over = over_of(opened, row.backfill);
+    tokio::select! {
+        row = over => {
+            let row = row?;
+            tell_backfill(&row);
+            Ok(Some(exit_of(row.state)))
+        }
+        () = wire::interrupt() => Ok(Some(wire::INTERRUPTED)),
+    }
+}
+
+/// A backfill, once it does not go on any more.
+async fn over_of(opened: &Opened, backfill: i64) -> Result<BackfillRow, Faults> {
+    // The ledger says how far it is, also while the server begins anew.
+    let Some(store) = opened.ledger_to_read().await? else {
+        return std::future::pending().await;
+    };
+    loop {
+        let row = store.backfill(backfill).await?;
+        let row = row.map(|row| BackfillRow::from(&row));
+        if let Some(row) = row.filter(|row| row.state != BackfillState::Running) {
+            store.close().await;
+            return Ok(row);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn exit_of(state: BackfillState) -> u8 {
+    match state {
+        BackfillState::Running | BackfillState::Paused | BackfillState::Done => 0,
+        BackfillState::Failed | BackfillState::Cancelled => 1,
+    }
+}
+
 fn tell(answer: &Answer) {
     answer.warnings.iter().for_each(say::fault);
     match &answer.what {
@@ -126,7 +184,7 @@ pub(crate) fn tell_backfill(row: &BackfillRow) {
     ));
 }
 
-async fn follow(client: &Client, target: Target) -> Outcome {
+async fn follow(opened: &Opened, client: &Client, target: Target) -> Outcome {
     let mut events = client.follow(target, 0);
     let mut interrupt = Box::pin(wire::interrupt());
     loop {
@@ -145,21 +203,26 @@ async fn follow(client: &Client, target: Target) -> Outcome {
                 return Ok(end.exit);
             }
             Happened::Finished {
-                instance, range, rows, ..
-            } => {
-                say::talk(&format!(
-                    "  {instance}{}  {}",
-                    over_range(range),
-                    say::count(rows, "row")
-                ));
-            }
+                instance,
+                range,
+                kind,
+                done,
+                rows,
+                ..
+            } => say::talk(&match kind {
+                TaskKind::Test => format!("  tested {instance}  {}", say::count(done, "test")),
+                TaskKind::Fill | TaskKind::Step => {
+                    let named = named(opened, &instance, range);
+                    format!("  {named}  {}", say::count(rows, "row"))
+                }
+            }),
             Happened::Failed {
                 instance, range, fault, ..
             }
             | Happened::Narrowed {
                 instance, range, fault, ..
             } => {
-                say::talk(&format!("  {instance}{} failed", over_range(range)));
+                say::talk(&format!("  {} failed", named(opened, &instance, range)));
                 say::fault(&fault);
             }
             Happened::Said { text } => say::talk(&format!("  {text}")),
@@ -174,11 +237,13 @@ async fn follow(client: &Client, target: Target) -> Outcome {
     }
 }
 
-fn over_range(range: Interval) -> String {
-    if range == Interval::WHOLE {
-        String::new()
-    } else {
-        format!(" {range:?}")
+/// `reads_daily@2026-03-01..2026-03-08`.
+fn named(opened: &Opened, instance: &Instance, range: Interval) -> String {
+    match opened.project.node(&instance.node) {
+        Some(node) if range != Interval::WHOLE => {
+            format!("{instance}@{}", interval_text::format(range, &node.grid))
+        }
+        _ => instance.to_string(),
     }
 }
 

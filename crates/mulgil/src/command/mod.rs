@@ -12,6 +12,7 @@ mod flows;
 mod gen_docs;
 mod handed;
 mod handover;
+mod help;
 mod init;
 mod logs;
 mod man;
@@ -79,6 +80,7 @@ pub(crate) async fn perform(cli: Cli) -> Outcome {
         Command::Explain(flags) => explain::explain(&flags),
         Command::Schema(flags) => schema::schema(flags),
         Command::Handover(flags) => handover::handover(global, flags).await,
+        Command::Help(flags) => help::help(&flags),
         Command::Completions(flags) => completions::completions(&flags),
         Command::Man(flags) => man::man(&flags),
         Command::Complete(flags) => completions::complete(&flags),

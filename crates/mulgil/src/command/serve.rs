@@ -83,14 +83,11 @@ async fn reloaded(global: &Global, opened: &Opened, reload: &Reload) -> Box<Open
                 Err(faults) => {
                     say::faults(&faults);
                     say::talk("the project as it was goes on until this is mended");
+                    reload.open(&faults.0);
                     None
                 }
             };
-            if next.is_none() {
-                reload.open();
-                continue;
-            }
-            if reload.is_busy() {
+            if next.is_some() && reload.is_busy() {
                 say::talk("the project changed; it is loaded when the run that was asked for has ended");
                 reload.idle().await;
             }

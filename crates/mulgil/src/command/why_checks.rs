@@ -174,8 +174,14 @@ pub(crate) fn sentence(check: &Check, of: Subject<'_>) -> String {
     let at = |at: Instant| say::moment(at, zone);
     let own = |set: &RangeSet| ranges(set, of.grid);
     match check {
-        Check::Named { unit, begin, is_named } => {
+        Check::Named {
+            unit,
+            begin,
+            end,
+            is_named,
+        } => {
             let since = begin.map_or_else(String::new, |begin| format!(", since {}", at(begin)));
+            let until = end.map_or_else(String::new, |end| format!(", until {}", at(end)));
             let what = if *is_named {
                 "its time is cut"
             } else {
@@ -183,7 +189,7 @@ pub(crate) fn sentence(check: &Check, of: Subject<'_>) -> String {
             };
             match unit.as_str() {
                 "whole" => "all of time is one".to_owned(),
-                unit => format!("{what} by {unit}{since}"),
+                unit => format!("{what} by {unit}{since}{until}"),
             }
         }
         Check::Wanted {
@@ -251,7 +257,7 @@ pub(crate) fn sentence(check: &Check, of: Subject<'_>) -> String {
                 (false, false) => "; tried again when it is its turn".to_owned(),
             };
             let times = match count {
-                0 => format!("{code} at {}, and what it reads has changed since", at(*failed_at)),
+                0 => format!("{code} at {}; it or what it reads has changed since", at(*failed_at)),
                 _ => format!(
                     "{code} {} in a row, last at {}",
                     say::count(u64::from(*count), "time"),

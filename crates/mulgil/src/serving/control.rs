@@ -10,8 +10,15 @@ use std::{
 use async_trait::async_trait;
 use futures::stream;
 use mulgil_core::{
-    backfill::Change, codes, diagnostic::Diagnostic, flow::Flow, interval::Interval, interval_text, port::Fault,
-    project::Fingerprint, run::Trigger,
+    backfill::Change,
+    codes,
+    diagnostic::Diagnostic,
+    flow::Flow,
+    interval::Interval,
+    interval_text::{self, format_instant},
+    port::Fault,
+    project::Fingerprint,
+    run::Trigger,
 };
 use mulgil_runner::read_log;
 use mulgil_scheduler::{
@@ -452,6 +459,19 @@ pub(crate) fn interval(flow: &Flow, text: Option<&str>) -> Result<Interval, Diag
                     ),
                 )
                 .with_remedy("name one interval"));
+            }
+            if !flow.grid.extent().contains(named) {
+                let edge = |at: Option<mulgil_core::interval::Instant>, word: &str| {
+                    at.map_or_else(String::new, |at| {
+                        format!(" {word} {}", format_instant(at, &flow.grid.zone))
+                    })
+                };
+                let (begin, end) = (edge(flow.grid.begin, "from"), edge(flow.grid.end, "up to"));
+                return Err(Diagnostic::error(
+                    codes::BAD_INTERVAL,
+                    format!("`{text}` lies outside of the intervals of the flow `{name}`, which go{begin}{end}"),
+                )
+                .with_remedy("name one inside, or change `begin` or `end` in its file"));
             }
             Ok(named)
         }

@@ -238,7 +238,7 @@ pub(crate) async fn serve<T>(
         opened.project.name, opened.project.environment
     ));
     let slots = flags.slots.unwrap_or(DEFAULT_SLOTS).max(1);
-    let pages = Pages::start(Arc::clone(&control), slots, Vec::new()).await;
+    let pages = Pages::start(Arc::clone(&control), slots).await;
     let mut drained = stopping.clone();
     let mut server = tokio::spawn(mulgil_server::serve(
         listener,

@@ -26,6 +26,8 @@ struct Door {
     looked_at: Fingerprint,
     /// Whether they are to be loaded, or are loaded already and wait for this server to end.
     is_closed: bool,
+    /// Why they cannot be loaded.
+    faults: Arc<[Diagnostic]>,
 }
 
 /// A run that somebody has asked for, until it is dropped.
@@ -38,6 +40,7 @@ impl Reload {
             door: Mutex::new(Door {
                 looked_at: opened.stamp(),
                 is_closed: false,
+                faults: Arc::default(),
             }),
             asked: watch::Sender::new(0),
         }
@@ -53,9 +56,16 @@ impl Reload {
         is_other
     }
 
-    /// What was looked at last cannot be loaded, so what is loaded goes on.
-    pub(crate) fn open(&self) {
-        self.door().is_closed = false;
+    /// What was looked at last cannot be loaded, and why, so what is loaded goes on.
+    pub(crate) fn open(&self, faults: &[Diagnostic]) {
+        let mut door = self.door();
+        door.is_closed = false;
+        door.faults = faults.into();
+    }
+
+    /// Why the project in the folder cannot be loaded; nothing where it is the one that is served.
+    pub(crate) fn faults(&self) -> Arc<[Diagnostic]> {
+        Arc::clone(&self.door().faults)
     }
 
     /// Whether a run that somebody has asked for goes on.

@@ -328,6 +328,7 @@ fn a_backfill_in_a_server_is_a_row_that_is_held_back_and_goes_on() {
         "2",
         "--param",
         "word=again",
+        "--detach",
     ];
     place.mulgil(&words).ends_with(0).says("backfill 1 goes on: 0 of 10");
     place
@@ -382,8 +383,9 @@ fn a_backfill_in_a_server_is_a_row_that_is_held_back_and_goes_on() {
         "-j",
         "1",
     ];
-    place.mulgil(&words).ends_with(0).says("backfill 2 goes on: 0 of 2");
-    until("it is done", || (backfill(&place, 2)["state"] == "done").then_some(()));
+    // Who does not detach waits until it is over.
+    place.mulgil(&words).ends_with(0).says("backfill 2 is done: 2 of 2");
+    assert_eq!(backfill(&place, 2)["state"], "done");
     let runs = place.mulgil(&["runs", "ls", "--json"]).ends_with(0).json();
     let slices = runs
         .as_array()

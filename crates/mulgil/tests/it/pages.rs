@@ -169,8 +169,8 @@ fn a_hole_a_failure_and_a_stale_day_are_on_the_first_page_with_what_helps() {
         "/why/orders@2026-03-03",
         "/why/orders@2026-03-05",
         "MG3104",
-        "mulgil backfill orders --failed",
-        "/tables/orders/backfill?only=failed",
+        "mulgil logs 1 --attempt",
+        "/attempts/1\"",
         "/tables/revenue",
     ] {
         assert!(today.contains(part), "no `{part}` in {today}");

@@ -72,7 +72,7 @@ impl Duty {
             zone: schedule
                 .as_ref()
                 .map_or_else(|| flow.grid.zone.clone(), |schedule| schedule.zone.clone()),
-            next: ticks(schedule.as_ref(), now),
+            next: flow.next_ticks(now).take(TICKS).collect(),
             schedule,
             does: flow.steps.iter().map(step).collect(),
             fills,
@@ -93,7 +93,9 @@ impl Duty {
             description: node.description.clone(),
             owner: node.owner.clone(),
             zone: schedule.zone.clone(),
-            next: ticks(Some(schedule), now),
+            next: std::iter::successors(schedule.next_tick(now), |tick| schedule.next_tick(*tick))
+                .take(TICKS)
+                .collect(),
             schedule: Some(schedule.clone()),
             does: vec![format!("fills the table {}", node.relation)],
             fills: vec![node.name.to_string()],
@@ -134,14 +136,6 @@ impl Duty {
             "deadline": self.deadline,
         })
     }
-}
-
-fn ticks(schedule: Option<&Schedule>, now: Instant) -> Vec<Instant> {
-    let Some(schedule) = schedule else {
-        return Vec::new();
-    };
-    let ticks = std::iter::successors(schedule.next_tick(now), |tick| schedule.next_tick(*tick));
-    ticks.take(TICKS).collect()
 }
 
 /// `2 h after its tick`, or `by 07:30 (Asia/Seoul)`.

@@ -167,7 +167,7 @@ fn unit(flow: &Flow) -> Option<String> {
 
 /// When it comes, and what became of its newest tick.
 fn comes(flow: &Flow, schedule: &Schedule, last: Option<TickRow>, now: Instant) -> view::Schedule {
-    let next = std::iter::successors(schedule.next_tick(now), |tick| schedule.next_tick(*tick));
+    let next = flow.next_ticks(now);
     let fate = |row: &TickRow| match (row.tick.fate, row.run) {
         (Fate::Runs, Some(run)) => Some(TickFate::Ran(run)),
         (Fate::Runs, None) => Some(TickFate::Queued),

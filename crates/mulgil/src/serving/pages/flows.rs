@@ -26,7 +26,7 @@ pub(super) async fn flows(opened: &Opened, store: &Store, _: &Picture, now: Inst
             .map(|flow| FlowRow {
                 name: flow_link(&flow.name),
                 schedule: flow.schedule.as_ref().map(|schedule| schedule.cron.as_str().to_owned()),
-                next_at: flow.schedule.as_ref().and_then(|schedule| schedule.next_tick(now)),
+                next_at: flow.next_tick(now),
                 last: newest.get(&flow.name).map(|run| (run.id, run.state, run.started_at)),
             });
         let view = Flows {

@@ -147,6 +147,7 @@ async fn picture(opened: &Opened, store: &Store, now: Instant) -> Picture {
         readers: Arc::default(),
         catalog: Arc::default(),
         health: None,
+        project_faults: Arc::default(),
         fault: None,
         project,
     }

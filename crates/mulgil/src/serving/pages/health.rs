@@ -40,12 +40,12 @@ fn weight(verdict: Verdict) -> u8 {
 }
 
 /// The worst of what can be said of the server, as a picture has it.
-pub(super) fn of_picture(picture: &Picture, faults: &[Diagnostic]) -> Verdict {
+pub(super) fn of_picture(picture: &Picture) -> Verdict {
     let known = picture.health.as_deref().map(|facts| verdict(facts, picture.now));
     match (known, &picture.fault) {
         (_, Some(_)) => Verdict::Bad,
         (None, None) => Verdict::Unknown,
-        (Some(known), None) => project(faults).map_or(known, |light| light.verdict),
+        (Some(known), None) => project(&picture.project_faults).map_or(known, |light| light.verdict),
     }
 }
 

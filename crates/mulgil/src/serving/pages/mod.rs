@@ -54,19 +54,17 @@ pub(crate) struct Pages {
     program: Arc<Program>,
     gallery: Gallery,
     slots: u64,
-    faults: Vec<Diagnostic>,
 }
 
 impl Pages {
     /// Begins to keep what pages are made of fresh, until this is dropped. `slots` is how many steps may be live
-    /// at once; `faults` are those of the project on disk, where an older one is served.
-    pub(crate) async fn start(program: Arc<Program>, slots: usize, faults: Vec<Diagnostic>) -> Self {
+    /// at once.
+    pub(crate) async fn start(program: Arc<Program>, slots: usize) -> Self {
         let gallery = Gallery::open(Arc::clone(&program)).await;
         Self {
             program,
             gallery,
             slots: slots as u64,
-            faults,
         }
     }
 
@@ -78,7 +76,7 @@ impl Pages {
             picture,
             now: wire::now(),
             slots: self.slots,
-            faults: &self.faults,
+            faults: &picture.project_faults,
         }
     }
 }
@@ -114,13 +112,14 @@ impl mulgil_server::Pages for Pages {
             project: project.name.clone(),
             environment: project.environment.clone(),
             zone: project.zone.clone(),
-            health: health::of_picture(&picture, &self.faults),
+            health: health::of_picture(&picture),
+            faults: picture.project_faults.len() as u64,
         }
     }
 
     async fn today(&self) -> Page<view::today::Today> {
         let picture = self.gallery.look();
-        counted(today::today(self.sight(&picture))).await
+        counted(Box::pin(today::today(self.sight(&picture)))).await
     }
 
     async fn flows(&self, query: ListQuery) -> Page<view::list::Flows> {

@@ -12,6 +12,7 @@ use std::{
 
 use mulgil_core::{
     checks::{Check, Context, checks},
+    diagnostic::Diagnostic,
     flow::name,
     interval::{Instant, Interval, RangeMap, RangeSet},
     name::{Instance, NodeName, Relation},
@@ -67,6 +68,8 @@ pub(super) struct Picture {
     pub(super) catalog: Arc<Catalog>,
     /// How the server is; nothing before the first look.
     pub(super) health: Option<Arc<HealthFacts>>,
+    /// What is wrong with the project in its folder, where it cannot be loaded and this older one goes on.
+    pub(super) project_faults: Arc<[Diagnostic]>,
     /// Why the ledger could not be read when it was looked at last.
     pub(super) fault: Option<Fault>,
 }
@@ -160,6 +163,7 @@ impl Gallery {
                 readers: Arc::new(readers(project)),
                 catalog: Arc::default(),
                 health: None,
+                project_faults: Arc::default(),
                 fault: None,
             },
             is_loaded: false,
@@ -247,6 +251,12 @@ impl Painter {
         if why == Why::Clock && self.look_at_health().await {
             topics.insert("health".to_owned());
         }
+        let faults = self.program.reload.as_ref().map(|reload| reload.faults());
+        let faults = faults.unwrap_or_default();
+        if faults != self.picture.project_faults {
+            self.picture.project_faults = faults;
+            topics.insert("health".to_owned());
+        }
         if !topics.is_empty() {
             topics.insert("today".to_owned());
         }
@@ -269,10 +279,12 @@ impl Painter {
             let (relations, sizes) = (store.catalog().await?, store.table_sizes().await?);
             let relations = relations.into_iter().map(|entry| (entry.relation.clone(), entry));
             let sizes = sizes.into_iter().map(|size| (size.relation.clone(), size));
-            self.picture.catalog = Arc::new(Catalog {
+            let catalog = Catalog {
                 relations: relations.collect(),
                 sizes: sizes.collect(),
-            });
+            };
+            news.instances.extend(self.told_anew(&catalog));
+            self.picture.catalog = Arc::new(catalog);
             self.is_catalog_old = false;
         }
         if has_news || !self.is_loaded {
@@ -310,6 +322,18 @@ impl Painter {
         let nodes: Vec<Instance> = nodes.into_iter().collect();
         let state = Arc::make_mut(&mut self.picture.state);
         store.refresh(project, state, &nodes).await
+    }
+
+    /// The nodes whose tables have other columns or another size than was known.
+    fn told_anew(&self, catalog: &Catalog) -> Vec<Instance> {
+        let known = &self.picture.catalog;
+        let is_other = |relation: &Relation| {
+            known.relations.get(relation) != catalog.relations.get(relation)
+                || known.sizes.get(relation) != catalog.sizes.get(relation)
+        };
+        let nodes = self.picture.project.nodes.iter();
+        let others = nodes.filter(|node| is_other(&node.relation));
+        others.map(|node| Instance::of(node.name.clone())).collect()
     }
 
     /// Columns and sizes change with versions; they are read again where one is another.
@@ -524,6 +548,7 @@ mod tests {
             standings: BTreeMap::new(),
             catalog: Arc::default(),
             health: None,
+            project_faults: Arc::default(),
             fault: None,
         }
     }

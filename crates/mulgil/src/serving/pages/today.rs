@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mulgil_core::{
+    diagnostic::Retry,
     due::{self, Reason},
     flow::Flow,
     interval::{Instant, Interval, RangeMap},
@@ -37,7 +38,7 @@ pub(super) async fn today(sight: Sight<'_>) -> Made<Today> {
     let Sight {
         store, picture, now, ..
     } = sight;
-    let runs = store.flow_runs_since(Instant(now.0.saturating_sub(DAY_US))).await?;
+    let runs = store.newest_flow_runs().await?;
     let failed = store.newest_failed().await?;
     let open_ticks = store.ticks_without_runs().await?;
     let known = Known {
@@ -53,17 +54,20 @@ pub(super) async fn today(sight: Sight<'_>) -> Made<Today> {
         let href = names::flow_href(&flow.name);
         troubles.iter().any(|(_, trouble)| trouble.href == href)
     };
-    let mut flows: Vec<(bool, FlowDay)> = picture
-        .project
-        .flows
-        .iter()
-        .map(|flow| (!in_trouble(flow), known.day_of(flow)))
-        .collect();
-    flows.sort_by(|(well, one), (other, two)| well.cmp(other).then_with(|| one.name.cmp(&two.name)));
+    let mut flows: Vec<&Flow> = picture.project.flows.iter().collect();
+    flows.sort_by_key(|flow| (!in_trouble(flow), &flow.name));
     let more_flows = flows.len().saturating_sub(FLOWS_SHOWN) as u64;
+    flows.truncate(FLOWS_SHOWN);
+    let shown: Vec<&str> = flows.iter().map(|flow| flow.name.as_str()).collect();
+    let since = Instant(now.0.saturating_sub(DAY_US));
+    let mut days = store.flow_days(&shown, since, RUNS_SHOWN).await?;
+    let flows = flows
+        .into_iter()
+        .map(|flow| known.day_of(flow, days.remove(&flow.name).unwrap_or_default()))
+        .collect();
     let view = Today {
         troubles: by_kind(troubles),
-        flows: flows.into_iter().take(FLOWS_SHOWN).map(|(_, day)| day).collect(),
+        flows,
         more_flows,
         tables: tables(picture),
         lights: health::lights(picture, sight.slots, sight.faults, now),
@@ -202,9 +206,15 @@ impl Known<'_> {
             count: all.iter().map(|range| shape.count(range)).sum(),
             since,
             why: first.map(|(range, _)| names::why_href(&shape.first_target(instance, range))),
-            fix: mends.then(|| Fix {
-                command: format!("mulgil backfill {instance} --{filter}"),
-                href: shape.backfill_href(instance, &[("only", filter)]),
+            fix: match kind {
+                TroubleKind::Failed => self.read_first(instance, failing.map(|(range, _)| range)),
+                _ => None,
+            }
+            .or_else(|| {
+                mends.then(|| Fix {
+                    command: format!("mulgil backfill {instance} --{filter}"),
+                    href: shape.backfill_href(instance, &[("only", filter)]),
+                })
             }),
             ..Self::about(instance, cause)
         }
@@ -228,13 +238,26 @@ impl Known<'_> {
         }
     }
 
-    /// Why a range failed: as its newest attempt said it; where that is forgotten, what its code means.
-    fn fault(&self, instance: &Instance, range: Option<Interval>, state: Option<&NodeState>) -> TroubleCause {
-        let is_it = |row: &&FailedRow| {
+    /// What failed in a way that the next try repeats has to be read and mended before it is filled.
+    fn read_first(&self, instance: &Instance, range: Option<Interval>) -> Option<Fix> {
+        let row = self.newest(instance, range)?;
+        (row.fault.retry != Retry::Later).then(|| Fix {
+            command: format!("mulgil logs {} --attempt {}", row.run, row.attempt),
+            href: Some(names::attempt_href(row.run, row.task, row.try_number)),
+        })
+    }
+
+    /// The newest attempt that failed in a range.
+    fn newest(&self, instance: &Instance, range: Option<Interval>) -> Option<&FailedRow> {
+        self.failed.iter().find(|row| {
             let is_inside = range.is_none_or(|range| row.range.overlaps(range));
             row.instance == *instance && row.kind != TaskKind::Test && is_inside
-        };
-        if let Some(row) = self.failed.iter().find(is_it) {
+        })
+    }
+
+    /// Why a range failed: as its newest attempt said it; where that is forgotten, what its code means.
+    fn fault(&self, instance: &Instance, range: Option<Interval>, state: Option<&NodeState>) -> TroubleCause {
+        if let Some(row) = self.newest(instance, range) {
             return TroubleCause::Fault {
                 place: row.step.clone(),
                 fault: Box::new(row.fault.clone()),
@@ -331,31 +354,21 @@ impl Known<'_> {
         }
     }
 
-    /// The last day of a flow.
-    fn day_of(&self, flow: &Flow) -> FlowDay {
-        let since = Instant(self.now.0.saturating_sub(DAY_US));
-        let is_of_it = |run: &&FlowRunRow| {
-            let is_young = run.started_at >= since || run.ended_at.is_none();
-            run.flow == flow.name && is_young
-        };
-        let all = self.runs.iter().filter(is_of_it);
-        let count = all.clone().count();
-        let mut runs: Vec<RunMark> = all
-            .take(RUNS_SHOWN)
-            .map(|run| RunMark {
-                run: run.run,
-                interval: Self::interval(flow, run.interval),
-                state: run.state,
-                started_at: run.started_at,
-                ended_at: run.ended_at,
-            })
-            .collect();
-        runs.reverse();
+    /// The last day of a flow: what ran of it, newest first, and how many runs there were.
+    fn day_of(&self, flow: &Flow, (rows, count): (Vec<FlowRunRow>, u64)) -> FlowDay {
+        let more = count.saturating_sub(rows.len() as u64);
+        let runs = rows.into_iter().rev().map(|run| RunMark {
+            run: run.run,
+            interval: Self::interval(flow, run.interval),
+            state: run.state,
+            started_at: run.started_at,
+            ended_at: run.ended_at,
+        });
         FlowDay {
             name: flow.name.clone(),
-            runs,
-            more: count.saturating_sub(RUNS_SHOWN) as u64,
-            next_at: flow.schedule.as_ref().and_then(|schedule| schedule.next_tick(self.now)),
+            runs: runs.collect(),
+            more,
+            next_at: flow.next_tick(self.now),
         }
     }
 }

@@ -320,7 +320,13 @@ impl Found<'_> {
                 }));
                 links
             }
-            Check::Failing { .. } => self.failed.iter().map(|row| names::run_link(row.run)).collect(),
+            Check::Failing { .. } => {
+                let attempt = |row: &FailedRow| Link {
+                    href: Some(names::attempt_href(row.run, row.task, row.try_number)),
+                    ..names::run_link(row.run)
+                };
+                self.failed.iter().map(attempt).collect()
+            }
             Check::Tested { .. } => vec![names::table_link(&Instance::of(self.instance.node.clone()))],
             Check::Named { .. }
             | Check::Wanted { .. }
