@@ -50,7 +50,7 @@ with sync_playwright() as playwright:
         wire = []
         page.on("requestfinished", lambda request: wire.append(request.sizes()["responseBodySize"]))
         page.goto(address, wait_until="commit")
-        page.locator("[id*='s19'], text=s19").first.wait_for(timeout=60000)
+        page.get_by_text("s19").first.wait_for(timeout=60000)
         page.wait_for_function("document.querySelectorAll('a[href*=\\"/tasks/s\\"]').length > 100", timeout=60000)
         drawn = page.evaluate("performance.now()")
         if load:

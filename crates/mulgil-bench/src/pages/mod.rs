@@ -77,7 +77,10 @@ pub(crate) fn bench(words: &[&str]) -> Result<()> {
     let airflow = (words.is_empty() || words.contains(&"airflow")).then(airflow_grid);
     let (airflow, note) = match airflow {
         Some(Ok(found)) => (Some(found), String::new()),
-        Some(Err(error)) => (None, format!("\n\nAirflow's grid was not measured: {error:#}\n")),
+        Some(Err(error)) => {
+            eprintln!("Airflow's grid: {error:#}");
+            (None, "\n\nAirflow's grid was not measured this time.\n".to_owned())
+        }
         None => (None, String::new()),
     };
     for (name, path) in &places {
