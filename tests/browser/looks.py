@@ -112,7 +112,10 @@ FOCUSED = """() => {
     const at = document.activeElement;
     if (!at || at === document.body || at.dataset.walked === undefined) return null;
     const style = getComputedStyle(at);
-    const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+    // A node of a drawing is framed instead.
+    const frame = at.querySelector('.frame');
+    const framed = frame !== null && parseFloat(getComputedStyle(frame).strokeWidth) >= 2;
+    const ring = framed || (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0);
     const box = at.getBoundingClientRect();
     return {
         index: Number(at.dataset.walked), what: at.outerHTML.slice(0, 160), ring: ring || style.boxShadow !== 'none',
@@ -151,6 +154,7 @@ def walk(page: Page) -> list[str]:
     """Goes through a page by Tab, once around."""
     in_order = page.evaluate(WORKABLE)
     reached: set[int] = set()
+    first: int | None = None
     faults = []
     for _ in range(len(in_order) + 5):
         page.keyboard.press("Tab")
@@ -159,6 +163,9 @@ def walk(page: Page) -> list[str]:
             if reached:
                 break
             continue
+        if at["index"] == first:
+            break
+        first = at["index"] if first is None else first
         if at["index"] in reached:
             faults.append(f"Tab goes back to {at['what']}")
             break
