@@ -188,7 +188,9 @@ impl LiveWalk {
                     began_at.map(again),
                 )
             }
-            _ => deadline.due_at(self.scheduled_at, self.started_at, began_at),
+            // Its day may be over: who begins it again knows that.
+            (Some(_), By::Clock { .. }) => None,
+            (None, _) => deadline.due_at(self.scheduled_at, self.started_at, began_at),
         };
         Some((due_at?, deadline.then))
     }

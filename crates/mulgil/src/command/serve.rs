@@ -43,8 +43,8 @@ pub(crate) async fn while_you_work(
     // The port and the data folder stay ours while the server begins anew.
     let mut lock = opened.lock(SERVE)?;
     let mut interrupt = Box::pin(wire::interrupt());
+    let mut reload = Arc::new(Reload::of(&opened));
     loop {
-        let reload = Arc::new(Reload::of(&opened));
         let told = async {
             tokio::select! {
                 () = &mut interrupt => None,
@@ -63,6 +63,7 @@ pub(crate) async fn while_you_work(
                 if next.data_dir() != opened.data_dir() || next.project.environment != opened.project.environment {
                     lock = next.lock(SERVE)?;
                 }
+                reload = Arc::new(reload.anew());
                 opened = *next;
             }
             Ended::Told(None) | Ended::ByItself => return Ok(0),

@@ -46,6 +46,18 @@ impl Reload {
         }
     }
 
+    /// Of the project that was loaded after this one had looked last. What was saved since is another.
+    pub(crate) fn anew(&self) -> Self {
+        Self {
+            door: Mutex::new(Door {
+                looked_at: self.door().looked_at,
+                is_closed: false,
+                faults: Arc::default(),
+            }),
+            asked: watch::Sender::new(0),
+        }
+    }
+
     /// Whether the files are others than those that were looked at last. Where they are nothing begins any more.
     pub(crate) fn look(&self, opened: &Opened) -> bool {
         let now = opened.stamp();
