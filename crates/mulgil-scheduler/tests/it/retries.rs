@@ -12,6 +12,7 @@ use std::{
 use mulgil_core::{
     codes,
     flow::{After, By, Deadline, Flow},
+    grid::Zone,
     interval::Interval,
     port::Fault,
     project::Fingerprint,
@@ -242,6 +243,31 @@ async fn the_time_of_a_run_counts_from_when_it_was_begun_again() {
     retry(&server, run, Retried::Unfinished).await.unwrap();
     server.kill(&world).await;
     let server = world.server(&[slow], 4, until(&is_mended));
+    world.pass(SECOND * 20).await;
+    assert_eq!(told(&world, run).await.0, RunState::Success);
+    server.drain(&world).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_begun_again_has_no_deadline_by_the_clock_of_a_day_that_is_over() {
+    let world = World::new().await;
+    let is_mended = Arc::new(AtomicBool::new(false));
+    // The first tick is at 01:00, and its run has to be done two minutes after.
+    let mut late = hourly(flow("late", "0 * * * *", vec![step("bad", &[])]));
+    late.deadline = Some(Deadline {
+        by: By::Clock {
+            at: jiff::civil::time(1, 2, 0, 0),
+            timezone: Zone::UTC,
+        },
+        then: mulgil_core::flow::Late::Cancel,
+    });
+    let server = world.server(&[late], 4, until(&is_mended));
+    world.pass(SECOND * 3_610).await;
+    let run = world.store.runs(1).await.unwrap()[0].id;
+    assert_eq!(told(&world, run).await.0, RunState::Failed);
+    world.pass(SECOND * 600).await;
+    is_mended.store(true, Ordering::SeqCst);
+    retry(&server, run, Retried::Unfinished).await.unwrap();
     world.pass(SECOND * 20).await;
     assert_eq!(told(&world, run).await.0, RunState::Success);
     server.drain(&world).await;

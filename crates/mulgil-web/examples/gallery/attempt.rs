@@ -10,7 +10,7 @@ use mulgil_web::{
     look::Look,
     page,
     view::{
-        Fix, Link,
+        Fix, Here, Link,
         attempt::{Attempt, LINES_SHOWN, Line, Log, Search, Source, Sql},
     },
 };
@@ -106,7 +106,7 @@ pub(crate) fn failed() -> Attempt {
         },
         commands: vec![Fix {
             command: "mulgil run sales_daily --interval 2026-11-20".into(),
-            href: Some("/tables/sales_daily/backfill?interval=2026-11-20".into()),
+            here: Some(Here::Form("/tables/sales_daily/backfill?interval=2026-11-20".into())),
         }],
     }
 }
@@ -143,7 +143,7 @@ pub(crate) fn running() -> Attempt {
     ) = (1_200_000, 1_240_000, 1_240_000, false);
     attempt.commands = vec![Fix {
         command: "mulgil logs 1025 ad_cost -f".into(),
-        href: None,
+        here: None,
     }];
     attempt
 }

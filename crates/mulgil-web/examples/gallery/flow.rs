@@ -11,7 +11,7 @@ use mulgil_web::{
     look::Look,
     page,
     view::{
-        Fix, Link, Mark, Paging,
+        Fix, Here, Link, Mark, Paging,
         flow::{Cell, Column, Flow, Order, ROWS_SHOWN, RUNS_SHOWN, Row, Schedule, TickFate},
     },
 };
@@ -101,7 +101,9 @@ pub(crate) fn daily() -> Flow {
             2,
             Fix {
                 command: "mulgil backfill flow:daily_sales --from 2026-11-11 --to 2026-11-13 --missing".into(),
-                href: Some("/flows/daily_sales/backfill?from=2026-11-11&to=2026-11-13".into()),
+                here: Some(Here::Form(
+                    "/flows/daily_sales/backfill?from=2026-11-11&to=2026-11-13".into(),
+                )),
             },
         )),
         run_href: Some("/flows/daily_sales/run".into()),

@@ -10,7 +10,7 @@ use mulgil_web::{
     look::Look,
     page,
     view::{
-        Fix, Link, Mark, Paging,
+        Fix, Here, Link, Mark, Paging,
         run::{Event, Run, Tab, Task, Try},
     },
 };
@@ -160,11 +160,11 @@ pub(crate) fn failed(tab: Tab) -> Run {
         commands: vec![
             Fix {
                 command: "mulgil runs retry 1022".into(),
-                href: None,
+                here: None,
             },
             Fix {
                 command: "mulgil logs 1022 extract_billing".into(),
-                href: None,
+                here: None,
             },
         ],
     }
@@ -180,7 +180,7 @@ pub(crate) fn running(tab: Tab) -> Run {
     run.cancel_href = Some("/runs/1025/cancel".into());
     run.commands = vec![Fix {
         command: "mulgil runs cancel 1025".into(),
-        href: Some("/runs/1025/cancel".into()),
+        here: Some(Here::Form("/runs/1025/cancel".into())),
     }];
     for task in &mut run.tasks {
         for one in &mut task.attempts {

@@ -9,7 +9,7 @@ use mulgil_core::{
 };
 use mulgil_web::{
     look::Look,
-    view::{Fix, Frame, Link, Named, Verdict},
+    view::{Fix, Frame, Here, Link, Named, Verdict},
 };
 
 /// A page of the gallery.
@@ -99,7 +99,7 @@ pub(crate) fn link(text: &str, href: impl Into<String>) -> Link {
 pub(crate) fn fix(command: &str, href: Option<&str>) -> Fix {
     Fix {
         command: command.into(),
-        href: href.map(str::to_owned),
+        here: href.map(|href| Here::Form(href.to_owned())),
     }
 }
 

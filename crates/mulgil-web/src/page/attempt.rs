@@ -51,7 +51,7 @@ pub fn log_lines(frame: &Frame, log: &Log) -> String {
 }
 
 fn head(frame: &Frame, view: &Attempt) -> Head {
-    let number = shared::try_number(view.number, frame.look.language);
+    let number = shared::attempt_number(view.number, frame.look.language);
     let title = format!("{} · {number}", link::cut(&view.task.text, link::NAME_SHOWN));
     let trail = vec![
         view.run.clone(),
@@ -69,7 +69,7 @@ fn head(frame: &Frame, view: &Attempt) -> Head {
 
 fn header(frame: &Frame, view: &Attempt) -> Markup {
     let (language, clock) = (frame.look.language, frame.clock());
-    let number = shared::try_number(view.number, language);
+    let number = shared::attempt_number(view.number, language);
     let stands = state::run_state(view.state).of(language);
     html! {
         section #attempt-head data-live data-say={ (number) ": " (stands) } data-moving[!view.state.is_terminal()] {
@@ -90,11 +90,11 @@ fn header(frame: &Frame, view: &Attempt) -> Markup {
 fn tries(view: &Attempt, clock: &Clock<'_>) -> Markup {
     let language = clock.language;
     html! {
-        nav .tries aria-label=(words::TRIES.of(language)) {
+        nav .tries aria-label=(words::ATTEMPTS.of(language)) {
             @for (number, state, href) in &view.tries {
                 a href=(if address::is_local(href) { href } else { "" }) aria-current=[(*number == view.number).then_some("page")]
                     title=(state::run_state(*state).of(language)) {
-                    (mark::shape(Mark::Run(*state))) (shared::try_number(number, language))
+                    (mark::shape(Mark::Run(*state))) (shared::attempt_number(number, language))
                 }
             }
         }

@@ -205,7 +205,7 @@ fn legend(view: &Flow, language: Language) -> Markup {
     html! {
         ul .legend aria-label=(words::LEGEND.of(language)) {
             @for mark in marks { li { (mark::shape(mark)) " " (state::mark(mark).of(language)) } }
-            @if cells().any(|cell| cell.attempts > 1) { li .muted { (words::LEGEND_TRIES.of(language)) } }
+            @if cells().any(|cell| cell.attempts > 1) { li .muted { (words::LEGEND_ATTEMPTS.of(language)) } }
             li .muted { (words::LEGEND_BARS.of(language)) }
         }
     }

@@ -146,7 +146,7 @@ fn list(tasks: &[Task], clock: &Clock<'_>) -> Markup {
                 th scope="col" { (words::STATE.of(language)) }
                 th .wide scope="col" { (words::STARTED.of(language)) }
                 th .num scope="col" { (words::TOOK.of(language)) }
-                th .wide .num scope="col" { (words::TRIES.of(language)) }
+                th .wide .num scope="col" { (words::ATTEMPTS.of(language)) }
                 th .wide .num scope="col" { (words::ROWS.of(language)) }
                 th .wide scope="col" { (words::REASON.of(language)) }
             } }

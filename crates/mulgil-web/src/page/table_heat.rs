@@ -10,7 +10,6 @@ use maud::{Markup, html};
 use mulgil_core::grid::Zone;
 
 use crate::{
-    address,
     look::Language,
     number,
     part::{fix, link, mark, paging},
@@ -240,7 +239,6 @@ fn one_range(range: &Range, language: Language) -> Markup {
         text: range.name.clone(),
         href: Some(range.href.clone()),
     };
-    let form = range.fix.as_ref().and_then(|fix| fix.href.as_deref());
     html! {
         li class=(if mark::is_wrong(range.mark) { "range is-wrong" } else { "range" }) {
             p {
@@ -248,10 +246,10 @@ fn one_range(range: &Range, language: Language) -> Markup {
                 @if range.count > 1 { span .muted .range-count { (number::count(range.count)) } }
             }
             p .range-told { (link::free(&states::status(&range.status, language), 300)) }
-            @if let Some(href) = form.filter(|href| address::is_local(href)) {
-                a .button href=(href) { (shared::OPEN_FORM.of(language)) }
+            @if let Some(fix) = &range.fix {
+                (fix::here(fix, language))
+                div .range-fix { (fix::command(&fix.command, language)) }
             }
-            @if let Some(fix) = &range.fix { div .range-fix { (fix::command(&fix.command, language)) } }
         }
     }
 }

@@ -88,9 +88,7 @@ fn row(trouble: &Trouble, clock: &Clock<'_>) -> Markup {
             } }
             div .trouble-acts {
                 @if let Some(why) = &trouble.why { (link::to(Some(why), &html! { (shared::WHY.of(language)) })) }
-                @if let Some(href) = trouble.fix.as_ref().and_then(|fix| fix.href.as_deref()).filter(|href| address::is_local(href)) {
-                    a .button href=(href) { (shared::OPEN_FORM.of(language)) }
-                }
+                @if let Some(fix) = &trouble.fix { (fix::here(fix, language)) }
             }
             @if let Some(fix) = &trouble.fix { div .trouble-fix { (fix::command(&fix.command, language)) } }
         }

@@ -2,24 +2,33 @@
 
 use maud::{Markup, html};
 
-use crate::{address, look::Language, part::link, text::frame as words, view::Fix};
+use crate::{
+    address,
+    look::Language,
+    part::link,
+    text::frame as words,
+    view::{Fix, Here},
+};
 
 /// Letters of a command that a page shows.
 const COMMAND_SHOWN: usize = 400;
 
-/// A command, and the form that does the same.
+/// A command, and where pages have the same.
 pub fn fix(fix: &Fix, language: Language) -> Markup {
-    fix_as(fix, words::OPEN_FORM.of(language), language)
+    html! {
+        span .fix { (command(&fix.command, language)) (here(fix, language)) }
+    }
 }
 
-/// A command, and the form that does the same under a name of its own.
-pub fn fix_as(fix: &Fix, form: &str, language: Language) -> Markup {
+/// The button that leads to where pages have what a command does.
+pub fn here(fix: &Fix, language: Language) -> Markup {
+    let to = fix.here.as_ref().map(|here| match here {
+        Here::Form(href) => (href, words::OPEN_FORM),
+        Here::Page(href) => (href, words::OPEN_PAGE),
+    });
     html! {
-        span .fix {
-            (command(&fix.command, language))
-            @if let Some(href) = fix.href.as_deref().filter(|href| address::is_local(href)) {
-                a .button href=(href) { (form) }
-            }
+        @if let Some((href, words)) = to.filter(|(href, _)| address::is_local(href)) {
+            a .button href=(href) { (words.of(language)) }
         }
     }
 }

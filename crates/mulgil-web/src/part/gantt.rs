@@ -341,7 +341,7 @@ fn bar(at: usize, one: &Try, scale: &Scale, clock: &Clock<'_>) -> Markup {
     let shape = html! {
         rect .bar .(mark::class(Mark::Run(one.state))) x=(from) y="5" width=(from.to(to)) height="14" rx="2" {
             title {
-                (words::try_number(at + 1, language)) " · " (state::run_state(one.state).of(language)) " · "
+                (words::attempt_number(at + 1, language)) " · " (state::run_state(one.state).of(language)) " · "
                 (clock.text(one.started_at)) " · " (time::took(ran(one, clock.now), language))
             }
         }

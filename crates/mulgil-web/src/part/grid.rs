@@ -135,7 +135,7 @@ fn took(row: &Row, language: Language) -> String {
     let took = |cell: &Option<Cell>| {
         let Some(cell) = cell else { return String::new() };
         let took = cell.took.map(|took| time::took(took, language));
-        let tries = (cell.attempts > 1).then(|| of_run::tries(cell.attempts, language));
+        let tries = (cell.attempts > 1).then(|| of_run::attempts(cell.attempts, language));
         took.into_iter().chain(tries).collect::<Vec<_>>().join(" · ")
     };
     let took: Vec<_> = row.cells.iter().map(took).collect();

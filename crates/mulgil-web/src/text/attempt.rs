@@ -11,10 +11,10 @@ pub const EXIT: Text = text("종료", "Exit");
 pub const MEMORY: Text = text("최대 메모리", "Peak memory");
 /// What stands before the version that it committed.
 pub const VERSION: Text = text("테이블 버전", "Table version");
-/// What stands before the moment of the next try.
-pub const RETRY: Text = text("다음 시도", "Next try");
-/// Names the links between tries.
-pub const TRIES: Text = text("시도", "Tries");
+/// What stands before the moment of the next attempt.
+pub const RETRY: Text = text("다음 시도", "Next attempt");
+/// Names the links between attempts.
+pub const ATTEMPTS: Text = text("시도", "Tries");
 /// Names the links to the parts of the page.
 pub const PARTS: Text = text("이 쪽에서", "On this page");
 /// Heading: what it said.

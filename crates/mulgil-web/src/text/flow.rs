@@ -52,7 +52,7 @@ pub const STEP: Text = text("단계", "Step");
 /// Names the legend.
 pub const LEGEND: Text = text("기호", "Legend");
 /// What the dot in the corner of a cell means.
-pub const LEGEND_TRIES: Text = text("모서리 점: 두 번 이상 시도", "dot in the corner: more than one try");
+pub const LEGEND_ATTEMPTS: Text = text("모서리 점: 두 번 이상 시도", "dot in the corner: more than one attempt");
 /// What the bars above the columns are.
 pub const LEGEND_BARS: Text = text("막대: 걸린 시간", "bars: how long each took");
 /// An interval without a run.

@@ -61,6 +61,8 @@ pub const WHERE: Text = text("위치", "Where");
 pub const EXPLAIN: Text = text("설명", "Explained by");
 /// Leads to the form that does what a command does.
 pub const OPEN_FORM: Text = text("여기서 하기", "Do it here");
+/// Leads to the page that shows what a command prints.
+pub const OPEN_PAGE: Text = text("여기서 보기", "See it here");
 /// Leads to the page that says why.
 pub const WHY: Text = text("왜?", "Why?");
 /// The button of a search.

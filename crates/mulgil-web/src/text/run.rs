@@ -37,12 +37,12 @@ pub const TABS: Text = text("보기", "Views");
 pub const TASK: Text = text("작업", "Task");
 /// Heading of a column: states.
 pub const STATE: Text = text("상태", "State");
-/// Heading of a column: how long something waited for its first try.
+/// Heading of a column: how long something waited for its first attempt.
 pub const WAITED: Text = text("대기", "Waited");
 /// Heading of a column: how long it ran.
 pub const RAN: Text = text("실행", "Ran");
-/// Heading of a column: tries.
-pub const TRIES: Text = text("시도", "Tries");
+/// Heading of a column: attempts.
+pub const ATTEMPTS: Text = text("시도", "Attempts");
 /// Heading of a column: rows.
 pub const ROWS: Text = text("행", "Rows");
 /// Heading of a column: reasons.
@@ -103,19 +103,19 @@ pub fn named(id: i64, language: Language) -> String {
     }
 }
 
-/// How many tries, where there was more than one.
-pub fn tries(count: u32, language: Language) -> String {
+/// How many attempts, where there was more than one.
+pub fn attempts(count: u32, language: Language) -> String {
     match language {
         Language::Korean => format!("{count}회 시도"),
-        Language::English => plural(u64::from(count), "try", "tries"),
+        Language::English => plural(u64::from(count), "attempt", "attempts"),
     }
 }
 
-/// `2회차`, `try 2`.
-pub fn try_number(number: impl std::fmt::Display, language: Language) -> String {
+/// `2회차`, `attempt 2`.
+pub fn attempt_number(number: impl std::fmt::Display, language: Language) -> String {
     match language {
         Language::Korean => format!("{number}회차"),
-        Language::English => format!("try {number}"),
+        Language::English => format!("attempt {number}"),
     }
 }
 

@@ -19,7 +19,7 @@ pub const fn run_state(state: RunState) -> Text {
         RunState::Queued => text("대기", "queued"),
         RunState::Running => text("실행 중", "running"),
         RunState::Waiting => text("기다림", "waiting"),
-        RunState::Success => text("성공", "succeeded"),
+        RunState::Success => text("성공", "success"),
         RunState::Failed => text("실패", "failed"),
         RunState::Crashed => text("중단", "crashed"),
         RunState::Cancelled => text("취소", "cancelled"),
@@ -160,10 +160,16 @@ pub fn status(status: &Status, language: Language) -> String {
                 Language::English => format!("stale: {why}"),
             };
         }
-        Status::Untested => text("채워짐, 데이터 테스트 전", "filled, not tested yet"),
-        Status::Provisional => text("채워짐, 잠정", "filled, provisional"),
-        Status::Fresh => text("채워짐", "filled"),
-        Status::Sealed => text("채워짐, 확정", "filled, sealed"),
+        Status::Untested => text(
+            "채워짐, 데이터 테스트 전",
+            "untested: filled, its data tests have not passed",
+        ),
+        Status::Provisional => text(
+            "잠정: 채워짐, 굳을 때까지 다시 채움",
+            "provisional: filled, and again until it settles",
+        ),
+        Status::Fresh => text("최신: 채워졌고 옳음", "fresh: filled and right"),
+        Status::Sealed => text("확정: 채워졌고 굳음", "sealed: filled and settled"),
         Status::Waived => text("면제", "waived"),
         Status::NotExpected => text("예정 없음", "not expected"),
     };

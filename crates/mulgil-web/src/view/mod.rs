@@ -113,11 +113,20 @@ pub struct Paging {
     pub older: Option<String>,
 }
 
-/// A command of the command line that helps, and the page that does the same, where one does.
+/// A command of the command line that helps, and where pages have the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
     /// What to type.
     pub command: String,
-    /// The form that does the same.
-    pub href: Option<String>,
+    /// Where the same is done or seen, where pages have it.
+    pub here: Option<Here>,
+}
+
+/// Where pages have what a command does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Here {
+    /// The address of a form that does it.
+    Form(String),
+    /// The address of a page that shows it.
+    Page(String),
 }

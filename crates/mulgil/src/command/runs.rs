@@ -23,10 +23,13 @@ pub(crate) async fn runs(global: &Global, command: &Runs) -> Outcome {
         Runs::Cancel { run } => return handed::cancel(&opened, *run).await,
         Runs::Retry { run, all, latest } => return handed::retry(&opened, *run, *all, *latest).await,
         Runs::Ls { limit, json } => {
-            let runs = match store {
-                Some(store) => store.runs(*limit).await?,
+            // One more than is shown says whether there are more.
+            let mut runs = match store {
+                Some(store) => store.runs(limit.saturating_add(1)).await?,
                 None => Vec::new(),
             };
+            let has_more = runs.len() > *limit as usize;
+            runs.truncate(*limit as usize);
             if *json {
                 say::json(&json!(
                     runs.iter().map(|run| run_json(&opened, run)).collect::<Vec<_>>()
@@ -36,6 +39,9 @@ pub(crate) async fn runs(global: &Global, command: &Runs) -> Outcome {
             } else {
                 let rows: Vec<Vec<String>> = runs.iter().map(|run| run_row(&opened, run)).collect();
                 say::print(&say::table(&["run", "state", "started", "took", "what"], &rows, &[0]));
+                if has_more {
+                    say::talk(&format!("the newest {limit}; `--limit N` shows more"));
+                }
             }
         }
         Runs::Show { run, json } => {

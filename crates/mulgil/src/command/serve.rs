@@ -59,7 +59,6 @@ pub(crate) async fn while_you_work(
         let ended = serving::serve(&opened, flags, listener, Arc::clone(&lock), Some(anew), told).await?;
         match ended {
             Ended::Told(Some(next)) => {
-                say::talk("the project changed");
                 if next.data_dir() != opened.data_dir() || next.project.environment != opened.project.environment {
                     lock = next.lock(SERVE)?;
                 }

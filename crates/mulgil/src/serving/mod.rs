@@ -233,10 +233,14 @@ pub(crate) async fn serve<T>(
         clock: wire::now,
         limits: Limits::default(),
     };
-    say::talk(&format!(
-        "serving {} ({}) at http://{address}; Ctrl-C ends it when what goes on has ended",
-        opened.project.name, opened.project.environment
-    ));
+    if anew.as_ref().is_some_and(|anew| anew.reload.is_anew()) {
+        say::talk("the project changed: served as it is now");
+    } else {
+        say::talk(&format!(
+            "serving {} ({}) at http://{address}; Ctrl-C ends it when what goes on has ended",
+            opened.project.name, opened.project.environment
+        ));
+    }
     let slots = flags.slots.unwrap_or(DEFAULT_SLOTS).max(1);
     let pages = Pages::start(Arc::clone(&control), slots).await;
     let mut drained = stopping.clone();

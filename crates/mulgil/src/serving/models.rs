@@ -130,7 +130,15 @@ impl Models {
 #[async_trait]
 impl RunsModels for Models {
     async fn run_models(&self, models: &ModelsSpec, run: i64, mut stop: Stop) -> StepEnd {
-        let request = match request(&self.runner, models, run) {
+        // It is started by what started the run that it is a step of.
+        let request = match self.runner.store.run_page(run).await {
+            Ok(page) => {
+                let trigger = page.map_or(Trigger::Schedule, |page| page.head.trigger);
+                request(&self.runner, models, run, trigger)
+            }
+            Err(fault) => Err(*fault),
+        };
+        let request = match request {
             Ok(request) => request,
             Err(fault) => return StepEnd::failed(Box::new(fault)),
         };
@@ -143,7 +151,7 @@ impl RunsModels for Models {
 }
 
 /// The run of a step: what is due of its models, narrowed to the interval of the flow where they have one.
-fn request(runner: &Runner, models: &ModelsSpec, run: i64) -> Result<RunRequest, Diagnostic> {
+fn request(runner: &Runner, models: &ModelsSpec, run: i64, trigger: Trigger) -> Result<RunRequest, Diagnostic> {
     let selection = select::select(&runner.project, &models.select, &models.exclude, None)?;
     let Selection { mut ranges, .. } = selection;
     let selector = format!("{} (step of run {run})", models.select.join(" "));
@@ -167,7 +175,7 @@ fn request(runner: &Runner, models: &ModelsSpec, run: i64) -> Result<RunRequest,
         selector,
         manual,
         scope: Scope::Only(ranges),
-        ..RunRequest::of_all(Trigger::Schedule)
+        ..RunRequest::of_all(trigger)
     })
 }
 

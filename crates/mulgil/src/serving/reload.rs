@@ -16,6 +16,8 @@ use crate::wire::Opened;
 /// How a server stands that is loaded anew when its project's files change.
 pub(crate) struct Reload {
     door: Mutex<Door>,
+    /// Whether a project was loaded before this one.
+    is_anew: bool,
     /// Runs of models that somebody has asked for and that go on.
     asked: watch::Sender<usize>,
 }
@@ -42,6 +44,7 @@ impl Reload {
                 is_closed: false,
                 faults: Arc::default(),
             }),
+            is_anew: false,
             asked: watch::Sender::new(0),
         }
     }
@@ -54,8 +57,14 @@ impl Reload {
                 is_closed: false,
                 faults: Arc::default(),
             }),
+            is_anew: true,
             asked: watch::Sender::new(0),
         }
+    }
+
+    /// Whether a project was loaded before this one, so that somebody knows where it is served.
+    pub(crate) fn is_anew(&self) -> bool {
+        self.is_anew
     }
 
     /// Whether the files are others than those that were looked at last. Where they are nothing begins any more.

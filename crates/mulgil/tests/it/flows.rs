@@ -452,12 +452,12 @@ fn what_is_saved_is_loaded_and_what_is_said_is_followed() {
         "flows/new.yml",
         "steps:\n  only: {command: \"echo one; sleep 1; echo two\"}\n",
     );
-    until("it is loaded", || {
-        read(&place, "serve.log").contains("the project changed").then_some(())
-    });
     until("it is served anew", || {
-        (read(&place, "serve.log").matches("serving shop").count() == 2).then_some(())
+        read(&place, "serve.log")
+            .contains("the project changed: served as it is now")
+            .then_some(())
     });
+    assert_eq!(read(&place, "serve.log").matches("serving shop").count(), 1);
     server.is_ready();
     let mut asked = place
         .command(&["run", "flow:new"])

@@ -245,7 +245,7 @@ fn capped(output: &serde_json::Value) -> String {
 }
 
 fn commands(head: &TaskHead, tried: &TriedAttempt, place: &Place) -> Vec<Fix> {
-    let fix = |command: String| Fix { command, href: None };
+    let fix = |command: String| Fix { command, here: None };
     let mut commands = Vec::new();
     let is_over = tried.state.is_terminal();
     if is_over {

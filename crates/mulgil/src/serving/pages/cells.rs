@@ -9,13 +9,14 @@ use mulgil_core::{
     why::Status,
 };
 use mulgil_web::view::{
-    Fix, Mark, Paging,
+    Fix, Here, Mark, Paging,
     table::{Heat, HeatCell, RANGES_SHOWN, Range, Shape},
 };
 
 use super::{
     names::{self, encoded, gravity},
-    picture::{Picture, Standing},
+    picture::Picture,
+    standing::Standing,
 };
 
 /// Ranges that are named in one line.
@@ -329,7 +330,7 @@ pub(super) fn fix(cutting: Cutting<'_>, instance: &Instance, range: Interval, ma
     let Some(grid) = cutting.grid else {
         return Some(Fix {
             command: format!("mulgil run {instance}"),
-            href: cutting.backfill_href(instance, &[]),
+            here: cutting.backfill_href(instance, &[]).map(Here::Form),
         });
     };
     let from = interval_text::format(grid.interval_at(range.start), grid);
@@ -341,7 +342,9 @@ pub(super) fn fix(cutting: Cutting<'_>, instance: &Instance, range: Interval, ma
     };
     Some(Fix {
         command,
-        href: cutting.backfill_href(instance, &[("from", &from), ("to", &to)]),
+        here: cutting
+            .backfill_href(instance, &[("from", &from), ("to", &to)])
+            .map(Here::Form),
     })
 }
 

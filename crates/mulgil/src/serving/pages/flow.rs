@@ -19,7 +19,7 @@ use mulgil_store::{
     page::{CellsOf, FlowOrder, Toward},
 };
 use mulgil_web::view::{
-    Fix, Mark,
+    Fix, Here, Mark,
     flow::{self as view, Order, ROWS_SHOWN, RUNS_SHOWN, TickFate},
 };
 
@@ -198,12 +198,12 @@ fn holes(flow: &Flow, statuses: &RangeMap<Status>) -> Option<(String, u64, Fix)>
     let (from, to) = (edge(span.start), edge(span.end));
     let fix = Fix {
         command: format!("mulgil backfill flow:{} --from {from} --to {to} --missing", flow.name),
-        href: Some(format!(
+        here: Some(Here::Form(format!(
             "{}/backfill?from={}&to={}&only=missing",
             flow_href(&flow.name),
             encoded(&from),
             encoded(&to)
-        )),
+        ))),
     };
     Some((
         in_words(&missing, grid),
@@ -215,7 +215,7 @@ fn holes(flow: &Flow, statuses: &RangeMap<Status>) -> Option<(String, u64, Fix)>
 /// How a table stands for the interval of a run: the gravest of its instances.
 fn table_cell(picture: &Picture, name: &mulgil_core::name::NodeName, interval: Interval) -> Option<TableCell> {
     let node = picture.project.node(name).filter(|node| node.grid.is_cut())?;
-    let of = |standing: &super::picture::Standing| -> Option<Mark> {
+    let of = |standing: &super::standing::Standing| -> Option<Mark> {
         let marks = standing
             .statuses
             .within(interval)

@@ -19,13 +19,8 @@ use mulgil_web::view::{
 use serde_json::json;
 
 use super::{
-    attempt::attempt,
-    flow::flow,
-    flows::flows,
-    log::whole_log,
-    picture::{Picture, Standing},
-    run::run,
-    runs::runs,
+    attempt::attempt, flow::flow, flows::flows, log::whole_log, picture::Picture, run::run, runs::runs,
+    standing::Standing,
 };
 use crate::{
     cli::Global,

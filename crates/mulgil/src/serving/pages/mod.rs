@@ -14,12 +14,14 @@ mod grid;
 mod health;
 mod log;
 mod names;
+mod painter;
 mod picture;
 mod run;
 mod run_events;
 mod runs;
 mod sample;
 mod sql;
+mod standing;
 mod table;
 mod tables;
 mod tasks;
@@ -42,7 +44,8 @@ use self::{
     flow::flow,
     flows::flows,
     log::whole_log,
-    picture::{Gallery, Picture, Topics},
+    painter::Gallery,
+    picture::{Picture, Topics},
     run::run,
     runs::runs,
 };

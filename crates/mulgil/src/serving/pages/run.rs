@@ -10,7 +10,7 @@ use mulgil_store::{
     page::{RunPage, TaskCounts, TaskPage},
 };
 use mulgil_web::view::{
-    Fix, Link, Mark, Paging,
+    Fix, Here, Link, Mark, Paging,
     run::{self as view, EVENTS_SHOWN, TASKS_SHOWN, Tab, Task},
 };
 
@@ -124,7 +124,10 @@ fn head(project: &Project, page: &RunPage, tab: Tab) -> view::Run {
 
 fn commands(page: &RunPage) -> Vec<Fix> {
     let RunPage { head, .. } = page;
-    let fix = |command: String, href| Fix { command, href };
+    let fix = |command: String, form: Option<String>| Fix {
+        command,
+        here: form.map(Here::Form),
+    };
     let mut commands = Vec::new();
     let is_of_flow = head.flow.is_some();
     match head.state {
@@ -191,7 +194,7 @@ fn fill(
     if let (Some((_, fault)), true) = (&view.fault, view.state.is_terminal()) {
         view.commands.push(Fix {
             command: format!("mulgil explain {}", fault.code),
-            href: None,
+            here: None,
         });
     }
 }

@@ -90,7 +90,10 @@ async fn of_node(sight: Sight<'_>, node: &Node, query: &TableQuery) -> Result<Ta
         changed_at: grown.first().map(|grown| grown.at),
     });
     let flow = picture.project.flow_of(&node.name);
-    let schedule = node.schedule.as_ref().or(flow.and_then(|flow| flow.schedule.as_ref()));
+    let next_at = match &node.schedule {
+        Some(schedule) => schedule.next_tick(now),
+        None => flow.and_then(|flow| flow.next_tick(now)),
+    };
     Ok(Table {
         name: node.name.to_string(),
         keys: (!instance.key.is_empty()).then(|| instance.key.to_string()),
@@ -104,7 +107,7 @@ async fn of_node(sight: Sight<'_>, node: &Node, query: &TableQuery) -> Result<Ta
         tags: node.tags.clone(),
         grid: grid(&node.grid),
         schedule: filled_by(sight, node),
-        next_at: schedule.and_then(|schedule| schedule.next_tick(now)),
+        next_at,
         columns,
         more_columns,
         upstream: links(sight, node.reads.iter().map(Upstream::name)),

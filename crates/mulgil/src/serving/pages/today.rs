@@ -15,7 +15,7 @@ use mulgil_core::{
 };
 use mulgil_store::page::{FailedRow, FlowRunRow, OpenTicks};
 use mulgil_web::view::{
-    Fix,
+    Fix, Here,
     today::{FLOWS_SHOWN, FlowDay, RunMark, TROUBLES_SHOWN, Today, Trouble, TroubleCause, TroubleKind, Troubles},
 };
 
@@ -213,7 +213,7 @@ impl Known<'_> {
             .or_else(|| {
                 mends.then(|| Fix {
                     command: format!("mulgil backfill {instance} --{filter}"),
-                    href: shape.backfill_href(instance, &[("only", filter)]),
+                    here: shape.backfill_href(instance, &[("only", filter)]).map(Here::Form),
                 })
             }),
             ..Self::about(instance, cause)
@@ -243,7 +243,7 @@ impl Known<'_> {
         let row = self.newest(instance, range)?;
         (row.fault.retry != Retry::Later).then(|| Fix {
             command: format!("mulgil logs {} --attempt {}", row.run, row.attempt),
-            href: Some(names::attempt_href(row.run, row.task, row.try_number)),
+            here: Some(Here::Page(names::attempt_href(row.run, row.task, row.try_number))),
         })
     }
 
@@ -392,5 +392,5 @@ fn kind_of(status: &Status) -> Option<TroubleKind> {
 }
 
 fn typed(command: String) -> Fix {
-    Fix { command, href: None }
+    Fix { command, here: None }
 }

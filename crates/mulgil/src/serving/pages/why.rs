@@ -21,7 +21,7 @@ use mulgil_store::{
     page::{FailedRow, FlowRunRow},
 };
 use mulgil_web::view::{
-    Fix, Link, Verdict,
+    Fix, Here, Link, Verdict,
     why::{Fill, Row, Why},
 };
 
@@ -277,8 +277,8 @@ impl Found<'_> {
         let picture: &Picture = self.sight.picture;
         let cutting = shape_of(picture, &self.instance);
         let fills = command.starts_with("mulgil run ") || command.starts_with("mulgil backfill ");
-        let href = if !fills {
-            command.strip_prefix("mulgil why ").map(names::why_href)
+        let form = if !fills {
+            None
         } else if let (Some(flow), 1) = (name::flow_in(self.instance.node.as_str()), self.grid.count(self.range)) {
             let interval = interval_text::format(self.range, self.grid);
             let query = if self.grid.is_cut() {
@@ -294,7 +294,9 @@ impl Found<'_> {
         } else {
             cutting.backfill_href(&self.instance, &[])
         };
-        Fix { command, href }
+        let page = || command.strip_prefix("mulgil why ").map(names::why_href);
+        let here = form.map(Here::Form).or_else(|| page().map(Here::Page));
+        Fix { command, here }
     }
 
     /// Where to look further.
