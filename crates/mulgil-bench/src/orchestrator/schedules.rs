@@ -2,13 +2,12 @@
 //! costs to wait.
 
 use std::{
-    fs,
     process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use mulgil_store::Store;
 
 use super::{
@@ -17,7 +16,7 @@ use super::{
     mulgil::{self, flow},
     session::{self, Project, Session},
 };
-use crate::{measure, place};
+use crate::{chaos::scheduler::processes::cpu_seconds, measure, place};
 
 /// Schedules; one of them ticks each minute, the others hardly ever.
 const SCHEDULES: usize = 100_000;
@@ -113,13 +112,4 @@ async fn ticked(store: &Store, at: i64, began: Instant) -> Result<()> {
         ensure!(began.elapsed() < PATIENCE, "no tick was decided");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// Seconds of processors that a process has used.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    const TICKS: f64 = 100.0;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, after) = stat.rsplit_once(") ").context("a line of /proc")?;
-    let fields = after.split(' ').skip(11).take(2).map(str::parse::<f64>);
-    Ok(fields.sum::<Result<f64, _>>()? / TICKS)
 }

@@ -7,9 +7,9 @@
       const all = cells(grid);
       for (const cell of all) cell.tabIndex = -1;
       if (all.length) all[all.length - 1].tabIndex = 0;
-      // The newest stands at the end: what does not fit begins there.
+      // The newest stands at the end: what does not fit begins there. Once the page is laid out, not twice for it.
       const box = grid.closest(".scroll");
-      if (box) box.scrollLeft = box.scrollWidth;
+      if (box) requestAnimationFrame(() => { box.scrollLeft = box.scrollWidth; });
     }
   };
   const place = (cell) => {

@@ -40,10 +40,10 @@
   const settle = () => {
     for (const grid of document.querySelectorAll("[data-grid]")) {
       const links = [...grid.querySelectorAll("td a")];
-      // The newest stands at the end: what does not fit begins there.
+      // The newest stands at the end: what does not fit begins there. Once the page is laid out, not twice for it.
       const box = grid.closest("[data-from-end]");
       if (box && !box.dataset.settled) {
-        box.scrollLeft = box.scrollWidth;
+        requestAnimationFrame(() => { box.scrollLeft = box.scrollWidth; });
         box.dataset.settled = "1";
       }
       if (!links.some((link) => link.tabIndex === 0 && link.hasAttribute("tabindex"))) {

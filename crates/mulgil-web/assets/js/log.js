@@ -66,7 +66,9 @@
     document.addEventListener("visibilitychange", () => { if (!document.hidden) tail(); });
     document.addEventListener("mulgil:told", () => { if (!timer || wait > SOON) again(100); });
     if (log.dataset.tail === "1") {
-      if (!location.hash) { const box = scroller(); if (box === log) box.scrollTop = box.scrollHeight; }
+      // Once the page is laid out, not twice for it.
+      const end = () => { const box = scroller(); if (box === log) box.scrollTop = box.scrollHeight; };
+      if (!location.hash) requestAnimationFrame(end);
       again(SOON);
     }
   };

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::{Context as _, Result};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -126,6 +127,15 @@ fn lineage() -> Vec<u32> {
         found.push(parent);
     }
     found
+}
+
+/// Seconds of processors that a process has used.
+pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
+    const TICKS: f64 = 100.0;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, after) = stat.rsplit_once(") ").context("a line of /proc")?;
+    let fields = after.split(' ').skip(11).take(2).map(str::parse::<f64>);
+    Ok(fields.sum::<Result<f64, _>>()? / TICKS)
 }
 
 fn parent_of(pid: u32) -> Option<u32> {
