@@ -31,21 +31,23 @@ def main() -> int:
     words.add_argument("--chromium", required=True)
     words.add_argument("--gallery", type=Path)
     words.add_argument("--pictures", type=Path)
-    words.add_argument("--only", choices=["looks", "steps"])
+    words.add_argument("--only", choices=["looks", "steps", "gallery"])
     asked = words.parse_args()
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=asked.chromium, args=FLAGS)
-        demo = server.Demo(asked.program, Path(folder), UNTIL)
-        with demo.serving() as address:
-            if asked.only != "steps":
-                for theme, size, language in itertools.product(looks.THEMES, looks.SIZES, looks.LANGUAGES):
-                    faults += looks.look(browser, address, demo, theme, size, language, asked.pictures)
-                faults += looks.without_script(browser, address, demo)
-                faults += looks.by_keyboard(browser, address, demo)
-            if asked.only != "looks":
-                faults += steps.follow(browser, address, demo, asked.pictures)
-        if asked.gallery and asked.only != "steps":
+        is_asked = lambda part: asked.only in (None, part)
+        if is_asked("looks") or is_asked("steps"):
+            demo = server.Demo(asked.program, Path(folder), UNTIL)
+            with demo.serving() as address:
+                if is_asked("looks"):
+                    for theme, size, language in itertools.product(looks.THEMES, looks.SIZES, looks.LANGUAGES):
+                        faults += looks.look(browser, address, demo, theme, size, language, asked.pictures)
+                    faults += looks.without_script(browser, address, demo)
+                    faults += looks.by_keyboard(browser, address, demo)
+                if is_asked("steps"):
+                    faults += steps.follow(browser, address, demo, asked.pictures)
+        if asked.gallery and is_asked("gallery"):
             faults += gallery.look(browser, asked.gallery)
         browser.close()
     for fault in faults:

@@ -41,8 +41,8 @@ class Demo:
         return json.loads(self.mulgil(*words, "--json"))
 
     def loaded(self) -> int:
-        """How often the server has begun to serve the project."""
-        return (self.folder / "server.log").read_text(encoding="utf-8").count("http://127.0.0.1:")
+        """How often the server has loaded the project anew."""
+        return (self.folder / "server.log").read_text(encoding="utf-8").count("served as it is now")
 
     @contextlib.contextmanager
     def serving(self):

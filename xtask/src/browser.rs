@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::shell::Shell;
+use crate::shell::{Shell, cargo};
 
 /// The variable that names the browser's program.
 const VARIABLE: &str = "MULGIL_TEST_CHROMIUM";
@@ -41,12 +41,17 @@ pub(crate) fn prepare() -> Result<PathBuf> {
     }
 }
 
-/// Drives the browser through the pages of the demo, as a person would.
-pub(crate) fn pages(interpreter: &Path, chromium: &Path, program: &Path) -> Result<()> {
+/// Drives the browser through the pages of the demo, as a person would, and through the gallery's.
+pub(crate) fn pages(interpreter: &Path, chromium: &Path, built: &Path) -> Result<()> {
+    let (program, gallery) = (built.join("mulgil"), built.join("examples/gallery"));
+    cargo()
+        .args(["build", "--quiet", "--workspace", "--example", "gallery"])
+        .run()?;
     Shell::new(interpreter)
         .args(["-B", "tests/browser/main.py"])
         .args(["--program".as_ref(), program.as_os_str()])
         .args(["--chromium".as_ref(), chromium.as_os_str()])
+        .args(["--gallery".as_ref(), gallery.as_os_str()])
         .run()
 }
 

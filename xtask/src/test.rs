@@ -80,14 +80,15 @@ pub(crate) fn run() -> ExitCode {
     };
     steps.push(step("doc tests", doc_tests));
     // The tests have built the program.
-    let program = target_dir().join("debug/mulgil");
+    let built = target_dir().join("debug");
+    let program = built.join("mulgil");
     steps.push(step("chaos", || {
         chaos::seeds(&program, FIRST_CHAOS_SEED, CHAOS_SEEDS, database.as_deref())
     }));
     steps.extend(
         interpreter
             .zip(chromium.as_deref())
-            .map(|(interpreter, chromium)| step("pages", || browser::pages(interpreter, chromium, &program))),
+            .map(|(interpreter, chromium)| step("pages", || browser::pages(interpreter, chromium, &built))),
     );
     report(&steps, &not_run, totals, started.elapsed());
     let is_incomplete = is_ci() && !not_run.is_empty();

@@ -168,7 +168,7 @@ fn one_test(test: &Test, clock: &Clock<'_>) -> Markup {
                 }
             }
             @if !test.sample.is_empty() {
-                pre .scroll { @for row in test.sample.iter().take(BROKEN_SHOWN) { (link::cut(row, BROKEN_ROW_SHOWN)) "\n" } }
+                pre .scroll tabindex="0" { @for row in test.sample.iter().take(BROKEN_SHOWN) { (link::cut(row, BROKEN_ROW_SHOWN)) "\n" } }
             }
         }
     }

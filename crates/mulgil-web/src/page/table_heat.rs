@@ -60,9 +60,10 @@ pub(super) fn heat(frame: &Frame, view: &Table) -> Markup {
 fn picture(heat: &Heat, zone: &Zone, language: Language) -> Markup {
     let label = words::heat(heat.shape, heat.cells.len() as u64, language);
     html! {
-        div .blocks role="group" aria-label=(label) data-cells {
+        // One box for all blocks: a cell of it can be reached by keys, so that it can be scrolled by them.
+        div .blocks .scroll role="group" aria-label=(label) data-cells {
             @match heat.shape {
-                Shape::Whole | Shape::Line => div .line { @for cell in &heat.cells { (link_of(cell, language)) } },
+                Shape::Whole | Shape::Line => div .in-line { @for cell in &heat.cells { (link_of(cell, language)) } },
                 Shape::Days | Shape::Hours | Shape::Years => @for block in blocks(heat).iter().rev() {
                     (drawn(heat.shape, block, zone, language))
                 },
@@ -104,7 +105,7 @@ fn drawn(shape: Shape, block: &Block<'_>, zone: &Zone, language: Language) -> Ma
         return html! {};
     };
     html! {
-        div .scroll { table .block {
+        table .block {
             thead { tr { td {} @for (span, name) in heads(shape, block, (first, last), zone, language) {
                 th colspan=(span) { (name) }
             } } }
@@ -116,7 +117,7 @@ fn drawn(shape: Shape, block: &Block<'_>, zone: &Zone, language: Language) -> Ma
                     }
                 }
             } }
-        } }
+        }
     }
 }
 

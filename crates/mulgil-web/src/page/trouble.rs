@@ -27,7 +27,7 @@ pub fn trouble(frame: &Frame, view: &Trouble) -> String {
         @if !view.near.is_empty() {
             section .part {
                 h2 { (words::NEAR.of(language)) }
-                ul { @for near in view.near.iter().take(NEAR_SHOWN) { li { (link::link(near)) } } }
+                ul .near { @for near in view.near.iter().take(NEAR_SHOWN) { li { (link::link(near)) } } }
             }
         }
         p .part { a href=(address::TODAY) { (words::TO_TODAY.of(language)) } }

@@ -92,14 +92,15 @@ fn after(log: &Log, language: Language) -> Markup {
 }
 
 fn line(line: &Line, log: &Log, clock: &Clock<'_>) -> Markup {
+    let at = line.at.map_or_else(
+        || "#".to_owned(),
+        |at| time::civil(at, clock.zone).strftime("%H:%M:%S").to_string(),
+    );
     html! {
         div .line .is-error[line.is_error] id={ "b" (line.at_byte) } {
-            a .line-at href={ "?from=" (line.at_byte) "#b" (line.at_byte) } {
-                @match line.at {
-                    Some(at) => (time::civil(at, clock.zone).strftime("%H:%M:%S").to_string()),
-                    None => "#",
-                }
-            }
+            // What says nothing needs no address.
+            @if line.text.trim().is_empty() { span .line-at { (at) } }
+            @else { a .line-at href={ "?from=" (line.at_byte) "#b" (line.at_byte) } { (at) } }
             bdi { (ansi::line(&line.text)) }
             @if line.cut_bytes > 0 && address::is_local(&log.href) {
                 a .line-cut href=(log.href) download { (words::line_cut(line.cut_bytes, clock.language)) }

@@ -56,7 +56,9 @@ fn numbered(text: &str, at: Option<(u32, u32)>, prefix: &str, language: Language
                 @let number = number + 1;
                 @let column = at.filter(|_| fault == Some(number)).map(|(_, column)| column as usize);
                 div .code-line .has-fault[column.is_some()] id={ (prefix) (number) } {
-                    a .code-at href={ "#" (prefix) (number) } { (number) }
+                    // What says nothing needs no address.
+                    @if line.trim().is_empty() { span .code-at { (number) } }
+                    @else { a .code-at href={ "#" (prefix) (number) } { (number) } }
                     bdi { @match column { Some(column) => (marked(line, column, language)), None => (link::cut(line, LINE_SHOWN)) } }
                 }
             }
