@@ -418,7 +418,7 @@ impl Opened {
     pub(crate) fn stamp(&self) -> Fingerprint {
         let root = &self.project.root;
         let tables = self.project.warehouse.folder().map(|folder| root.join(folder));
-        mulgil_project::stamp(&self.project, tables.as_slice())
+        mulgil_project::stamp(root, tables.as_slice())
     }
 
     /// For how many microseconds logs are kept.

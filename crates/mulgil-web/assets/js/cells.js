@@ -8,8 +8,11 @@
       for (const cell of all) cell.tabIndex = -1;
       if (all.length) all[all.length - 1].tabIndex = 0;
       // The newest stands at the end: what does not fit begins there. Once the page is laid out, not twice for it.
-      const box = grid.closest(".scroll");
-      if (box) requestAnimationFrame(() => { box.scrollLeft = box.scrollWidth; });
+      const box = grid.closest("[data-from-end]");
+      if (box && !box.dataset.settled) {
+        requestAnimationFrame(() => { box.scrollLeft = box.scrollWidth; });
+        box.dataset.settled = "1";
+      }
     }
   };
   const place = (cell) => {

@@ -68,7 +68,8 @@
     if (log.dataset.tail === "1") {
       // Once the page is laid out, not twice for it.
       const end = () => { const box = scroller(); if (box === log) box.scrollTop = box.scrollHeight; };
-      if (!location.hash) requestAnimationFrame(end);
+      if (!location.hash && document.hidden) end();
+      else if (!location.hash) requestAnimationFrame(end);
       again(SOON);
     }
   };

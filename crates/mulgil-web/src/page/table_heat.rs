@@ -61,7 +61,7 @@ fn picture(heat: &Heat, zone: &Zone, language: Language) -> Markup {
     let label = words::heat(heat.shape, heat.cells.len() as u64, language);
     html! {
         // One box for all blocks: a cell of it can be reached by keys, so that it can be scrolled by them.
-        div .blocks .scroll role="group" aria-label=(label) data-cells {
+        div .blocks .scroll role="group" aria-label=(label) data-cells data-from-end[heat.shape == Shape::Days] {
             @match heat.shape {
                 Shape::Whole | Shape::Line => div .in-line { @for cell in &heat.cells { (link_of(cell, language)) } },
                 Shape::Days | Shape::Hours | Shape::Years => @for block in blocks(heat).iter().rev() {

@@ -14,7 +14,7 @@ pub const VERSION: Text = text("테이블 버전", "Table version");
 /// What stands before the moment of the next attempt.
 pub const RETRY: Text = text("다음 시도", "Next attempt");
 /// Names the links between attempts.
-pub const ATTEMPTS: Text = text("시도", "Tries");
+pub const ATTEMPTS: Text = text("시도", "Attempts");
 /// Names the links to the parts of the page.
 pub const PARTS: Text = text("이 쪽에서", "On this page");
 /// Heading: what it said.
