@@ -30,15 +30,16 @@ def views(page: Page, address: str, demo) -> dict[str, str]:
         assert href, f"{start} has no link {selector}"
         return href
 
-    found["table"] = "/tables/reads_daily"
-    found["why"] = first("/tables/reads_daily", "a[href^='/why/']")
+    # What is wrong in the demo has the most to show.
+    found["table"] = "/tables/sales_daily"
+    found["why"] = first("/tables/sales_daily", "a.c.miss[href^='/why/']")
     found["flow"] = first("/flows", "main a[href^='/flows/']")
     found["run"] = first(found["flow"], "main a[href^='/runs/']").split("/tasks/")[0]
     found["gantt"] = found["run"] + "?tab=gantt"
     found["list"] = found["run"] + "?tab=list"
     found["events"] = found["run"] + "?tab=events"
-    found["attempt"] = first(found["list"], "main a[href*='/attempts/']")
-    found["backfill"] = "/tables/reads_daily/backfill"
+    found["attempt"] = first("/", "main a[href*='/attempts/']")
+    found["backfill"] = "/tables/sales_daily/backfill"
     found["nowhere"] = "/tables/no_such_table"
     return found
 

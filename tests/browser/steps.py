@@ -9,6 +9,9 @@ from playwright.sync_api import Browser, Page, expect
 # How long a page may take to tell what has happened, in milliseconds.
 SOON = 30_000
 
+# What the pages show where something is wrong: each is seen before it is mended, and gone after.
+TROUBLE, HOLES, FAILED = "main .trouble", "main a.c.miss", "main .c.fail"
+
 
 def edit(demo, path: str, old: str, new: str) -> None:
     """Saves a change."""
@@ -49,21 +52,26 @@ def do(page: Page, address: str, demo) -> None:
     # 1. Find the holes.
     page.goto(address + "/")
     expect(main).to_contain_text("sales_daily")
+    assert page.locator(TROUBLE).count() > 0, "the first page tells of no trouble"
     page.locator("main a[href^='/tables/sales_daily']").first.click()
     expect(page.locator("main h1")).to_contain_text("sales_daily")
+    expect(page.locator(HOLES)).to_have_count(2)
 
     # 2. Ask why.
-    page.locator("main a[href^='/why/']").first.click()
-    expect(main).to_contain_text("mulgil")
+    page.locator(HOLES).first.click()
+    expect(main).to_contain_text("never filled")
+    expect(main).to_contain_text("mulgil run sales_daily@")
 
     # 3. Fill them: what is going to be done is shown first, and is what is done.
     page.goto(address + "/tables/sales_daily/backfill?only=missing")
-    expect(main).to_contain_text("2")
+    expect(main).to_contain_text("2 intervals")
     page.locator("main form[method=post] button").first.click()
     page.wait_for_url("**/tables/sales_daily")
-    expect(page.locator("main [data-cells] .missing, main .mark-missing")).to_have_count(0)
+    expect(page.locator(HOLES)).to_have_count(0)
 
     # 4. Read the failing model's error, in the run that failed.
+    page.goto(address + "/tables/ranking")
+    assert page.locator(FAILED).count() > 0, "the table does not show that its model failed"
     page.goto(address + "/runs?state=failed")
     page.locator("main a[href^='/runs/']").first.click()
     page.locator("main a[href*='/attempts/']").first.click()
@@ -75,7 +83,7 @@ def do(page: Page, address: str, demo) -> None:
     demo.mulgil("run", "ranking")
     page.goto(address + "/tables/ranking")
     expect(main).to_contain_text("filled")
-    expect(page.locator("main [data-cells] .fail")).to_have_count(0)
+    expect(page.locator(FAILED)).to_have_count(0)
 
     # 6. Set the late schedule right, which the first page tells.
     page.goto(address + "/")
@@ -92,5 +100,5 @@ def do(page: Page, address: str, demo) -> None:
 
     # All is well now.
     page.goto(address + "/")
-    expect(page.locator("main .trouble")).to_have_count(0)
+    expect(page.locator(TROUBLE)).to_have_count(0)
     assert demo.json("plan")["steps"] == [], "something is due still"

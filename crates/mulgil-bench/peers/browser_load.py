@@ -23,24 +23,20 @@ def chromium(playwright):
 
 
 def main(address, loads, *paths):
-    found = {}
+    times = {path: [] for path in paths}
     with sync_playwright() as playwright:
         browser = chromium(playwright)
         page = browser.new_page()
-        for path in paths:
-            times, drawn = [], []
-            for load in range(int(loads) + 1):
+        # In rounds, so that what else the machine does meets all pages alike; the first round fetches the assets.
+        for round_ in range(int(loads) + 1):
+            for path in paths:
                 page.goto(address + path, wait_until="load")
-                timing = page.evaluate(
-                    "() => performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
-                )
-                frame = page.evaluate(FRAME)
-                # The first one fetches the assets.
-                if load:
-                    times.append(timing)
-                    drawn.append(frame)
-            found[path] = [statistics.median(times), statistics.median(drawn)]
+                ready = page.evaluate("() => performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+                drawn = page.evaluate(FRAME)
+                if round_:
+                    times[path].append((ready, drawn))
         browser.close()
+    found = {path: [statistics.median(column) for column in zip(*rows)] for path, rows in times.items()}
     print(json.dumps(found))
 
 

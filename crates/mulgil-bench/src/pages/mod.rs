@@ -133,7 +133,8 @@ const NOTES: &str = "One server over a ledger in SQLite: 500 tables of 365 days,
 with 10,000 runs of 20 steps (200,000 attempts), and a step that printed 1,000,000 lines; all of it was made by \
 the program itself. Each page is asked for 200 times over one connection, after 20 that do not count, as a browser \
 asks: compressed. The first byte is that of the answer. Queries are what the page itself says, counted where \
-statements are sent. The server has come to rest before. Chromium loads each page 20 times with an empty cache of pages and a warm one of assets; \
+statements are sent. The server has come to rest before. Chromium loads all pages 20 \
+times in turn, with an empty cache of pages and a warm one of assets; \
 `DOMContentLoaded` is from the start of the navigation, and a page is drawn in the frame after its load. Airflow's \
 page of a DAG with as many runs of 20 tasks (rows of its database, copied from a run of its own; paused, and left \
 alone for 20 seconds) is loaded five times. It draws 11 runs where ours draws 25; its time is until the cells of \

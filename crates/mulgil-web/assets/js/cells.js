@@ -50,5 +50,6 @@
     next.focus();
   });
   document.addEventListener("mulgil:new", (event) => ready(event.target instanceof Element ? event.target : document));
-  ready(document);
+  // The page is there first.
+  addEventListener("load", () => ready(document));
 })();

@@ -24,5 +24,6 @@
       menu.querySelector("summary").focus();
     }
   });
-  zone();
+  // The page is there first.
+  addEventListener("load", zone);
 })();

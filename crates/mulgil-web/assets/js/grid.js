@@ -98,5 +98,6 @@
     if (cell && !event.target.closest("a")) cell.querySelector("a")?.click();
   });
   document.addEventListener("mulgil:new", settle);
-  settle();
+  // The page is there first.
+  addEventListener("load", settle);
 }

@@ -58,7 +58,7 @@ pub const DO: Text = text("할 일", "Do");
 /// What stands before a place.
 pub const WHERE: Text = text("위치", "Where");
 /// What stands before a code's command.
-pub const EXPLAIN: Text = text("설명", "Explained by");
+pub const EXPLAIN: Text = text("설명", "More");
 /// Leads to the form that does what a command does.
 pub const OPEN_FORM: Text = text("여기서 하기", "Do it here");
 /// Leads to the page that shows what a command prints.

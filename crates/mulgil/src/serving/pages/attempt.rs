@@ -263,9 +263,6 @@ fn commands(head: &TaskHead, tried: &TriedAttempt, place: &Place) -> Vec<Fix> {
     if has_failed && head.flow.is_some() {
         commands.push(fix(format!("mulgil runs retry {}", place.run)));
     }
-    if let Some(fault) = &tried.fault {
-        commands.push(fix(format!("mulgil explain {}", fault.code)));
-    }
     commands
 }
 
