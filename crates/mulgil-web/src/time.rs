@@ -32,6 +32,11 @@ impl Clock<'_> {
         element(at, &self.written(at, Detail::Second))
     }
 
+    /// `2026-11-21 07:01:12.034 KST`, where much happens within a second.
+    pub fn precise(&self, at: Instant) -> Markup {
+        element(at, &self.written(at, Detail::Millisecond))
+    }
+
     /// `2026-11-21 07:01 KST`, where seconds say nothing.
     pub fn minute(&self, at: Instant) -> Markup {
         element(at, &self.written(at, Detail::Minute))
@@ -95,6 +100,7 @@ impl Clock<'_> {
             return "…".to_owned();
         }
         let format = match detail {
+            Detail::Millisecond => "%Y-%m-%d %H:%M:%S%.3f",
             Detail::Second => "%Y-%m-%d %H:%M:%S",
             Detail::Minute => "%Y-%m-%d %H:%M",
             Detail::TimeOfDay => "%H:%M:%S",
@@ -110,6 +116,7 @@ impl Clock<'_> {
 /// How much of a moment is shown.
 #[derive(Clone, Copy)]
 enum Detail {
+    Millisecond,
     Second,
     Minute,
     TimeOfDay,
@@ -231,6 +238,18 @@ mod tests {
         assert_eq!(told("Asia/Kathmandu"), "2026-11-21 03:45:00 +05:45");
         assert_eq!(told("America/Sao_Paulo"), "2026-11-20 19:00:00 -03:00");
         assert_eq!(told("America/New_York"), "2026-11-20 17:00:00 EST");
+    }
+
+    #[test]
+    fn what_happens_within_a_second_is_told_apart() {
+        let zone = Zone::named("Asia/Seoul").unwrap();
+        let clock = Clock {
+            language: Language::English,
+            zone: &zone,
+            now: at("2026-11-20T22:01:12Z"),
+        };
+        let told = clock.precise(at("2026-11-20T22:00:00.034567Z")).into_string();
+        assert!(told.contains(">2026-11-21 07:00:00.034 KST<"), "{told}");
     }
 
     #[test]

@@ -202,7 +202,7 @@ fn events(events: &[Event], clock: &Clock<'_>) -> Markup {
                     th scope="col" { (words::DETAIL.of(language)) }
                 } }
                 tbody { @for event in events { tr id={ "e" (event.seq) } {
-                    td { (clock.time_of_day(event.at)) }
+                    td { (clock.precise(event.at)) }
                     td { (link::code(&event.kind)) }
                     td { @if let Some(subject) = &event.subject { (link::link(subject)) } }
                     td { (link::free(&event.detail, VALUE_SHOWN)) }
