@@ -9,6 +9,9 @@ THEMES = ["light", "dark"]
 SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 LANGUAGES = ["en", "ko"]
 
+# Views of what is not there, which the browser itself reports.
+NOWHERE = {"nowhere", "mistyped"}
+
 # What axe calls these has to be mended; the rest is read by people.
 SERIOUS = {"serious", "critical"}
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -41,6 +44,7 @@ def views(page: Page, address: str, demo) -> dict[str, str]:
     found["attempt"] = first("/", "main a[href*='/attempts/']")
     found["backfill"] = "/tables/sales_daily/backfill"
     found["nowhere"] = "/tables/no_such_table"
+    found["mistyped"] = "/no/such/page"
     return found
 
 
@@ -75,7 +79,7 @@ def look(browser: Browser, address: str, demo, theme: str, size: str, language: 
                 node = violation["nodes"][0]
                 faults.append(f"{where}: {violation['id']}: {violation['help']}: {node['html'][:200]}")
         # The browser itself reports an address at which there is nothing.
-        faults += [f"{where}: {text}" for text in said if "404" not in text or name != "nowhere"]
+        faults += [f"{where}: {text}" for text in said if "404" not in text or name not in NOWHERE]
         if pictures:
             pictures.mkdir(parents=True, exist_ok=True)
             page.screenshot(path=pictures / f"{name}-{language}-{theme}-{size}.png", animations="disabled")
@@ -134,20 +138,40 @@ def by_keyboard(browser: Browser, address: str, demo) -> list[str]:
     for name, path in views(page, address, demo).items():
         page.goto(address + path, wait_until="load")
         faults += [f"{name} by keyboard: {fault}" for fault in walk(page)]
-    page.goto(address + "/tables/reads_daily")
-    cell = page.locator("main [data-cells] a").first
-    if cell.count():
-        cell.focus()
-        page.keyboard.press("ArrowRight")
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/why/**")
-    else:
-        faults.append("a table has no cells that arrows go through")
+    faults += arrows(page, address)
     for key, where in {"f": "/flows", "r": "/runs", "b": "/tables", "t": "/"}.items():
         page.keyboard.press("g")
         page.keyboard.press(key)
         page.wait_for_url(address + where)
     context.close()
+    return faults
+
+
+def arrows(page: Page, address: str) -> list[str]:
+    """In the picture of a table's days, which goes down from day to day and on in the next week."""
+    page.goto(address + "/tables/reads_daily")
+    days = sorted(page.eval_on_selector_all("main [data-cells] a.c", "all => all.map(at => at.getAttribute('href'))"))
+    assert len(days) == 14, days
+    reached = page.locator("main [data-cells] a.c[tabindex='0']")
+    faults = [] if reached.get_attribute("href") == days[-1] else ["Tab does not enter at the newest day"]
+    for start, key, end in [
+        (3, "ArrowDown", 4),
+        (6, "ArrowDown", 7),
+        (0, "ArrowUp", 0),
+        (9, "ArrowUp", 8),
+        (3, "ArrowRight", 10),
+        (10, "ArrowLeft", 3),
+        (13, "ArrowRight", 13),
+        (10, "Home", 3),
+        (3, "End", 10),
+    ]:
+        page.locator(f"main [data-cells] a.c[href='{days[start]}']").focus()
+        page.keyboard.press(key)
+        found = page.evaluate("document.activeElement.getAttribute('href')")
+        if found != days[end]:
+            faults.append(f"{key} leads from {days[start]} to {found}, not to {days[end]}")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/why/**")
     return faults
 
 

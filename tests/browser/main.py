@@ -47,6 +47,9 @@ def main() -> int:
                     faults += looks.by_keyboard(browser, address, demo)
                 if is_asked("steps"):
                     faults += steps.follow(browser, address, demo, asked.pictures)
+                open_page = browser.new_page()
+                open_page.goto(address + "/")
+            faults += steps.left(open_page)
         if asked.gallery and is_asked("gallery"):
             faults += gallery.look(browser, asked.gallery)
         browser.close()

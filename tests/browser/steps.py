@@ -46,6 +46,18 @@ def follow(browser: Browser, address: str, demo, pictures: Path | None) -> list[
     return []
 
 
+def left(page: Page) -> list[str]:
+    """A page whose server has ended says so, and no longer that all is good."""
+    try:
+        expect(page.locator("#stream")).to_be_visible(timeout=SOON)
+        expect(page.locator("#health")).not_to_be_visible()
+    except AssertionError as error:
+        return [f"a page does not tell that its server has ended: {error}"]
+    finally:
+        page.context.close()
+    return []
+
+
 def do(page: Page, address: str, demo) -> None:
     main = page.locator("main")
 
@@ -67,7 +79,9 @@ def do(page: Page, address: str, demo) -> None:
     expect(main).to_contain_text("2 intervals")
     page.locator("main form[method=post] button").first.click()
     page.wait_for_url("**/tables/sales_daily")
+    # The page tells by itself what came of it, all of it.
     expect(page.locator(HOLES)).to_have_count(0)
+    expect(main).to_contain_text("14 files")
 
     # 4. Read the failing model's error, in the run that failed.
     page.goto(address + "/tables/ranking")

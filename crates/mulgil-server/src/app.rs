@@ -25,10 +25,10 @@ use crate::{
     config::Config,
     connection::Connection,
     control::Control,
-    guard::{Caller, Guard, protect},
+    guard::{self, Caller, Guard, protect},
     health::Checkup,
     metrics::Counts,
-    pages::{Pages, Sessions},
+    pages::{self, Pages, Sessions},
     problem,
     verb_route::Recent,
 };
@@ -82,7 +82,12 @@ impl App {
         let mut response = match admitted {
             Err(fault) => {
                 self.counts.refused(fault.code);
-                problem::of(fault)
+                // Whoever types an address wrong is told so, not that a token is missing.
+                if fault.code == codes::NO_TOKEN && self.pages.is_some() && guard::is_visit(&parts) {
+                    pages::nowhere(Arc::clone(&self), parts)
+                } else {
+                    problem::of(fault)
+                }
             }
             Ok(caller) => {
                 let proof = self.proof(&parts);

@@ -152,7 +152,7 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
 }
 
 /// Whether a browser goes to an address to show it, in a window of its own.
-fn is_visit(request: &Parts) -> bool {
+pub(crate) fn is_visit(request: &Parts) -> bool {
     let is = |name: &'static str, expected: &str| matches!(single(&request.headers, &HeaderName::from_static(name)), Single::One(value) if value == expected);
     request.method == Method::GET && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document")
 }

@@ -43,7 +43,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .into_iter()
         .chain(pages)
         .fold(Router::new(), |router, (_, path, method)| router.route(path, method))
-        .fallback(async || no_such_address(StatusCode::NOT_FOUND, "the server has no such address"))
+        .fallback(async |State(app): State<Arc<App>>, request: Request| {
+            let (parts, _) = request.into_parts();
+            if app.pages.is_some() && guard::is_visit(&parts) {
+                pages::nowhere(app, parts)
+            } else {
+                no_such_address(StatusCode::NOT_FOUND, "the server has no such address")
+            }
+        })
         .method_not_allowed_fallback(async || {
             no_such_address(
                 StatusCode::METHOD_NOT_ALLOWED,

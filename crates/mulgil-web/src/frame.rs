@@ -124,6 +124,7 @@ pub fn page(frame: &Frame, head: &Head, body: &Markup) -> String {
                 (bar(frame, head))
                 (menu(frame, head.section))
                 main #main tabindex="-1" {
+                    p #stream .banner role="status" data-lost=(words::STREAM_LOST.of(language)) hidden {}
                     div #banner data-live {
                         @if frame.faults > 0 {
                             p .banner role="alert" { a href="/#server" { (words::not_loaded(frame.faults, language)) } }
@@ -177,7 +178,7 @@ fn bar(frame: &Frame, head: &Head) -> Markup {
             }
             span .env title=(words::ENVIRONMENT.of(language)) { (link::name(&frame.environment)) }
             (switches(frame))
-            a .health href="/#server" { (mark::dot(frame.health, words::SERVER.of(language), language)) }
+            a .health #health data-live href="/#server" { (mark::dot(frame.health, words::SERVER.of(language), language)) }
         }
     }
 }
@@ -277,8 +278,7 @@ fn foot(frame: &Frame) -> Markup {
             span data-queries=(frame.queries) { (words::queries(frame.queries, language)) }
             " · "
             // The moment stands in a sentence whose order differs by language.
-            span #as-of { (PreEscaped(words::as_of(&clock.time_of_day(frame.now).into_string(), language))) }
-            span #stream .stream data-lost=(words::STREAM_LOST.of(language)) hidden {}
+            span #as-of data-serial=(frame.serial) { (PreEscaped(words::as_of(&clock.time_of_day(frame.now).into_string(), language))) }
             button .needs-script type="button" data-keys-show { (keys::name(language)) }
         }
     }

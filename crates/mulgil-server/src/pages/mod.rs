@@ -39,6 +39,9 @@ use crate::{app::App, routes::Routes};
 /// loopback may read them; nothing but a form with its token changes anything.
 const PLACES: [&str; 8] = ["", "flows", "runs", "tables", "why", "assets", "events", "look"];
 
+/// The topic of what concerns the server itself.
+const HEALTH: &str = "health";
+
 /// Whether an address is that of a page.
 pub(crate) fn is_page(path: &str) -> bool {
     let first = path
@@ -82,6 +85,8 @@ pub(crate) struct Asked {
     parts: Parts,
     query: Query,
     look: Look,
+    /// What was the newest before anything was read.
+    serial: u64,
     began: Clock,
 }
 
@@ -90,11 +95,13 @@ impl Asked {
     fn of(app: Arc<App>, parts: Parts) -> Self {
         let query = Query::of(&parts);
         let look = session::look_of(&parts);
+        let serial = app.pages.as_ref().map_or(0, |pages| pages.serial());
         Self {
             app,
             parts,
             query,
             look,
+            serial,
             began: Clock::now(),
         }
     }
@@ -108,7 +115,11 @@ impl Asked {
         })
     }
 
-    fn frame(&self, queries: u32, topics: Vec<String>) -> Frame {
+    fn frame(&self, queries: u32, mut topics: Vec<String>) -> Frame {
+        // What lives on a page shows in its bar how the server is.
+        if !topics.is_empty() && !topics.iter().any(|topic| topic == HEALTH) {
+            topics.push(HEALTH.to_owned());
+        }
         let site = self.app.pages.as_ref().map(|pages| pages.site());
         let site = site.unwrap_or_else(Site::nameless);
         Frame {
@@ -126,6 +137,7 @@ impl Asked {
             faults: site.faults,
             queries,
             took: self.began.elapsed().max(Duration::from_micros(1)),
+            serial: self.serial,
             topics,
             token: self.app.sessions.token(session::id_of(&self.parts).as_deref()),
         }
@@ -154,6 +166,17 @@ impl Asked {
         let html = page::trouble(&self.frame(0, Vec::new()), &trouble);
         answer::html(self, status, html)
     }
+}
+
+/// The page that says that there is none at this address.
+pub(crate) fn nowhere(app: Arc<App>, parts: Parts) -> Response {
+    let message = format!("there is no page at `{}`", crate::body::shown(parts.uri.path()));
+    let fault = Diagnostic::error(codes::NO_SUCH_ADDRESS, message)
+        .with_remedy("begin at one of the four places of the menu; what is no page needs the server's token");
+    Asked::of(app, parts).trouble(NoPage::NotFound {
+        fault: Box::new(fault),
+        near: Vec::new(),
+    })
 }
 
 /// A number in an address.

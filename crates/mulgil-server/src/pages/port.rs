@@ -186,6 +186,8 @@ pub trait Pages: Send + Sync + 'static {
     /// Does what a form says, and gives the address to go to. Faults of what was filled in come back in a
     /// [`form::Confirm`].
     async fn perform(&self, wish: &Wish, fields: &Fields) -> Result<Performed, NoPage>;
+    /// Which state of all that pages tell of is the newest: another number after each change.
+    fn serial(&self) -> u64;
     /// Tells what changes: each message is the topics of one moment. It ends with the server.
     fn changes(&self) -> tokio::sync::broadcast::Receiver<std::sync::Arc<[String]>>;
 }

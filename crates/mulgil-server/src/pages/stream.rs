@@ -1,5 +1,6 @@
-//! `GET /events`: what changes, as server-sent events. A message is the list of topics of one moment; who
-//! came too late for some is told `["*"]`, which is everything.
+//! `GET /events`: what changes, as server-sent events. A message has the topics of one moment, and the
+//! number of the state that came of them; who came too late for some is told `*`, which is everything. The beats
+//! between have that number too: whoever holds a page of another state missed a change.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -11,12 +12,13 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, stream};
+use serde_json::json;
 use tokio::{
     sync::{OwnedSemaphorePermit, broadcast, watch},
     time::{Interval, MissedTickBehavior},
 };
 
-use super::{Asked, NoPage};
+use super::{Asked, NoPage, Pages};
 use crate::{
     app::{App, stopped},
     connection::{Busy, Connection},
@@ -24,7 +26,7 @@ use crate::{
 };
 
 /// What somebody is told who has to look at everything again.
-const ALL: &str = "[\"*\"]";
+const ALL: &str = "*";
 
 pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Response {
     let asked = Asked::of(app, request.into_parts().0);
@@ -44,6 +46,7 @@ pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Res
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let told = Told {
         changes: pages.changes(),
+        pages,
         stopping: asked.app.stopping.clone(),
         beat,
         _room: room,
@@ -58,6 +61,7 @@ pub(super) async fn events(State(app): State<Arc<App>>, request: Request) -> Res
 
 /// A stream that is being read.
 struct Told {
+    pages: Arc<dyn Pages>,
     changes: broadcast::Receiver<Arc<[String]>>,
     stopping: watch::Receiver<bool>,
     beat: Interval,
@@ -71,17 +75,21 @@ fn messages(told: Told) -> impl Stream<Item = Result<Bytes, Infallible>> + Send 
             biased;
             () = stopped(&mut told.stopping) => return None,
             change = told.changes.recv() => match change {
-                Ok(topics) => message(&serde_json::to_string(&*topics).unwrap_or_else(|_| ALL.to_owned())),
-                Err(broadcast::error::RecvError::Lagged(_)) => message(ALL),
+                Ok(topics) => message(told.pages.serial(), &topics),
+                Err(broadcast::error::RecvError::Lagged(_)) => message(told.pages.serial(), &[ALL.to_owned()]),
                 Err(broadcast::error::RecvError::Closed) => return None,
             },
-            // The first beat comes at once: the reader sees that the stream is open.
-            _ = told.beat.tick() => Bytes::from_static(b": here\n\n"),
+            // The first beat comes at once: the reader sees that the stream is open, and whether it missed a change.
+            _ = told.beat.tick() => beat(told.pages.serial()),
         };
         Some((Ok(next), told))
     })
 }
 
-fn message(data: &str) -> Bytes {
-    Bytes::from(format!("data: {data}\n\n"))
+fn beat(serial: u64) -> Bytes {
+    Bytes::from(format!("event: beat\ndata: {serial}\n\n"))
+}
+
+fn message(serial: u64, topics: &[String]) -> Bytes {
+    Bytes::from(format!("data: {}\n\n", json!({ "serial": serial, "topics": topics })))
 }

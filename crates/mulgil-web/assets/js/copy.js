@@ -20,11 +20,17 @@
       return true;
     } catch { return oldWay(text); }
   };
+  // A log's columns are no words of one text.
+  const textOf = (element) => {
+    const lines = [...element.querySelectorAll(".line")];
+    const words = (line) => [...line.children].map((part) => part.textContent).join(" ");
+    return lines.length ? lines.map(words).join("\n") : element.innerText;
+  };
   document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-copy], [data-copy-of]");
     if (!button) return;
     const of = button.dataset.copyOf && document.getElementById(button.dataset.copyOf);
-    const isDone = await copy(of ? of.innerText : button.dataset.copy || "");
+    const isDone = await copy(of ? textOf(of) : button.dataset.copy || "");
     if (!isDone || !button.dataset.copied || button.dataset.was) return;
     button.dataset.was = button.textContent;
     button.textContent = button.dataset.copied;

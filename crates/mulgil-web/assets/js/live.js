@@ -114,7 +114,9 @@
     clearTimeout(timer);
     timer = setTimeout(look, Math.max(0, last + THROTTLE - Date.now()));
   };
-  const hear = ({ topics: told, lost }) => {
+  // Which state the page was made of.
+  const own = () => Number(document.getElementById("as-of")?.dataset.serial);
+  const hear = ({ topics: told, lost, serial, isNew }) => {
     if (lost !== undefined) {
       const place = document.getElementById("stream");
       if (place) {
@@ -122,6 +124,8 @@
         place.textContent = lost ? place.dataset.lost || "" : "";
       }
     }
+    // What changed between the making of the page and here was told to nobody.
+    if (!told && serial !== undefined && isNew !== false && serial !== own()) told = ["*"];
     const mine = topics();
     if (told?.some((topic) => topic === "*" || mine.has(topic))) {
       document.dispatchEvent(new Event("mulgil:told"));
@@ -130,7 +134,7 @@
   };
 
   const connect = () => {
-    const own = () => {
+    const alone = () => {
       const script = document.createElement("script");
       script.src = stream;
       script.onload = () => {
@@ -144,8 +148,8 @@
       document.head.append(script);
     };
     let worker;
-    try { worker = new SharedWorker(stream); } catch { return own(); }
-    worker.onerror = (event) => { event.preventDefault(); worker.port.close(); own(); };
+    try { worker = new SharedWorker(stream); } catch { return alone(); }
+    worker.onerror = (event) => { event.preventDefault(); worker.port.close(); alone(); };
     worker.port.onmessage = ({ data }) => hear(data);
     const set = () => worker.port.postMessage(document.hidden ? "hidden" : "seen");
     document.addEventListener("visibilitychange", set);

@@ -45,6 +45,7 @@ pub(crate) fn frame(address: &str, look: &Look) -> Frame {
         faults: 0,
         queries: 3,
         took: Duration::from_millis(8),
+        serial: 7,
         topics: vec!["today".into()],
         token: "d2hhdCBpcyBhIHRva2Vu".into(),
     }

@@ -38,7 +38,7 @@ pub fn flows(frame: &Frame, view: &Flows) -> String {
         @if view.rows.is_empty() {
             (nothing(&view.search, words::FLOWS_EMPTY, "mulgil flows ls", language))
         } @else {
-            div .scroll { table .list .cards .flows {
+            div .scroll #flows data-live { table .list .cards .flows {
                 thead { tr {
                     th scope="col" { (words::NAME.of(language)) }
                     th scope="col" { (words::LAST_RUN.of(language)) }
@@ -90,7 +90,7 @@ pub fn tables(frame: &Frame, view: &Tables) -> String {
         @if view.rows.is_empty() {
             (nothing(&view.search, words::TABLES_EMPTY, "mulgil nodes ls", language))
         } @else {
-            div .scroll { table .list .cards .tables {
+            div .scroll #tables data-live { table .list .cards .tables {
                 thead { tr {
                     th scope="col" { (words::NAME.of(language)) }
                     th scope="col" { (words::INTERVALS.of(language)) }

@@ -45,14 +45,16 @@ pub fn table(frame: &Frame, view: &Table) -> String {
         }
         @if let Some(text) = &view.description { (description(text, language)) }
         (table_heat::heat(frame, view))
-        div .sides {
-            (facts(view, &clock))
-            (neighbours(view, language))
+        div #about data-live {
+            div .sides {
+                (facts(view, &clock))
+                (neighbours(view, language))
+            }
+            @if !view.tests.is_empty() { (tests(&view.tests, &clock)) }
+            @if !view.columns.is_empty() { (columns(view, language)) }
+            (table_size::sizes(&view.sizes, &clock))
+            (sample(view, language))
         }
-        @if !view.tests.is_empty() { (tests(&view.tests, &clock)) }
-        @if !view.columns.is_empty() { (columns(view, language)) }
-        (table_size::sizes(&view.sizes, &clock))
-        (sample(view, language))
     };
     page(frame, &Head::below(Section::Tables, name), &body)
 }

@@ -59,9 +59,11 @@ pub(super) fn heat(frame: &Frame, view: &Table) -> Markup {
 
 fn picture(heat: &Heat, zone: &Zone, language: Language) -> Markup {
     let label = words::heat(heat.shape, heat.cells.len() as u64, language);
+    // Which way time goes from one cell to the next.
+    let goes = if heat.shape == Shape::Days { "down" } else { "along" };
     html! {
         // One box for all blocks: a cell of it can be reached by keys, so that it can be scrolled by them.
-        div .blocks .scroll role="group" aria-label=(label) data-cells data-from-end[heat.shape == Shape::Days] {
+        div .blocks .scroll role="group" aria-label=(label) data-cells=(goes) data-from-end[heat.shape == Shape::Days] {
             @match heat.shape {
                 Shape::Whole | Shape::Line => div .in-line { @for cell in &heat.cells { (link_of(cell, language)) } },
                 Shape::Days | Shape::Hours | Shape::Years => @for block in blocks(heat).iter().rev() {

@@ -152,7 +152,7 @@ fn day(flow: &FlowDay, clock: &Clock<'_>) -> Markup {
             td {
                 @if count == 0 { span .muted { (words::NO_RUNS.of(language)) } }
                 @else {
-                    span .strip role="group" aria-label=(label) data-cells {
+                    span .strip role="group" aria-label=(label) data-cells="along" {
                         @if flow.more > 0 { span .muted { "+" (flow.more) } }
                         @for run in &flow.runs { (strip_cell(run, clock)) }
                     }

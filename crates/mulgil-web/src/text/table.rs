@@ -94,9 +94,11 @@ pub fn unit(unit: &str, language: Language) -> String {
 
 /// A grid in one line.
 pub fn grid(unit: &str, zone: &str, begin: &str, language: Language) -> String {
+    let unit = self::unit(unit, language);
     match language {
-        Language::Korean => format!("{} · {zone} · {begin}부터", self::unit(unit, language)),
-        Language::English => format!("{} · {zone} · since {begin}", self::unit(unit, language)),
+        _ if begin.is_empty() => format!("{unit} · {zone}"),
+        Language::Korean => format!("{unit} · {zone} · {begin}부터"),
+        Language::English => format!("{unit} · {zone} · since {begin}"),
     }
 }
 

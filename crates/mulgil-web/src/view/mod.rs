@@ -44,6 +44,8 @@ pub struct Frame {
     pub queries: u32,
     /// How long making its values took.
     pub took: Duration,
+    /// Which state of all that pages tell of it shows at least: a stream that begins at another has missed a change.
+    pub serial: u64,
     /// Of what the page wants to hear: `run:42`, `flow:daily`, `table:reads_daily`, `today`.
     pub topics: Vec<String>,
     /// What a form that changes something has to send back.

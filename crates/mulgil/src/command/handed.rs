@@ -118,7 +118,7 @@ pub(crate) async fn backfill(opened: &Opened, verb: &Verb, detach: bool) -> Resu
     answer.warnings.iter().for_each(say::fault);
     let count = say::count(row.intervals, "interval");
     say::talk(&format!(
-        "backfill {} of {count}, in the server; Ctrl-C leaves it running",
+        "backfill {}: {count}, in the server; Ctrl-C leaves it running",
         row.backfill
     ));
     let over = over_of(opened, row.backfill);

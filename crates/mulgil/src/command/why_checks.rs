@@ -129,13 +129,21 @@ pub(crate) fn best_command(checks: &[Check], of: Subject<'_>) -> Option<String> 
     waits.or_else(|| (!keeps).then(|| of.run()))
 }
 
+/// The checks that say something of it: what lies outside of a grid is wanted by nobody, and no clock changes that.
+pub(crate) fn telling(checks: &[Check]) -> impl Iterator<Item = &Check> {
+    let is_outside = checks
+        .iter()
+        .any(|check| matches!(check, Check::Named { is_named: false, .. }));
+    checks
+        .iter()
+        .filter(move |check| !(is_outside && matches!(check, Check::Wanted { is_wanted: false, .. })))
+}
+
 /// The checks in lines, with what helps. Where nothing is to be done, nobody has to be there to do it.
 pub(super) fn lines(checks: &[Check], of: Subject<'_>) -> Vec<String> {
     let mut lines = vec!["  what the scheduler asks:".to_owned()];
     let is_due = is_due(checks, of.now);
-    let told = checks
-        .iter()
-        .filter(|check| is_due || !matches!(check, Check::Server { .. }));
+    let told = telling(checks).filter(|check| is_due || !matches!(check, Check::Server { .. }));
     lines.extend(told.map(|check| format!("    {:5}  {}", word(check.says(of.now)), sentence(check, of))));
     lines.extend(best_command(checks, of).map(|command| format!("  do: {command}")));
     lines

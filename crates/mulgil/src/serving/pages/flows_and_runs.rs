@@ -133,6 +133,7 @@ async fn picture(opened: &Opened, store: &Store, now: Instant) -> Picture {
     let standings = project.flows.iter().map(standing).collect();
     Picture {
         now,
+        serial: 0,
         seq: 0,
         state: Arc::new(store.load_state(&project).await.unwrap()),
         flows: Arc::new(flows.clone()),

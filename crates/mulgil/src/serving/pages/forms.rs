@@ -110,7 +110,8 @@ fn run(sight: Sight<'_>, name: &str, fields: &Fields) -> Result<Confirm, NoPage>
 /// The interval that is filled in, or the newest that is over.
 fn interval(sight: Sight<'_>, flow: &Flow, fields: &Fields) -> (String, Result<Interval, Diagnostic>) {
     let newest = || {
-        let over = flow.grid.interval_at(flow.grid.prev_cut(flow.grid.floor(sight.now)));
+        let now = flow.grid.end.map_or(sight.now, |end| end.min(sight.now));
+        let over = flow.grid.interval_at(flow.grid.prev_cut(flow.grid.floor(now)));
         interval_text::format(over, &flow.grid)
     };
     let text = field(fields, "interval").map_or_else(newest, str::to_owned);

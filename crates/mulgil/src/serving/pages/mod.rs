@@ -191,6 +191,10 @@ impl mulgil_server::Pages for Pages {
         forms::perform(self.sight(&picture), wish, fields).await
     }
 
+    fn serial(&self) -> u64 {
+        self.gallery.look().serial
+    }
+
     fn changes(&self) -> broadcast::Receiver<Topics> {
         self.gallery.listen()
     }

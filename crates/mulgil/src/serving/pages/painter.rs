@@ -46,6 +46,7 @@ impl Gallery {
             picture: Picture {
                 project: Arc::clone(project),
                 now: wire::now(),
+                serial: 0,
                 seq: 0,
                 state: Arc::default(),
                 flows: Arc::default(),
@@ -151,6 +152,7 @@ impl Painter {
         }
         if !topics.is_empty() {
             topics.insert("today".to_owned());
+            self.picture.serial += 1;
         }
         topics
     }

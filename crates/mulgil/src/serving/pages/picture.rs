@@ -30,6 +30,8 @@ pub(super) struct Picture {
     pub(super) project: Arc<Project>,
     /// The moment for which it was made.
     pub(super) now: Instant,
+    /// Another number after each change of what pages tell of.
+    pub(super) serial: u64,
     /// The newest fact in it.
     pub(super) seq: i64,
     /// The ledger, as decisions read it.

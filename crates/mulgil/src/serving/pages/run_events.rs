@@ -7,6 +7,7 @@ use mulgil_store::fact::{Fact, Failed, StepEnded};
 use mulgil_web::view::{Link, run::Event};
 
 use super::names::{attempt_href, table_link};
+use crate::say;
 
 /// Steps of one fact that are told one by one; a flow may begin ten thousand at once.
 const STEPS_TOLD: usize = 50;
@@ -14,10 +15,9 @@ const STEPS_TOLD: usize = 50;
 /// Facts as events, in their order.
 pub(super) fn events(facts: &[(i64, Instant, Fact)]) -> Vec<Event> {
     let mut events = Vec::new();
-    // The pages of attempts that began among these facts.
-    let mut pages: BTreeMap<i64, String> = BTreeMap::new();
+    let mut begun = Begun::default();
     for (seq, at, fact) in facts {
-        let told = told(fact, &mut pages);
+        let told = told(fact, &mut begun);
         events.extend(told.into_iter().map(|(subject, detail)| Event {
             seq: *seq,
             at: *at,
@@ -29,28 +29,45 @@ pub(super) fn events(facts: &[(i64, Instant, Fact)]) -> Vec<Event> {
     events
 }
 
+/// What attempts began among these facts.
+#[derive(Default)]
+struct Begun {
+    /// The pages of those of steps.
+    pages: BTreeMap<i64, String>,
+    /// The tables of those that fill.
+    tables: BTreeMap<i64, Instance>,
+}
+
 type What = (Option<Link>, String);
 
-fn told(fact: &Fact, pages: &mut BTreeMap<i64, String>) -> Vec<What> {
+fn told(fact: &Fact, begun: &mut Begun) -> Vec<What> {
     let table = |instance: &Instance| Some(table_link(instance));
     match fact {
         Fact::RunBegan(began) => vec![(None, began.selector.clone())],
         Fact::RunEnded { state, .. } => vec![(None, state.as_str().to_owned())],
-        Fact::Claimed(claimed) => vec![(table(&claimed.instance), format!("attempt {}", claimed.attempt))],
+        Fact::Claimed(claimed) => {
+            begun.tables.insert(claimed.attempt, claimed.instance.clone());
+            vec![(table(&claimed.instance), format!("attempt {}", claimed.attempt))]
+        }
         Fact::Filled(filled) => vec![(
             table(&filled.instance),
-            format!("{} intervals, {} rows", filled.intervals.len(), filled.rows()),
+            format!(
+                "{}, {}",
+                say::count(filled.intervals.len() as u64, "interval"),
+                say::count(filled.rows(), "row")
+            ),
         )],
         Fact::Failed(failed) => vec![(table(&failed.instance), why(failed))],
         Fact::Tested(tested) => {
             let broken = tested.results.iter().filter(|result| result.failures > 0).count();
+            let all = say::count(tested.results.len() as u64, "test");
+            let subject = begun.tables.get(&tested.attempt).and_then(table);
             vec![(
-                None,
-                format!(
-                    "attempt {}: {} tests, {broken} with failures",
-                    tested.attempt,
-                    tested.results.len()
-                ),
+                subject,
+                match broken {
+                    0 => format!("{all} passed"),
+                    broken => format!("{broken} of {all} failed"),
+                },
             )]
         }
         Fact::FlowBegan(began) => {
@@ -66,14 +83,14 @@ fn told(fact: &Fact, pages: &mut BTreeMap<i64, String>) -> Vec<What> {
             began.steps.iter().map(|step| {
                 let number = step.progress.next_attempt();
                 let href = attempt_href(began.run, step.task_run, number);
-                pages.insert(step.attempt, href.clone());
+                begun.pages.insert(step.attempt, href.clone());
                 (link(&step.step, Some(href)), format!("attempt {number}"))
             }),
         ),
         Fact::StepsEnded(ended) => capped(
             ended.steps.len(),
             ended.steps.iter().map(|step| {
-                let href = step.attempt.and_then(|attempt| pages.get(&attempt).cloned());
+                let href = step.attempt.and_then(|attempt| begun.pages.get(&attempt).cloned());
                 (link(&step.step, href), how(step))
             }),
         ),

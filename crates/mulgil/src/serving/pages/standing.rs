@@ -179,6 +179,7 @@ mod tests {
             readers: Arc::default(),
             project: Arc::new(project),
             now,
+            serial: 0,
             seq: 1,
             state: Arc::new(state),
             flows: Arc::default(),

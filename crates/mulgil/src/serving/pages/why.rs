@@ -230,7 +230,7 @@ impl Found<'_> {
         };
         let is_due = why_checks::is_due(&self.checks, now);
         let target = names::target(&self.instance, self.range, self.grid);
-        let rows = self.checks.iter().map(|check| Row {
+        let rows = why_checks::telling(&self.checks).map(|check| Row {
             verdict: verdict(check, is_due, now),
             since: since(check),
             links: self.links(check),
