@@ -25,7 +25,7 @@ use crate::{
     config::Config,
     connection::Connection,
     control::Control,
-    guard::{self, Caller, Guard, protect},
+    guard::{Caller, Guard, protect},
     health::Checkup,
     metrics::Counts,
     pages::{self, Pages, Sessions},
@@ -83,7 +83,7 @@ impl App {
             Err(fault) => {
                 self.counts.refused(fault.code);
                 // Whoever types an address wrong is told so, not that a token is missing.
-                if fault.code == codes::NO_TOKEN && self.pages.is_some() && guard::is_visit(&parts) {
+                if fault.code == codes::NO_TOKEN && self.guard.seeks_page(&parts) {
                     pages::nowhere(Arc::clone(&self), parts)
                 } else {
                     problem::of(fault)

@@ -108,6 +108,11 @@ impl Guard {
         }
     }
 
+    /// Whether somebody goes to an address to see a page there, be there one or not.
+    pub(crate) fn seeks_page(&self, request: &Parts) -> bool {
+        self.has_pages && is_visit(request)
+    }
+
     fn is_page(&self, request: &Parts) -> bool {
         self.has_pages && pages::is_page(request.uri.path())
     }
@@ -152,7 +157,7 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
 }
 
 /// Whether a browser goes to an address to show it, in a window of its own.
-pub(crate) fn is_visit(request: &Parts) -> bool {
+fn is_visit(request: &Parts) -> bool {
     let is = |name: &'static str, expected: &str| matches!(single(&request.headers, &HeaderName::from_static(name)), Single::One(value) if value == expected);
     request.method == Method::GET && is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document")
 }

@@ -41,8 +41,8 @@ pub use config::{Config, Limits};
 pub use control::{Control, Database, EventStream, HealthFacts, LogChunk, Refusal, Workers};
 pub use event::{Answer, Answered, BackfillRow, BackfillState, Event, Happened, Named, RunEnd};
 pub use pages::{
-    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, WholeLog,
-    Wish,
+    Fields, FlowQuery, HEALTH_TOPIC, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site,
+    TableQuery, WholeLog, Wish,
 };
 pub use presence::Presence;
 pub use room::Room;

@@ -45,7 +45,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .fold(Router::new(), |router, (_, path, method)| router.route(path, method))
         .fallback(async |State(app): State<Arc<App>>, request: Request| {
             let (parts, _) = request.into_parts();
-            if app.pages.is_some() && guard::is_visit(&parts) {
+            if app.guard.seeks_page(&parts) {
                 pages::nowhere(app, parts)
             } else {
                 no_such_address(StatusCode::NOT_FOUND, "the server has no such address")

@@ -221,17 +221,16 @@ mod tests {
         Instant::from_timestamp(text.parse().unwrap())
     }
 
+    fn clock(language: Language, zone: &Zone) -> Clock<'_> {
+        let now = at("2026-11-20T22:03:30Z");
+        Clock { language, zone, now }
+    }
+
     #[test]
     fn a_moment_is_told_in_the_readers_zone_and_names_it() {
-        let now = at("2026-11-20T22:01:12Z");
         let told = |zone: &str| {
             let zone = Zone::named(zone).unwrap();
-            let clock = Clock {
-                language: Language::English,
-                zone: &zone,
-                now,
-            };
-            clock.text(at("2026-11-20T22:00:00Z"))
+            clock(Language::English, &zone).text(at("2026-11-20T22:00:00Z"))
         };
         assert_eq!(told("Asia/Seoul"), "2026-11-21 07:00:00 KST");
         assert_eq!(told("UTC"), "2026-11-20 22:00:00 UTC");
@@ -243,23 +242,16 @@ mod tests {
     #[test]
     fn what_happens_within_a_second_is_told_apart() {
         let zone = Zone::named("Asia/Seoul").unwrap();
-        let clock = Clock {
-            language: Language::English,
-            zone: &zone,
-            now: at("2026-11-20T22:01:12Z"),
-        };
-        let told = clock.precise(at("2026-11-20T22:00:00.034567Z")).into_string();
+        let told = clock(Language::English, &zone)
+            .precise(at("2026-11-20T22:00:00.034567Z"))
+            .into_string();
         assert!(told.contains(">2026-11-21 07:00:00.034 KST<"), "{told}");
     }
 
     #[test]
     fn machines_read_utc() {
         let zone = Zone::named("Asia/Seoul").unwrap();
-        let clock = Clock {
-            language: Language::Korean,
-            zone: &zone,
-            now: at("2026-11-20T22:03:30Z"),
-        };
+        let clock = clock(Language::Korean, &zone);
         assert_eq!(
             clock.minute(at("2026-11-20T22:00:00Z")).into_string(),
             r#"<time datetime="2026-11-20T22:00:00Z" title="2026-11-20T22:00:00Z">2026-11-21 07:00 KST</time>"#

@@ -28,8 +28,8 @@ use mulgil_web::{
 };
 
 pub use self::port::{
-    Fields, FlowQuery, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site, TableQuery, WholeLog,
-    Wish,
+    Fields, FlowQuery, HEALTH_TOPIC, ListQuery, LogQuery, NoPage, Page, Pages, Performed, RunQuery, Seen, Site,
+    TableQuery, WholeLog, Wish,
 };
 use self::query::Query;
 pub(crate) use self::session::Sessions;
@@ -38,9 +38,6 @@ use crate::{app::App, routes::Routes};
 /// First parts of the addresses of pages and of what belongs to them. Whoever may reach this machine's
 /// loopback may read them; nothing but a form with its token changes anything.
 const PLACES: [&str; 8] = ["", "flows", "runs", "tables", "why", "assets", "events", "look"];
-
-/// The topic of what concerns the server itself.
-const HEALTH: &str = "health";
 
 /// Whether an address is that of a page.
 pub(crate) fn is_page(path: &str) -> bool {
@@ -117,8 +114,8 @@ impl Asked {
 
     fn frame(&self, queries: u32, mut topics: Vec<String>) -> Frame {
         // What lives on a page shows in its bar how the server is.
-        if !topics.is_empty() && !topics.iter().any(|topic| topic == HEALTH) {
-            topics.push(HEALTH.to_owned());
+        if !topics.is_empty() {
+            topics.push(HEALTH_TOPIC.to_owned());
         }
         let site = self.app.pages.as_ref().map(|pages| pages.site());
         let site = site.unwrap_or_else(Site::nameless);

@@ -7,6 +7,9 @@ use async_trait::async_trait;
 use mulgil_core::{diagnostic::Diagnostic, grid::Zone, interval::Instant, port::Fault, run::RunState};
 use mulgil_web::view::{Verdict, attempt, flow, form, list, run, table, today, why};
 
+/// The topic of what concerns the server itself, of which every page tells in its bar.
+pub const HEALTH_TOPIC: &str = "health";
+
 /// What a page is made of, and what it took.
 #[derive(Clone, Debug)]
 pub struct Seen<T> {

@@ -48,7 +48,7 @@ const mulgilStream = (tell) => {
   };
   return {
     open: () => { if (!source) open(); },
-    close: () => { source?.close(); source = null; clearTimeout(timer); wasLost = true; },
+    close: () => { source?.close(); source = null; clearTimeout(timer); },
   };
 };
 
@@ -72,7 +72,9 @@ if (self.SharedWorkerGlobalScope && self instanceof SharedWorkerGlobalScope) {
         stream.open();
       } else {
         ports.delete(port);
-        if (ports.size === 0) stream.close();
+        if (ports.size > 0) return;
+        stream.close();
+        serial = undefined;
       }
     };
   };

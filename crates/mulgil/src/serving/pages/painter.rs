@@ -13,7 +13,7 @@ use mulgil_core::{
     port::Fault,
     project::Project,
 };
-use mulgil_server::{Control as _, HealthFacts};
+use mulgil_server::{Control as _, HEALTH_TOPIC, HealthFacts};
 use mulgil_store::{News, Store};
 use tokio::sync::{broadcast, watch};
 
@@ -142,13 +142,13 @@ impl Painter {
         self.picture.now = wire::now();
         topics.extend(self.paint().await);
         if why == Why::Clock && self.look_at_health().await {
-            topics.insert("health".to_owned());
+            topics.insert(HEALTH_TOPIC.to_owned());
         }
         let faults = self.program.reload.as_ref().map(|reload| reload.faults());
         let faults = faults.unwrap_or_default();
         if faults != self.picture.project_faults {
             self.picture.project_faults = faults;
-            topics.insert("health".to_owned());
+            topics.insert(HEALTH_TOPIC.to_owned());
         }
         if !topics.is_empty() {
             topics.insert("today".to_owned());

@@ -72,7 +72,7 @@ pub(super) async fn today(sight: Sight<'_>) -> Made<Today> {
         tables: tables(picture),
         lights: health::lights(picture, sight.slots, sight.faults, now),
     };
-    Ok((view, vec!["today".to_owned(), "health".to_owned()]))
+    Ok((view, vec!["today".to_owned()]))
 }
 
 /// Tables in all, and those that need nobody.
